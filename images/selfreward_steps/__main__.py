@@ -1,0 +1,19 @@
+"""`python -m selfreward_steps STEP`, and `fetch` for a server's init container."""
+
+import sys
+
+
+def main() -> int:
+    """Run what the arguments name; returns the exit code."""
+    arguments = sys.argv[1:]
+    if arguments == ["fetch"]:
+        from selfreward_steps import fetch
+
+        return fetch.main()
+    from selfreward_steps import launch
+
+    return launch.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

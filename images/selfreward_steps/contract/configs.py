@@ -1,0 +1,226 @@
+"""The typed configuration of each step, as it stands in the pod's environment.
+
+A configuration is complete: a step reads no other setting. It names artifacts, never paths; the digests of the
+inputs are pinned by the control plane, so a step cannot read something else than what was decided on.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from selfreward_steps.contract.base import ContractModel
+from selfreward_steps.contract.settings import (
+    EftSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    PairSettings,
+    PromptSettings,
+    ResponseSettings,
+)
+from selfreward_steps.contract.sources import ModelSource, SeedData
+from selfreward_steps.contract.training import DpoSettings, SftSettings
+
+CONFIG_VARIABLE = "SELFREWARD_CONFIG"
+"""Environment variable that holds the JSON configuration."""
+SHARD_VARIABLE = "JOB_COMPLETION_INDEX"
+"""Environment variable with the shard's index, set by Kubernetes in a pod of an Indexed Job."""
+
+
+class StepName(StrEnum):
+    """The nodes' kinds, in the order of the graph."""
+
+    IMPORT = "import"
+    SFT_BASELINE = "sft-baseline"
+    EFT = "eft"
+    SFT = "sft"
+    PROMPTS = "prompts"
+    RESPOND = "respond"
+    JUDGE = "judge"
+    PAIRS = "pairs"
+    DPO = "dpo"
+    EVALUATE = "evaluate"
+
+
+class StoreConfig(ContractModel):
+    """Where the run's artifacts lie. Credentials come from the pod's environment or identity, never from here."""
+
+    uri: str
+    """`s3://BUCKET/PREFIX` or `file:///PATH`, the run's own folder included."""
+    endpoint_url: str | None = None
+    """S3-compatible endpoint."""
+    region: str | None = None
+    """S3 region."""
+
+
+class InputRef(ContractModel):
+    """One artifact a step reads."""
+
+    artifact: str
+    """Its name in the store, such as `m1` or `iteration-1/prompts`; for a sharded one, the folder of the shards."""
+    digest: str | None = None
+    """The committed digest; absent for a shard that is still to be written."""
+    shards: int | None = None
+    """How many shards it has; absent when it has none."""
+
+
+class ServingEndpoint(ContractModel):
+    """An OpenAI-compatible server."""
+
+    url: str
+    """Base URL with `/v1`."""
+    model: str
+    """Model name to ask for."""
+    api_key_variable: str | None = None
+    """Environment variable with the API key."""
+    concurrency: Annotated[int, Field(ge=1)] = 64
+    """Requests kept in flight."""
+    request_timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    """A request that takes longer is tried again."""
+
+
+class _Config(ContractModel):
+    """What every step is told."""
+
+    run: str
+    """The run's name."""
+    iteration: int | None = None
+    """t, from 1; absent outside iterations."""
+    attempt: Annotated[int, Field(ge=1)] = 1
+    """Which try this is."""
+    store: StoreConfig
+    inputs: dict[str, InputRef] = {}
+    """Artifacts by role (`model`, `seed`, `eft`, `prompts`, `responses`, …)."""
+    output: str
+    """Artifact to commit; of a sharded step, the folder of the shards."""
+    shards: Annotated[int, Field(ge=1)] | None = None
+    """How many shards the step has; absent when it is not sharded."""
+    random_seed: int = 0
+    """The run's seed; a step derives its own from it, its name, iteration and shard."""
+
+
+class ModelImport(ContractModel):
+    """One model to bring into the store."""
+
+    source: ModelSource
+    output: str
+    """Artifact to commit."""
+    token_variable: str | None = None
+    """Environment variable with the hub token."""
+
+
+class ImportConfig(_Config):
+    """Models → safetensors artifacts; seed data → the artifact `output` (when there is any).
+
+    Importing the seed data first means a broken dataset fails in the first minute, before any GPU is asked for.
+    """
+
+    step: Literal[StepName.IMPORT] = StepName.IMPORT
+    models: list[ModelImport]
+    seed_data: SeedData = SeedData()
+    prompts_source: PromptSettings = PromptSettings()
+    token_variables: dict[str, str] = {}
+    """Hub token variable by data role (`instructions`, `rankings`, `eft`, `prompts`)."""
+    min_score: float = 0
+    """Lowest score of the judge's scale, which `seedData.eft` must keep to."""
+    max_score: float = 5
+    """Highest score of it."""
+
+
+class SftConfig(_Config):
+    """`inputs`: model, seed and, for M1, eft."""
+
+    step: Literal[StepName.SFT_BASELINE, StepName.SFT]
+    settings: SftSettings
+    judge: JudgeSettings = JudgeSettings()
+    """Template with which EFT examples are written out."""
+    report_to: list[str] = []
+    """Trackers, as TRL's `report_to`."""
+
+
+class EftConfig(_Config):
+    """`inputs`: seed. Output: `train.jsonl` (EFT examples) and `test.jsonl` (the judge's ranked test set)."""
+
+    step: Literal[StepName.EFT] = StepName.EFT
+    settings: EftSettings
+    judge: JudgeSettings
+    serving: ServingEndpoint | None = None
+    """The SFT baseline, for `filtered`."""
+
+
+class PromptsConfig(_Config):
+    """`inputs`: seed and the prompts of earlier iterations (`prompts-1`, …). Output: `prompts.jsonl`."""
+
+    step: Literal[StepName.PROMPTS] = StepName.PROMPTS
+    settings: PromptSettings
+    serving: ServingEndpoint | None = None
+    """The generator; absent for `file`."""
+
+
+class RespondConfig(_Config):
+    """`inputs`: prompts. Output shard: `responses.jsonl`."""
+
+    step: Literal[StepName.RESPOND] = StepName.RESPOND
+    settings: ResponseSettings
+    serving: ServingEndpoint
+
+
+class JudgeConfig(_Config):
+    """`inputs`: responses (sharded; shard i reads shard i, and waits until it is committed).
+
+    Output shard: `judgements.jsonl`.
+    """
+
+    step: Literal[StepName.JUDGE] = StepName.JUDGE
+    settings: JudgeSettings
+    serving: ServingEndpoint
+
+
+class PairsConfig(_Config):
+    """`inputs`: prompts, responses, judgements. Output: `pairs.jsonl`, `statistics.json`."""
+
+    step: Literal[StepName.PAIRS] = StepName.PAIRS
+    settings: PairSettings
+
+
+class DpoConfig(_Config):
+    """`inputs`: model, reference and pairs. Output: the model artifact."""
+
+    step: Literal[StepName.DPO] = StepName.DPO
+    settings: DpoSettings
+    pairs: PairSettings = PairSettings()
+    """`positive-only` trains on the chosen answers by SFT instead."""
+    report_to: list[str] = []
+
+
+class EvaluateConfig(_Config):
+    """`inputs`: eft (judge test set), seed, and `against` (evaluation of M1, when this is a later model)."""
+
+    step: Literal[StepName.EVALUATE] = StepName.EVALUATE
+    settings: EvaluationSettings
+    judge: JudgeSettings
+    serving: ServingEndpoint
+    """The model under evaluation, which is also the judge it is evaluated as."""
+
+
+StepConfig = Annotated[
+    ImportConfig
+    | SftConfig
+    | EftConfig
+    | PromptsConfig
+    | RespondConfig
+    | JudgeConfig
+    | PairsConfig
+    | DpoConfig
+    | EvaluateConfig,
+    Field(discriminator="step"),
+]
+
+_ADAPTER: TypeAdapter[StepConfig] = TypeAdapter(StepConfig)
+
+
+def parse_config(text: str) -> StepConfig:
+    """Read a configuration from JSON; raises :class:`pydantic.ValidationError`."""
+    return _ADAPTER.validate_json(text)

@@ -1,0 +1,237 @@
+"""The settings of the method: what a user may change about how a model rewards itself.
+
+Defaults are those of Self-Rewarding Language Models (Yuan et al., arXiv 2401.10020), so that a short file is a
+faithful run; each description says where a default is not the paper's. These models are embedded in the
+resource's spec and handed to the steps unchanged.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
+from selfreward_steps.contract.sources import DataSource, ModelSource, SecretKeyRef
+
+
+class Sampling(ContractModel):
+    """How tokens are drawn. Subclasses differ in defaults only: a user who sets one field keeps the others."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Nucleus probability mass."""
+    max_tokens: PositiveInt = 1024
+    """Longest completion, in tokens."""
+
+
+class PromptSampling(Sampling):
+    """How new prompts are drawn: T 0.6, p 0.9 in the paper."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.6
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Nucleus probability mass."""
+    max_tokens: PositiveInt = 256
+    """Longest completion, in tokens."""
+
+
+class JudgeSampling(Sampling):
+    """How judgements are drawn: the candidates' T and p, as in the paper."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Nucleus probability mass."""
+    max_tokens: PositiveInt = 256
+    """Longest completion, in tokens."""
+
+
+class AnswerSampling(Sampling):
+    """How held-out prompts are answered: greedily."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus probability mass."""
+    max_tokens: PositiveInt = 1024
+    """Longest completion, in tokens."""
+
+
+class EftMode(StrEnum):
+    """How evaluation fine-tuning data is made."""
+
+    FILTERED = "filtered"
+    """As the paper: the SFT baseline judges ranked answers; kept where its order agrees with the people's."""
+    DIRECT = "direct"
+    """Rank mapped to a score, no critique; for small models whose baseline cannot judge."""
+    GIVEN = "given"
+    """Only the user's ready examples (`seedData.eft`)."""
+
+
+class EftSettings(ContractModel):
+    """Evaluation fine-tuning data (paper section 2.1 and appendix)."""
+
+    mode: EftMode = EftMode.FILTERED
+    """`filtered` (the paper), `direct` or `given`."""
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the ranked prompts held out to test the judge (the paper: 541 of 2,171 examples)."""
+    max_score_share: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Most of the examples that one score may have; the surplus is dropped, since left alone most are 4."""
+
+
+class PromptGenerator(StrEnum):
+    """Who writes new prompts."""
+
+    SELF = "self"
+    """The model of the iteration."""
+    INITIAL = "initial"
+    """M1, fixed over the run."""
+    FILE = "file"
+    """Nobody: they are read from `prompts.source`, a disjoint part an iteration."""
+
+
+class PromptSettings(ContractModel):
+    """Self-instruction creation (paper section 2.2; Self-Instruct filters)."""
+
+    count: PositiveInt = 5000
+    """New prompts an iteration. The paper does not state its number; its pairs were 3,964 and 6,942."""
+    generator: PromptGenerator = PromptGenerator.SELF
+    """`self`, `initial` or `file`. The paper's experiments used a fixed other model."""
+    source: DataSource | None = None
+    """Prompts to use (`file`), or demonstrations when there is no `seedData.instructions`."""
+    seed_shots: PositiveInt = 6
+    """Demonstrations from the seed data."""
+    generated_shots: Annotated[int, Field(ge=0)] = 2
+    """Demonstrations from prompts generated so far."""
+    rouge_l_max: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """A prompt whose ROUGE-L F with any earlier one is above this is dropped."""
+    min_words: PositiveInt = 4
+    """Shorter prompts are dropped (Self-Instruct)."""
+    max_words: PositiveInt = 150
+    """Longer prompts are dropped (Self-Instruct)."""
+    max_attempts_per_prompt: PositiveInt = 20
+    """Generation stops with an error after count times this many completions."""
+    sampling: PromptSampling = PromptSampling()
+    """How they are drawn."""
+
+
+class ResponseSettings(ContractModel):
+    """Candidates of a prompt (paper section 2.2)."""
+
+    per_prompt: Annotated[int, Field(ge=2, le=64)] = 4
+    """N, candidates a prompt."""
+    sampling: Sampling = Sampling()
+    """T 0.7, p 0.9 in the paper."""
+
+
+class JudgeModel(StrEnum):
+    """Whose judgement rewards."""
+
+    SELF = "self"
+    """M_t, the paper's."""
+    PREVIOUS = "previous"
+    """M_{t-1}; M1 in the first iteration."""
+    INITIAL = "initial"
+    """M1, a frozen reward model."""
+    MODEL = "model"
+    """Another model, `judge.source`."""
+    ENDPOINT = "endpoint"
+    """An OpenAI-compatible endpoint, `judge.endpoint`."""
+
+
+class JudgeMode(StrEnum):
+    """How a judgement becomes a score."""
+
+    COT = "cot"
+    """A sampled critique that ends in a score; the mean of several (the paper)."""
+    LOGPROB = "logprob"
+    """One token; the expected score over the score tokens' probabilities."""
+
+
+class JudgeEndpoint(ContractModel):
+    """An outside OpenAI-compatible endpoint."""
+
+    url: Annotated[str, Field(pattern=r"^https?://.+")]
+    """Base URL, with the version path (`https://HOST/v1`)."""
+    model: str
+    """Model name to ask for."""
+    api_key_secret_ref: SecretKeyRef | None = None
+    """Secret with the API key."""
+
+
+class CustomTemplate(ContractModel):
+    """A judge prompt of the user's own."""
+
+    text: Annotated[str, Field(min_length=1)]
+    """The prompt, with `{prompt}` and `{response}` where they go."""
+    score_pattern: str = r"[Ss]core:\s*(-?\d+(?:\.\d+)?)"
+    """Regular expression whose first group is the score; the last match counts."""
+    min_score: float = 0
+    """Lowest score."""
+    max_score: float = 5
+    """Highest score."""
+
+
+class JudgeSettings(ContractModel):
+    """LLM-as-a-judge (paper section 2.2, figure 2)."""
+
+    model: JudgeModel = JudgeModel.SELF
+    """`self`, `previous`, `initial`, `model` or `endpoint`."""
+    source: ModelSource | None = None
+    """The judge's weights, for `model`."""
+    endpoint: JudgeEndpoint | None = None
+    """The judge's address, for `endpoint`."""
+    template: Literal["additive", "additive-prefix", "multiple-choice", "custom"] = "additive-prefix"
+    """`additive` is the paper's order; `additive-prefix` puts the rubric first, so the server's prefix cache is
+    hit; `multiple-choice` is the style the paper compares with; `custom` is `customTemplate`."""
+    custom_template: CustomTemplate | None = None
+    """The user's own prompt, for `custom`."""
+    mode: JudgeMode = JudgeMode.COT
+    """`cot` or `logprob`."""
+    samples: Annotated[int, Field(ge=1, le=64)] = 3
+    """K, judgements of one candidate, averaged."""
+    sampling: JudgeSampling = JudgeSampling()
+    """How judgements are drawn."""
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Lowest and highest score of the template."""
+        if self.template == "custom" and self.custom_template is not None:
+            return self.custom_template.min_score, self.custom_template.max_score
+        return (1, 5) if self.template == "multiple-choice" else (0, 5)
+
+
+class PairStrategy(StrEnum):
+    """Which two candidates become a preference pair."""
+
+    BEST_WORST = "best-worst"
+    BEST_RANDOM = "best-random"
+    POSITIVE_ONLY = "positive-only"
+
+
+class PairSettings(ContractModel):
+    """From scores to preference pairs (paper section 2.3; Meta-Rewarding for length control)."""
+
+    strategy: PairStrategy = PairStrategy.BEST_WORST
+    """`best-worst` is the paper's; ties are always dropped."""
+    min_margin: Annotated[float, Field(ge=0)] = 0
+    """Smallest difference of mean scores; 0 keeps every difference."""
+    max_score_std: Annotated[float, Field(gt=0)] | None = None
+    """A candidate whose judgements disagree by more than this standard deviation is left out."""
+    length_control: list[Fraction] = []
+    """ρ of Meta-Rewarding (arXiv 2407.19594), one an iteration, the last one repeated: the shortest of the top
+    tier against the longest of the bottom tier. Empty or 0 is off."""
+
+
+class EvaluationSettings(ContractModel):
+    """What is measured of every model."""
+
+    enabled: bool = True
+    """Evaluate M1 and every model after it."""
+    prompts: Annotated[int, Field(ge=0)] = 256
+    """Held-out prompts for head-to-head wins (the paper: 256); 0 leaves them out."""
+    sampling: AnswerSampling = AnswerSampling()
+    """How the held-out prompts are answered."""

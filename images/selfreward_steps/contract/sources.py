@@ -1,0 +1,72 @@
+"""Where models and seed data come from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from selfreward_steps.contract.base import ContractModel, PositiveInt
+
+
+class SecretKeyRef(ContractModel):
+    """One key of a Secret in the run's namespace. On one machine it is read from the environment instead."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the Secret."""
+    key: Annotated[str, Field(min_length=1, max_length=253)] = "token"
+    """Key within the Secret."""
+
+
+class ModelSource(ContractModel):
+    """Where a model's weights come from."""
+
+    uri: Annotated[str, Field(pattern=r"^(hf|s3|file|package)://.+")]
+    """`hf://OWNER/NAME`, `s3://BUCKET/PREFIX`, `file:///PATH` or `package://PYTHON_PACKAGE/PATH`; a folder of
+    safetensors or a GGUF file."""
+    revision: str | None = None
+    """Git revision of an `hf://` model."""
+    token_secret_ref: SecretKeyRef | None = None
+    """Secret with the token for a gated `hf://` model."""
+    chat_template: str | None = None
+    """Jinja chat template for a model that has none; `default` takes SelfReward's plain template."""
+
+
+class DataFormat(StrEnum):
+    """Row shapes of seed data. `auto` recognises them by their columns."""
+
+    AUTO = "auto"
+    MESSAGES = "messages"
+    ALPACA = "alpaca"
+    OASST = "oasst"
+    RANKED = "ranked"
+    EFT = "eft"
+
+
+class DataSource(ContractModel):
+    """A dataset as JSONL or Parquet, or one of the hub's."""
+
+    uri: Annotated[str, Field(pattern=r"^(hf://datasets/|s3://|file://|package://).+")]
+    """`hf://datasets/OWNER/NAME`, or an `s3://`, `file://` or `package://` file (`.jsonl`, `.json`, `.parquet`)."""
+    split: str = "train"
+    """Split of an `hf://` dataset."""
+    revision: str | None = None
+    """Git revision of an `hf://` dataset."""
+    token_secret_ref: SecretKeyRef | None = None
+    """Secret with the token for a gated `hf://` dataset."""
+    format: DataFormat = DataFormat.AUTO
+    """Row shape."""
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+
+
+class SeedData(ContractModel):
+    """The human data a run starts from. All of it may be left out when the base model is already aligned."""
+
+    instructions: DataSource | None = None
+    """Instructions with answers (the paper's IFT data: 3,200 Open Assistant examples)."""
+    rankings: DataSource | None = None
+    """Prompts with several answers that people ranked; source of EFT data and of the judge's test set."""
+    eft: DataSource | None = None
+    """Ready evaluation fine-tuning examples: prompt, response, critique, score."""

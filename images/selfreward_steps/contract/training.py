@@ -1,0 +1,104 @@
+"""The settings of SFT and DPO (paper section 3.1). Defaults are the paper's where it states them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
+
+
+class LoraSettings(ContractModel):
+    """Low-rank adapters instead of full fine-tuning; merged into the weights when training ends."""
+
+    rank: PositiveInt = 16
+    """r."""
+    alpha: PositiveInt = 32
+    """Scaling numerator."""
+    dropout: Fraction = 0.05
+    """Dropout before the adapters."""
+    target_modules: list[str] = ["all-linear"]
+    """Modules that get adapters; `all-linear` means every linear layer."""
+
+
+class Precision(StrEnum):
+    """Number format of training."""
+
+    AUTO = "auto"
+    """bfloat16 on a GPU that has it, else float32."""
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class TrainingSettings(ContractModel):
+    """What SFT and DPO share (paper section 3.1)."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Peak learning rate."""
+    min_learning_rate: Annotated[float, Field(ge=0)]
+    """Where the cosine ends."""
+    batch_size: PositiveInt = 16
+    """Examples an optimiser step, over all GPUs and nodes."""
+    per_device_batch_size: PositiveInt = 4
+    """Examples a forward pass on one GPU; the rest is gradient accumulation."""
+    epochs: Annotated[float, Field(gt=0)] = 1
+    """Passes over the data. The paper does not state its number."""
+    max_steps: PositiveInt | None = None
+    """Stop after this many optimiser steps."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout of attention, hidden states and embeddings, where the architecture has them."""
+    max_length: PositiveInt = 2048
+    """Longest example, in tokens."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Share of the steps in which the rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0
+    """AdamW's."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradient clipping."""
+    precision: Precision = Precision.AUTO
+    """`auto`, `bf16` or `fp32`."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory."""
+    checkpoint_steps: PositiveInt = 200
+    """A resumable checkpoint goes to the store every so many steps (the paper: 200)."""
+    lora: LoraSettings | None = None
+    """Train adapters; absent means full fine-tuning."""
+
+
+class SftSettings(TrainingSettings):
+    """Supervised fine-tuning: 5.5e-6 → 1.1e-6 cosine, batch 16, dropout 0.1."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 5.5e-6
+    """Peak learning rate."""
+    min_learning_rate: Annotated[float, Field(ge=0)] = 1.1e-6
+    """Where the cosine ends."""
+
+
+class ReferenceModel(StrEnum):
+    """DPO's reference."""
+
+    PREVIOUS = "previous"
+    """The model the iteration starts from."""
+    INITIAL = "initial"
+    """M1 throughout."""
+
+
+class DpoSettings(TrainingSettings):
+    """Direct preference optimisation: 1e-6 → 1e-7 cosine, batch 16, dropout 0.1, beta 0.1."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    """Peak learning rate."""
+    min_learning_rate: Annotated[float, Field(ge=0)] = 1e-7
+    """Where the cosine ends."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """Strength of the pull towards the reference model."""
+    loss_type: str = "sigmoid"
+    """Any of TRL's DPO losses."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0
+    """For the losses that have it."""
+    reference_model: ReferenceModel = ReferenceModel.PREVIOUS
+    """`previous` (standard) or `initial`."""
+    precompute_ref_log_probs: bool = False
+    """Compute the reference's log-probabilities first, so that it leaves the GPU."""

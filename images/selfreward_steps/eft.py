@@ -1,0 +1,153 @@
+"""Step eft: evaluation fine-tuning data (paper section 2.1), and the test set that the judge never learns from.
+
+Which judgements are kept is decided in :mod:`selfreward_steps.eft_selection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from selfreward_steps.contract import EftConfig, EftMode
+from selfreward_steps.eft_selection import agreeing_rows, balanced, rank_rows, score_histogram, split_rankings
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.finished import FinishedRows
+from selfreward_steps.judging import JudgeItem, Judgement, judge_missing
+from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, read_rows, write_json, write_rows
+from selfreward_steps.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.serving_client import ServingClient
+from selfreward_steps.templates import judge_template
+
+Context = StepContext[EftConfig]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Examples made from rankings, with how many judgements there were and how many of them parsed."""
+
+    rows: list[EftRow]
+    agreeing_prompts: int = 0
+    judgements: int = 0
+    parsed: int = 0
+    traffic: Mapping[str, float] = field(default_factory=dict)
+
+
+def run(context: Context) -> StepOutcome:
+    """Commits `train.jsonl` (EFT examples), `test.jsonl` (ranked prompts) and `statistics.json`.
+
+    Raises PermanentError NoEftExamples when nothing is left to learn judging from.
+    """
+    seed, settings = context.fetch("seed"), context.config.settings
+    rankings: list[RankingRow] = _optional(seed / "rankings.jsonl", RankingRow)
+    given: list[EftRow] = _optional(seed / "eft.jsonl", EftRow)
+    split = split_rankings(
+        rankings,
+        # Nothing is learnt from rankings when the examples are given, so all of them can test the judge.
+        test_fraction=1.0 if settings.mode is EftMode.GIVEN else settings.test_fraction,
+        trained_prompts={row["prompt"] for row in given} | set(_instructions(seed / "instructions.jsonl")),
+        seed=context.seed,
+    )
+    made = _make(context, split.train)
+    kept = balanced(made.rows, max_share=settings.max_score_share, seed=context.seed)
+    if not given and not kept:
+        raise _nothing_left(settings.mode, split.train, made)
+    statistics: dict[str, Any] = {
+        "examples": len(given) + len(kept),
+        "given": len(given),
+        "made": len(made.rows),
+        "dropped_to_balance": len(made.rows) - len(kept),
+        "train_prompts": len(split.train),
+        "agreeing_prompts": made.agreeing_prompts,
+        "test_prompts": len(split.test),
+        "test_prompts_left_out": split.shared,
+        "judgements": made.judgements,
+        "parsed": made.parsed,
+    }
+    folder = context.scratch / "output"
+    folder.mkdir(exist_ok=True)
+    write_rows(folder / "train.jsonl", [*given, *kept])
+    write_rows(folder / "test.jsonl", split.test)
+    write_json(
+        folder / "statistics.json", statistics | {"scores": score_histogram(r["score"] for r in [*given, *kept])}
+    )
+    journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
+    return StepOutcome([Output(context.output, folder)], {**statistics, **made.traffic}, after_commit=[journal.discard])
+
+
+def _make(context: Context, rows: Sequence[RankingRow]) -> _Made:
+    scores = judge_template(context.config.judge).scores
+    match context.config.settings.mode:
+        case EftMode.GIVEN:
+            return _Made([])
+        case EftMode.DIRECT:
+            made = [rank_rows(row, min_score=scores.low, max_score=scores.high) for row in rows]
+            return _Made([example for examples in made for example in examples], sum(map(bool, made)))
+        case EftMode.FILTERED:
+            return _filtered(context, rows)
+
+
+def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
+    """What the SFT baseline judged as people did."""
+    config = context.config
+    if not rows:
+        return _Made([])
+    if config.serving is None:
+        raise PermanentError("BadConfiguration", "serving: is missing, but eft.mode filtered needs the SFT baseline's")
+    client = ServingClient(config.serving, alive=context.progress.alive)
+    items = ranked_items(rows)
+    journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
+    with FinishedRows(journal, context.scratch / "spool", len(items)) as finished:
+
+        def tell() -> None:
+            context.progress.update(finished.count, finished.total, "answers", **client.traffic.metrics())
+
+        tell()
+        asyncio.run(judge_missing(client, config.judge, items, context.seed, finished, tell))
+        made = _chosen(rows, (Judgement(**row) for row in finished.rows()))
+    return replace(made, traffic=client.traffic.metrics())
+
+
+def ranked_items(rows: Sequence[RankingRow]) -> list[JudgeItem]:
+    """Every ranked answer as something to judge; those of one prompt follow each other."""
+    answers = [
+        (f"{row['id']}/{place}", row["prompt"], a["content"]) for row in rows for place, a in enumerate(row["answers"])
+    ]
+    return [JudgeItem(*answer, index) for index, answer in enumerate(answers)]
+
+
+def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement]) -> _Made:
+    made: list[EftRow] = []
+    agreeing = count = parsed = 0
+    for row in rows:
+        judged = list(islice(judgements, len(row["answers"])))
+        examples = agreeing_rows(row, [each.scores for each in judged], [each.critiques for each in judged])
+        made += examples
+        agreeing += bool(examples)
+        count += sum(len(each.scores) for each in judged)
+        parsed += sum(score is not None for each in judged for score in each.scores)
+    return _Made(made, agreeing, count, parsed)
+
+
+def _instructions(path: Path) -> Iterator[str]:
+    for row in _optional(path, InstructionRow):
+        yield next((message["content"] for message in row["messages"] if message["role"] == "user"), "")
+
+
+def _optional(path: Path, kind: type[Any]) -> list[Any]:
+    """The user's data of one kind; they are small enough to hold, and may not have been given."""
+    return list(read_rows(path, kind)) if path.exists() else []
+
+
+def _nothing_left(mode: EftMode, rows: Sequence[RankingRow], made: _Made) -> PermanentError:
+    seen = f"{len(rows)} ranked prompts gave {made.judgements} judgements, of which {made.parsed} stated a score"
+    if mode is not EftMode.FILTERED:
+        seen = f"{len(rows)} ranked prompts gave no example"
+    return PermanentError(
+        "NoEftExamples",
+        f"seedData.rankings: {seen} and {made.agreeing_prompts} prompts agreed with people: give seedData.eft, more "
+        "rankings, or eft.mode direct for a model that cannot judge yet",
+    )

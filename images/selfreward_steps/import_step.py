@@ -1,0 +1,88 @@
+"""The import step: seed data first, then models, each committed as soon as it is there.
+
+The data comes first because it is quick to check: a broken dataset fails in the first minute. Each artifact depends
+on its own source only, so a restart redoes none that is committed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from selfreward_steps import identity
+from selfreward_steps.contract import ImportConfig
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.seed_data import import_seed
+from selfreward_steps.sources import Place
+
+JUDGE_MODEL = "judge-model"
+"""The artifact of another model that judges; its field is `judge.source`, the base model's is `model`."""
+
+
+def run(context: StepContext[ImportConfig]) -> StepOutcome:
+    """Bring seed data and models into the store."""
+    _prepare_libraries(context.scratch)
+    config = context.config
+    place = Place(context.scratch, context.progress, config.store.endpoint_url, config.store.region)
+    metrics: dict[str, float] = {}
+    total = len(context.outputs)
+    context.progress.update(0, total, "artifacts")
+    if identity.has_seed(config):
+        metrics.update(_seed(context, place))
+    for item in config.models:
+        context.progress.update(_done(context), total, "artifacts")
+        if context.committed(item.output) is None:
+            _model(context, place, item.output)
+    context.progress.update(total, total, "artifacts")
+    return StepOutcome([], metrics)
+
+
+def _done(context: StepContext[ImportConfig]) -> int:
+    return sum(context.committed(artifact) is not None for artifact in context.outputs)
+
+
+def _seed(context: StepContext[ImportConfig], place: Place) -> Mapping[str, float]:
+    manifest = context.committed(context.config.output)
+    if manifest is None:
+        folder = context.scratch / "seed"
+        metadata = import_seed(context.config, place, folder, os.environ)
+        manifest = context.commit(Output(context.config.output, folder, metadata))
+    counts = manifest.metadata.get("counts")
+    assert isinstance(counts, dict)
+    return {name: float(count) for name, count in counts.items() if isinstance(count, int)}
+
+
+def _model(context: StepContext[ImportConfig], place: Place, output: str) -> None:
+    # Loads transformers: not before the data has been found good.
+    from selfreward_steps.import_model import import_model
+
+    item = next(model for model in context.config.models if model.output == output)
+    field = "judge.source" if output == JUDGE_MODEL else "model"
+    imported = import_model(item, field, place)
+    if output != JUDGE_MODEL and not imported.system_role:
+        _refuse_system_messages(context, item.source.uri)
+    context.commit(Output(output, imported.folder, imported.metadata))
+
+
+def _refuse_system_messages(context: StepContext[ImportConfig], uri: str) -> None:
+    seed = context.committed(context.config.output) if context.config.output in context.outputs else None
+    count = seed.metadata.get("system_messages", 0) if seed is not None else 0
+    if count:
+        raise PermanentError(
+            "SystemMessageRejected",
+            f"model.uri: {uri}: its chat template rejects a system message, and {count} examples of "
+            "seedData.instructions have one: remove those messages, or set model.chatTemplate",
+        )
+
+
+def _prepare_libraries(scratch: Path) -> None:
+    """Settings that the hub's libraries read when they are imported, which is later.
+
+    Progress is told in our own lines; their bars would only fill the log. Their cache goes to scratch, since a pod's
+    home may be read-only.
+    """
+    os.environ.setdefault("HF_HOME", str(scratch / "hf"))
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")

@@ -1,0 +1,168 @@
+"""Which two candidates of one prompt become a preference pair: the whole choice, as a pure function.
+
+Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: margin,
+judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected and
+positive-only. It must not read, write or count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from selfreward_steps.contract import PairSettings, PairStrategy
+
+DECIMALS = 9
+"""Means are rounded to this, so that the same scores added in another order, or as another fraction, stay a tie."""
+_ROUNDING = 0.5 * 10.0**-DECIMALS
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCandidate:
+    """A candidate with at least one score. `index` is its place among the prompt's candidates."""
+
+    index: int
+    text: str
+    mean: float
+    """Mean of the scores that could be read; those that could not do not count as a score."""
+    std: float
+    """Their population standard deviation: the judgements at hand are all there are, and one alone has none."""
+
+    @classmethod
+    def of(cls, index: int, text: str, scores: Sequence[float]) -> ScoredCandidate:
+        """From a candidate's readable scores, at least one."""
+        mean = math.fsum(scores) / len(scores)
+        std = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+        return cls(index, text, round(mean, DECIMALS), std)
+
+
+class NoPair(StrEnum):
+    """Why a prompt gives no pair."""
+
+    UNSCORED = "unscored"
+    """Fewer than two candidates have a score (`positive-only`: none has)."""
+    NOISY = "noisy"
+    """Two had one, but `maxScoreStd` leaves fewer."""
+    TIED = "tied"
+    """All means are equal."""
+    BELOW_MARGIN = "below_margin"
+    """Best and worst differ by less than `minMargin`."""
+    LENGTH_CONTROL = "length_control"
+    """The shortest of the top tier is not better, by `minMargin`, than any rejected one it could go against."""
+    IDENTICAL = "identical"
+    """Both answers read the same, white space at the ends aside: nothing to prefer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is preferred to what; `rejected` is None under `positive-only`."""
+
+    chosen: ScoredCandidate
+    rejected: ScoredCandidate | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairRules:
+    """`preferences` as they hold in one iteration."""
+
+    strategy: PairStrategy
+    min_margin: float
+    max_score_std: float | None
+    rho: float
+    """Width of both tiers, as a share of the distance from worst to best; 0 is no length control."""
+    seed: int
+
+    @classmethod
+    def of(cls, settings: PairSettings, iteration: int, seed: int) -> PairRules:
+        """The rules of `iteration`, from 1; the last entry of `lengthControl` holds for all later ones."""
+        rhos = settings.length_control
+        rho = rhos[min(iteration, len(rhos)) - 1] if rhos else 0.0
+        return cls(settings.strategy, settings.min_margin, settings.max_score_std, rho, seed)
+
+    def steady(self, candidate: ScoredCandidate) -> bool:
+        """Whether the candidate's judgements agree well enough for it to be used."""
+        return self.max_score_std is None or candidate.std <= self.max_score_std + _ROUNDING
+
+    def better(self, candidate: ScoredCandidate, other: ScoredCandidate) -> bool:
+        """Whether the means differ, and by the margin; a difference of exactly the margin is enough."""
+        difference = candidate.mean - other.mean
+        return difference > _ROUNDING and difference >= self.min_margin - _ROUNDING
+
+
+def choose(rules: PairRules, prompt_id: str, scored: Sequence[ScoredCandidate]) -> Pair | NoPair:
+    """The pair of one prompt from its candidates with a score, in the order of `index`, or why there is none.
+
+    Candidates are exchangeable draws, so among equals the one with the lowest index is taken: that is the same on
+    every machine and prefers nothing. `positive-only` takes the best answer of every prompt that has a score, tied
+    or not, for there is nothing it must be better than; `minMargin` has no meaning there.
+    """
+    candidates = [candidate for candidate in scored if rules.steady(candidate)]
+    least = 1 if rules.strategy is PairStrategy.POSITIVE_ONLY else 2
+    if len(candidates) < least:
+        return NoPair.UNSCORED if len(scored) < least else NoPair.NOISY
+    chosen = _chosen(rules, candidates)
+    if rules.strategy is PairStrategy.POSITIVE_ONLY:
+        return Pair(chosen, None)
+    best, worst = max(candidates, key=_mean), min(candidates, key=_mean)
+    if not best.mean - worst.mean > _ROUNDING:
+        return NoPair.TIED
+    if not rules.better(best, worst):
+        return NoPair.BELOW_MARGIN
+    rejected = _rejected(rules, prompt_id, chosen, candidates)
+    if rejected is None:
+        return NoPair.LENGTH_CONTROL
+    if chosen.text.strip() == rejected.text.strip():
+        return NoPair.IDENTICAL
+    return Pair(chosen, rejected)
+
+
+def _chosen(rules: PairRules, candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:
+    """The best; with length control the shortest of the top tier `[(1-ρ)·max + ρ·min, max]`, in characters."""
+    low, high = _range(candidates)
+    tier = [c for c in candidates if c.mean >= high - rules.rho * (high - low) - _ROUNDING]
+    if rules.rho == 0:
+        return tier[0]
+    return min(tier, key=lambda c: (len(c.text), -c.mean, c.index))
+
+
+def _rejected(
+    rules: PairRules, prompt_id: str, chosen: ScoredCandidate, candidates: Sequence[ScoredCandidate]
+) -> ScoredCandidate | None:
+    """One that `chosen` is better than by the margin.
+
+    `best-worst`: the worst; with length control the longest of the bottom tier `[min, (1-ρ)·min + ρ·max]`. Above
+    ρ = 0.5 the tiers overlap, so a pair must still be asked to be one. `best-random`: any, equally likely.
+    """
+    beaten = [candidate for candidate in candidates if rules.better(chosen, candidate)]
+    match rules.strategy:
+        case PairStrategy.BEST_RANDOM:
+            return beaten[_drawn(rules.seed, prompt_id, len(beaten))] if beaten else None
+        case PairStrategy.BEST_WORST:
+            low, high = _range(candidates)
+            tier = [c for c in beaten if c.mean <= low + rules.rho * (high - low) + _ROUNDING]
+            if rules.rho == 0:
+                return tier[0]
+            return min(tier, key=lambda c: (-len(c.text), c.mean, c.index), default=None)
+        case PairStrategy.POSITIVE_ONLY:
+            raise AssertionError("positive-only has no rejected answer")
+        case _:
+            assert_never(rules.strategy)
+
+
+def _drawn(seed: int, prompt_id: str, count: int) -> int:
+    """0 to count - 1 from the seed and the prompt alone, so that no other prompt changes it."""
+    digest = hashlib.sha256(f"{seed}/{prompt_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % count
+
+
+def _range(candidates: Sequence[ScoredCandidate]) -> tuple[float, float]:
+    means = [candidate.mean for candidate in candidates]
+    return min(means), max(means)
+
+
+def _mean(candidate: ScoredCandidate) -> float:
+    return candidate.mean

@@ -1,0 +1,180 @@
+"""What an iteration's judging and pairing came to, in numbers: evidence for the user, and what gates look at.
+
+Sums and counters only, so that a million judgements cost no memory. It must not decide anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfreward_steps.judged_prompts import JudgedPrompt
+from selfreward_steps.pair_selection import NoPair, Pair, ScoredCandidate
+
+_BARS = 51
+"""Most bars of a histogram: as many as 0 to 5 in tenths."""
+_DECIMALS = 4
+"""Scores are counted to this many decimals, finer than any judge means them; it bounds the counters."""
+
+
+@dataclass
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass
+class PairStatistics:
+    """Everything counted while pairs are chosen; `add` once a prompt."""
+
+    prompts: int = 0
+    pairs: int = 0
+    dropped: Counter[NoPair] = field(default_factory=Counter)
+    """Prompts without a pair, by reason."""
+    candidates: int = 0
+    truncated: int = 0
+    """Candidates that reached the longest completion (finish reason `length`)."""
+    unscored_candidates: int = 0
+    noisy_candidates: int = 0
+    """Left out by `maxScoreStd`."""
+    judgements: int = 0
+    parsed: int = 0
+    """Judgements that state a score."""
+    _scores: Counter[float] = field(default_factory=Counter)
+    _means: Counter[float] = field(default_factory=Counter)
+    _candidate_chars: _Mean = field(default_factory=_Mean)
+    _chosen_chars: _Mean = field(default_factory=_Mean)
+    _rejected_chars: _Mean = field(default_factory=_Mean)
+    _chosen_score: _Mean = field(default_factory=_Mean)
+    _rejected_score: _Mean = field(default_factory=_Mean)
+    _margin: _Mean = field(default_factory=_Mean)
+    _score: _Mean = field(default_factory=_Mean)
+
+    def add(self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Pair | NoPair) -> None:
+        """One prompt: what was read, its candidates with a score, how many of these are `noisy`, and the choice."""
+        self.prompts += 1
+        self.candidates += len(judged.candidates)
+        self.unscored_candidates += len(judged.candidates) - len(scored)
+        self.noisy_candidates += noisy
+        for candidate in judged.candidates:
+            self.truncated += candidate["finish_reason"] == "length"
+            self._candidate_chars.add(len(candidate["text"]))
+        for scores in judged.scores:
+            self._count(scores)
+        self._means.update(round(candidate.mean, _DECIMALS) for candidate in scored)
+        if isinstance(choice, Pair):
+            self._pair(choice)
+        else:
+            self.dropped[choice] += 1
+
+    def _count(self, scores: Sequence[float | None]) -> None:
+        for score in scores:
+            self.judgements += 1
+            if score is not None:
+                self.parsed += 1
+                self._score.add(score)
+                self._scores[round(score, _DECIMALS)] += 1
+
+    def _pair(self, pair: Pair) -> None:
+        self.pairs += 1
+        self._chosen_chars.add(len(pair.chosen.text))
+        self._chosen_score.add(pair.chosen.mean)
+        if pair.rejected is not None:
+            self._rejected_chars.add(len(pair.rejected.text))
+            self._rejected_score.add(pair.rejected.mean)
+            self._margin.add(pair.chosen.mean - pair.rejected.mean)
+
+    @property
+    def parse_rate(self) -> float | None:
+        return self.parsed / self.judgements if self.judgements else None
+
+    @property
+    def top_score(self) -> float | None:
+        """The highest score any judgement states: the scale's own top is the judge's to know, not this step's."""
+        return max(self._scores, default=None)
+
+    @property
+    def top_score_share(self) -> float | None:
+        """Share of the scores in the histogram's highest bar; 1 when the judge says one thing only."""
+        bars = list(histogram(self._scores)["counts"].values())
+        return bars[-1] / self.parsed if bars else None
+
+    def as_json(self) -> dict[str, Any]:
+        """`statistics.json`; a mean of nothing is null."""
+        return {
+            "prompts": self.prompts,
+            "pairs": self.pairs,
+            "prompts_without_pair": {reason.value: self.dropped[reason] for reason in NoPair},
+            "candidates": self.candidates,
+            "candidates_truncated": self.truncated,
+            "candidates_unscored": self.unscored_candidates,
+            "candidates_noisy": self.noisy_candidates,
+            "judgements": self.judgements,
+            "judgements_parsed": self.parsed,
+            "parse_rate": self.parse_rate,
+            "mean_score": self._score.value,
+            "top_score": self.top_score,
+            "top_score_share": self.top_score_share,
+            "score_histogram": histogram(self._scores),
+            "mean_score_histogram": histogram(self._means),
+            "mean_candidate_chars": self._candidate_chars.value,
+            "mean_chosen_chars": self._chosen_chars.value,
+            "mean_rejected_chars": self._rejected_chars.value,
+            "mean_chosen_score": self._chosen_score.value,
+            "mean_rejected_score": self._rejected_score.value,
+            "mean_margin": self._margin.value,
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """The few numbers that status shows; those that do not exist are left out."""
+        found: dict[str, float | None] = {
+            "pairs": self.pairs,
+            "ties": self.dropped[NoPair.TIED],
+            "parse_rate": self.parse_rate,
+            "mean_margin": self._margin.value,
+            "mean_score": self._score.value,
+            "chosen_chars": self._chosen_chars.value,
+            "rejected_chars": self._rejected_chars.value,
+            "top_score_share": self.top_score_share,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def histogram(counts: Mapping[float, int]) -> dict[str, Any]:
+    """`{"width": w, "counts": {"4": 12, …}}`, lowest first, empty bars left out.
+
+    With few different scores (a judge that says whole numbers) each has its own bar and `width` is null. Otherwise a
+    bar stands at every multiple of `width`, a round number, and holds the scores nearest to it: so the histograms of
+    two iterations have bars at the same places.
+    """
+    if len(counts) <= _BARS:
+        return {"width": None, "counts": {f"{score:.10g}": counts[score] for score in sorted(counts)}}
+    low, high = min(counts), max(counts)
+    width = next(width for width in _widths() if _bar(high, width) - _bar(low, width) < _BARS)
+    bars: Counter[int] = Counter()
+    for score, count in counts.items():
+        bars[_bar(score, width)] += count
+    return {"width": width, "counts": {f"{bar * width:.10g}": bars[bar] for bar in sorted(bars)}}
+
+
+def _bar(score: float, width: float) -> int:
+    # 0.15 / 0.1 is a little less than 1.5: unrounded, neighbouring bars would get unequal shares.
+    return math.floor(round(score / width, _DECIMALS) + 0.5)
+
+
+def _widths() -> Iterator[float]:
+    """0.0001, 0.0002, 0.0005, 0.001, …: a custom scale may be of any size."""
+    for exponent in itertools.count(-_DECIMALS):
+        yield from (float(f"{digit}e{exponent}") for digit in (1, 2, 5))

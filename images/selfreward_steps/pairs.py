@@ -1,0 +1,126 @@
+"""Step `pairs`: from judgements to preference pairs, and the iteration's numbers (paper section 2.3).
+
+The choice itself is :mod:`selfreward_steps.pair_selection`. Everything streams: what is held in memory is one prompt
+a shard, however many there are. It must not change a score, and must not end in an empty dataset: training on
+nothing would only fail later, and dearer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Final
+
+from selfreward_steps.contract import PairsConfig
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.judged_prompts import JudgedPrompt, judged_prompts
+from selfreward_steps.pair_selection import NoPair, Pair, PairRules, ScoredCandidate, choose
+from selfreward_steps.pair_statistics import PairStatistics
+from selfreward_steps.rows import Message, PairRow, count_rows, write_json, write_rows
+from selfreward_steps.runtime import Output, StepContext, StepOutcome
+
+_PROGRESS_EVERY: Final = 500
+"""Prompts between two progress updates; far less than a second's work."""
+
+
+def run(context: StepContext[PairsConfig]) -> StepOutcome:
+    """Roles `prompts`, `responses` and `judgements` to `pairs.jsonl` (in the prompts' order) and `statistics.json`.
+
+    Raises PermanentError NoScores when no judgement states a score, NoPreferencePairs when no prompt gives a pair,
+    and RowsDoNotMatch when the inputs do not belong together.
+    """
+    config = context.config
+    rules = PairRules.of(config.settings, config.iteration or 1, context.seed)
+    statistics = PairStatistics()
+    folder = context.scratch / "pairs"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write_rows(folder / "pairs.jsonl", _pairs(context, rules, statistics))
+    _require_pairs(context, rules, statistics)
+    write_json(folder / "statistics.json", statistics.as_json())
+    return StepOutcome([Output(context.output, folder)], metrics=statistics.metrics())
+
+
+def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: PairStatistics) -> Iterator[PairRow]:
+    prompts = context.fetch("prompts") / "prompts.jsonl"
+    responses = [folder / "responses.jsonl" for folder in context.fetch_shards("responses")]
+    judgements = [folder / "judgements.jsonl" for folder in context.fetch_shards("judgements")]
+    total = count_rows(prompts)
+    for judged in judged_prompts(prompts, responses, judgements):
+        scored = scored_candidates(judged)
+        choice = choose(rules, judged.id, scored)
+        noisy = sum(not rules.steady(candidate) for candidate in scored)
+        statistics.add(judged, scored, noisy, choice)
+        if statistics.prompts % _PROGRESS_EVERY == 0 or statistics.prompts == total:
+            context.progress.update(statistics.prompts, total, "prompts", pairs=statistics.pairs)
+        if isinstance(choice, Pair):
+            yield pair_row(judged, choice)
+
+
+def scored_candidates(judged: JudgedPrompt) -> list[ScoredCandidate]:
+    """The candidates for which at least one judgement states a score, in their order."""
+    found = []
+    for index, (candidate, scores) in enumerate(zip(judged.candidates, judged.scores, strict=True)):
+        parsed = [score for score in scores if score is not None]
+        if parsed:
+            found.append(ScoredCandidate.of(index, candidate["text"], parsed))
+    return found
+
+
+def pair_row(judged: JudgedPrompt, pair: Pair) -> PairRow:
+    """TRL's conversational form; without the `rejected` fields under `positive-only`."""
+    row: PairRow = {
+        "id": judged.id,
+        "prompt": [{"role": "user", "content": judged.prompt}],
+        "chosen": _answer(pair.chosen),
+        "chosen_score": pair.chosen.mean,
+    }
+    if pair.rejected is None:
+        return row
+    return {**row, "rejected": _answer(pair.rejected), "rejected_score": pair.rejected.mean}
+
+
+def _answer(candidate: ScoredCandidate) -> list[Message]:
+    return [{"role": "assistant", "content": candidate.text}]
+
+
+_WHAT: Final[dict[NoPair, str]] = {
+    NoPair.UNSCORED: "without enough scored candidates",
+    NoPair.NOISY: "whose judgements disagree by more than preferences.maxScoreStd {std:g}",
+    NoPair.TIED: "tied",
+    NoPair.BELOW_MARGIN: "below preferences.minMargin {margin:g}",
+    NoPair.LENGTH_CONTROL: "without a longer, worse answer under preferences.lengthControl {rho:g}",
+    NoPair.IDENTICAL: "with equal texts",
+}
+_ADVICE: Final[dict[NoPair, str]] = {
+    NoPair.UNSCORED: "look at the critiques, or set judge.mode: logprob, which always states a score",
+    NoPair.NOISY: "raise preferences.maxScoreStd, or lower judge.sampling.temperature",
+    NoPair.TIED: "set judge.mode: logprob, raise judge.samples, responses.sampling.temperature or prompts.count",
+    NoPair.BELOW_MARGIN: "lower preferences.minMargin",
+    NoPair.LENGTH_CONTROL: "lower preferences.lengthControl or preferences.minMargin",
+    NoPair.IDENTICAL: "raise responses.sampling.temperature",
+}
+"""What to change, by the reason most prompts have."""
+
+
+def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: PairStatistics) -> None:
+    if statistics.judgements and not statistics.parsed:
+        raise PermanentError(
+            "NoScores",
+            f"{context.input('judgements').artifact}: none of {statistics.judgements} judgements of "
+            f"{statistics.candidates} candidates ({statistics.prompts} prompts) states a score in range: look at the "
+            "critiques in judgements.jsonl, then change judge.template, raise judge.sampling.maxTokens, or set "
+            "judge.mode: logprob",
+        )
+    if statistics.pairs:
+        return
+    counted = statistics.dropped.most_common()
+    values = {"std": rules.max_score_std or 0, "margin": rules.min_margin, "rho": rules.rho}
+    why = ", ".join(f"{count} {_WHAT[reason].format(**values)}" for reason, count in counted)
+    unparsed = statistics.judgements - statistics.parsed
+    raise PermanentError(
+        "NoPreferencePairs",
+        f"{context.output}: no preference pair from {statistics.prompts} prompts ({why or 'nothing to judge'}; "
+        f"{unparsed} of {statistics.judgements} judgements state no score): "
+        + (_ADVICE[counted[0][0]] if counted else "raise prompts.count"),
+    )

@@ -1,0 +1,150 @@
+"""The shapes of the rows that steps hand to each other, and how they are read and written: JSONL, one at a time.
+
+Every dataset of the run is one of these, so that a reader needs no other file to know what a field means. This
+module must not hold a dataset in memory and must not import anything heavy: judging steps load it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
+
+from selfreward_steps.errors import PermanentError
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+class InstructionRow(TypedDict):
+    """`seed/instructions.jsonl`: an instruction with its answer, the last message (IFT data)."""
+
+    id: str
+    messages: list[Message]
+
+
+class RankedAnswer(TypedDict):
+    """One answer that people ranked; 0 is the best, ties are allowed."""
+
+    content: str
+    rank: int
+
+
+class RankingRow(TypedDict):
+    """`seed/rankings.jsonl` and `eft/test.jsonl`: a prompt with answers that people ranked."""
+
+    id: str
+    prompt: str
+    answers: list[RankedAnswer]
+
+
+class EftRow(TypedDict):
+    """`seed/eft.jsonl` and `eft/train.jsonl`: a judgement to learn from. `critique` is empty for rank-made scores."""
+
+    id: str
+    prompt: str
+    response: str
+    critique: str
+    score: float
+
+
+class PromptRow(TypedDict):
+    """`prompts.jsonl`: a new prompt."""
+
+    id: str
+    prompt: str
+
+
+class Candidate(TypedDict):
+    """One sampled answer; `finish_reason` is the server's (`stop`, `length`)."""
+
+    text: str
+    finish_reason: str
+
+
+class ResponseRow(TypedDict):
+    """`responses.jsonl`: a prompt's N candidates; `tokens` is what the server counted for all of them."""
+
+    id: str
+    prompt: str
+    candidates: list[Candidate]
+    tokens: int | None
+
+
+class JudgementRow(TypedDict):
+    """`judgements.jsonl`: one candidate's K judgements, by its place in the response row.
+
+    A score is null where the critique states none in range. `mass` is the probability that a logprob judgement
+    gave to score tokens.
+    """
+
+    id: str
+    candidate: int
+    scores: list[float | None]
+    critiques: list[str]
+    mass: NotRequired[float]
+    tokens: int | None
+
+
+class PairRow(TypedDict):
+    """`pairs.jsonl`: a preference pair in TRL's conversational form; `positive-only` leaves out the rejected one."""
+
+    id: str
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: NotRequired[list[Message]]
+    chosen_score: float
+    rejected_score: NotRequired[float]
+
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
+
+
+def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """The rows of `path`, one at a time; `kind` is what the caller knows them to be, and is not checked.
+
+    They come out of a verified artifact, so only what breaks reading is an error: PermanentError BadRows with file
+    and line.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise PermanentError(
+                    "BadRows", f"{path}, line {number}: not JSON ({error}): delete the artifact and run its step again"
+                ) from error
+            yield cast(Row, row)
+
+
+def count_rows(path: Path) -> int:
+    """How many rows `read_rows` will give, without parsing them."""
+    with path.open("rb") as lines:
+        return sum(not line.isspace() for line in lines)
+
+
+def encode(row: Mapping[str, Any]) -> bytes:
+    """One line of JSONL. Raises ValueError for NaN, infinity and lone surrogates, which no reader would accept."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write `rows` as they come; returns how many."""
+    count = 0
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(encode(row))
+            count += 1
+    return count
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """One JSON document for people and programs, such as `statistics.json`."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

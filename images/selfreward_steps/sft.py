@@ -1,0 +1,55 @@
+"""Steps `sft-baseline` and `sft`: supervised fine-tuning of M0 on IFT data, and on IFT + EFT data (paper, section 2.1).
+
+The baseline is the same training without the judgements; it writes the judgements that EFT data is filtered from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from selfreward_steps.contract import JudgeSettings, SftConfig, StepName
+from selfreward_steps.rows import EftRow, InstructionRow, read_rows
+from selfreward_steps.runtime import StepContext, StepOutcome
+from selfreward_steps.templates import judge_messages, judgement_text
+from selfreward_steps.training.conversations import split_at_last_answer
+from selfreward_steps.training.examples import Example
+from selfreward_steps.training.session import Fetch, train
+from selfreward_steps.training.trainers import Supervised
+
+
+def run(context: StepContext[SftConfig]) -> StepOutcome:
+    """Train role `model` on roles `seed` and, in step `sft`, `eft`."""
+    config = context.config
+    return train(context, Supervised(config.settings), partial(_rows, context), config.report_to)
+
+
+def _rows(context: StepContext[SftConfig], fetch: Fetch) -> Iterator[Example | None]:
+    if "seed" in context.config.inputs:
+        yield from instruction_examples(fetch)
+    if context.config.step is StepName.SFT and "eft" in context.config.inputs:
+        yield from judgement_examples(fetch, context.config.judge)
+
+
+def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:
+    """IFT: what people asked and answered. None where a conversation has no answer."""
+    path = fetch("seed") / "instructions.jsonl"
+    if not path.exists():
+        return
+    for row in read_rows(path, InstructionRow):
+        parts = split_at_last_answer(row["messages"])
+        if parts is None:
+            yield None
+        else:
+            yield Example(f"seedData.instructions, row {row['id']}", parts[0], {"completion": parts[1]})
+
+
+def judgement_examples(fetch: Fetch, judge: JudgeSettings) -> Iterator[Example]:
+    """EFT: the judge's prompt, and the judgement to answer it with, as judging will ask for them."""
+    for row in read_rows(fetch("eft") / "train.jsonl", EftRow):
+        text = judgement_text(judge, row["critique"], row["score"])
+        yield Example(
+            f"eft, row {row['id']}",
+            judge_messages(judge, row["prompt"], row["response"]),
+            {"completion": [{"role": "assistant", "content": text}]},
+        )

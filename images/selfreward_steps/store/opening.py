@@ -1,0 +1,50 @@
+"""From a store's URI to the store; the one place that knows which kinds there are."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ..errors import PermanentError
+from .interface import Store, StoreReason
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None) -> Store:
+    """Open `file:///abs/path` or `s3://bucket/prefix`; nothing is read or written yet.
+
+    `endpoint_url` and `region` are for S3 and default to what the AWS environment says; credentials come
+    from there alone (environment, profile, pod or instance identity). Raises PermanentError
+    StoreMisconfigured for any other URI.
+    """
+    parts = urlsplit(uri)
+    match parts.scheme:
+        case "file":
+            return _open_file(uri, parts.netloc, unquote(parts.path))
+        case "s3":
+            return _open_s3(uri, parts.netloc, parts.path, endpoint_url, region)
+        case _:
+            raise _bad(uri, "use file:///absolute/path or s3://bucket/prefix")
+
+
+def _open_file(uri: str, host: str, path: str) -> Store:
+    from .file_store import FileStore
+
+    if host or not path.startswith("/") or not path.strip("/"):
+        raise _bad(uri, "a file URI has three slashes and an absolute path, as in file:///data/run")
+    return FileStore(Path(path))
+
+
+def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None) -> Store:
+    if _BUCKET.fullmatch(bucket) is None:
+        raise _bad(uri, f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash")
+    if "?" in uri or "#" in uri or "//" in path.strip("/"):
+        raise _bad(uri, "the prefix may not hold '?', '#' or '//'")
+    from .s3_client import connect
+    from .s3_store import S3Store
+
+    return S3Store(connect(bucket, endpoint_url=endpoint_url, region=region), path.strip("/"))
+
+
+def _bad(uri: str, hint: str) -> PermanentError:
+    return PermanentError(StoreReason.MISCONFIGURED, f"storage URI {uri!r} cannot be used: {hint}")

@@ -1,0 +1,140 @@
+"""From the run's settings to TRL's arguments, with every value that TRL would silently ignore or choose refused here.
+
+The traps it closes (method reference, section 1.5): TRL disables dropout in DPO, trains in bfloat16 and with
+gradient checkpointing unless told otherwise, hides NaN losses in its logs, and its schedule has no floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from trl import DPOConfig, SFTConfig
+
+from selfreward_steps.contract import DpoSettings, Precision, TrainingSettings
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.training.batches import BatchPlan
+
+LOSSES: Final = frozenset(
+    {"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"}
+    | {"aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft"}
+)
+"""TRL's DPO losses."""
+SMOOTHED_LOSSES: Final = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
+"""Those that honour `label_smoothing`; the others ignore it without a word."""
+
+
+def in_bfloat16(precision: Precision) -> bool:
+    """Whether to compute in bfloat16: `auto` means on a GPU that has it."""
+    match precision:
+        case Precision.AUTO:
+            return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        case Precision.BF16:
+            return True
+        case Precision.FP32:
+            return False
+
+
+def sft_arguments(settings: TrainingSettings, batches: BatchPlan, common: dict[str, Any]) -> SFTConfig:
+    """Arguments of SFTTrainer; the data is prompt-completion, so the loss is on completion tokens only."""
+    return SFTConfig(**_arguments(settings, batches, common), completion_only_loss=True, packing=False)
+
+
+def dpo_arguments(settings: DpoSettings, batches: BatchPlan, common: dict[str, Any], *, precompute: bool) -> DPOConfig:
+    """Arguments of DPOTrainer; raises PermanentError BadLoss for a loss that TRL would refuse or half ignore."""
+    _check_loss(settings)
+    return DPOConfig(
+        **_arguments(settings, batches, common),
+        beta=settings.beta,
+        loss_type=[settings.loss_type],
+        label_smoothing=settings.label_smoothing,
+        disable_dropout=False,
+        precompute_ref_log_probs=precompute,
+    )
+
+
+def common_arguments(
+    folder: Path, *, seed: int, report_to: Sequence[str], run_name: str, sharded: bool, max_length: int
+) -> dict[str, Any]:
+    """What does not come from the settings. Raises PermanentError BadTracker for a tracker that is not there."""
+    _check_trackers(report_to)
+    return {
+        "output_dir": str(folder),
+        "seed": seed,
+        "report_to": list(report_to) or "none",
+        "run_name": run_name,
+        "max_length": max_length,
+        # FSDP2 (transformers' default version), fully sharded: parameters, gradients and optimiser states.
+        "fsdp": True if sharded else None,
+        "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"} if sharded else None,
+    }
+
+
+def _arguments(settings: TrainingSettings, batches: BatchPlan, common: dict[str, Any]) -> dict[str, Any]:
+    if settings.min_learning_rate > settings.learning_rate:
+        raise PermanentError(
+            "BadLearningRate",
+            f"settings.minLearningRate: {settings.min_learning_rate:g} is above settings.learningRate "
+            f"{settings.learning_rate:g}, and the cosine ends there: lower it",
+        )
+    cuda = torch.cuda.is_available()
+    sharded = common["fsdp"] is not None
+    fsdp_config = common["fsdp_config"]
+    if sharded and settings.gradient_checkpointing:
+        # transformers wants FSDP's own kind then.
+        fsdp_config = {**fsdp_config, "activation_checkpointing": True}
+    return {
+        **common,
+        "fsdp_config": fsdp_config,
+        "per_device_train_batch_size": batches.per_device,
+        "gradient_accumulation_steps": batches.accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr": settings.min_learning_rate},
+        "warmup_steps": settings.warmup_ratio,
+        "num_train_epochs": settings.epochs,
+        "max_steps": settings.max_steps or -1,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "bf16": in_bfloat16(settings.precision),
+        "gradient_checkpointing": settings.gradient_checkpointing and not sharded,
+        "use_cpu": not cuda,
+        "dataloader_pin_memory": cuda,
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_steps,
+        # Every step, unfiltered: a loss of NaN must be seen in the step that has it.
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+    }
+
+
+def _check_loss(settings: DpoSettings) -> None:
+    def bad(message: str) -> PermanentError:
+        return PermanentError("BadLoss", message)
+
+    if settings.loss_type not in LOSSES:
+        raise bad(f"settings.lossType: {settings.loss_type!r} is not one of {', '.join(sorted(LOSSES))}")
+    if settings.label_smoothing and settings.loss_type not in SMOOTHED_LOSSES:
+        raise bad(
+            f"settings.labelSmoothing: {settings.label_smoothing:g} has no effect on lossType {settings.loss_type!r}: "
+            f"set it to 0, or use one of {', '.join(sorted(SMOOTHED_LOSSES))}"
+        )
+    if settings.loss_type == "exo_pair" and not settings.label_smoothing:
+        raise bad("settings.labelSmoothing: lossType 'exo_pair' needs one above 0; its paper uses 0.001")
+
+
+def _check_trackers(report_to: Sequence[str]) -> None:
+    available = get_available_reporting_integrations()
+    for name in report_to:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise PermanentError("BadTracker", f"reportTo: {name!r} is not a tracker: use one of {known}")
+        if name not in available:
+            raise PermanentError(
+                "BadTracker", f"reportTo: {name!r}: its Python package is not installed in the trainer image: add it"
+            )

@@ -1,0 +1,121 @@
+"""Loading models to train and to compare with, and the two changes made to them: dropout and adapters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from selfreward_steps.contract import LoraSettings
+from selfreward_steps.errors import PermanentError
+
+DROPOUT_FIELDS: Final = (
+    "activation_dropout",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "attn_pdrop",
+    "dropout",
+    "embd_pdrop",
+    "embedding_dropout",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "resid_dropout",
+    "resid_pdrop",
+)
+"""What architectures call the dropout of attention, hidden states and embeddings. Llama has attention's alone."""
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The model's tokenizer. Raises PermanentError ModelUnreadable."""
+    with _readable(folder):
+        return AutoTokenizer.from_pretrained(folder)
+
+
+def load_config(folder: Path) -> Any:
+    """The model's configuration, without its weights. Raises PermanentError ModelUnreadable."""
+    with _readable(folder):
+        return AutoConfig.from_pretrained(folder)
+
+
+def load_model(folder: Path, *, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> Any:
+    """The weights, in evaluation mode, on the CPU, with `dropout` in every field its architecture has.
+
+    float32 also where the computation is in bfloat16: an update of 1e-6 is lost in bfloat16 weights.
+    """
+    config = load_config(folder)
+    set_dropout(config, dropout)
+    with _readable(folder):
+        model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype)
+    # TRL writes into it and checkpoints save it, where an imported one that transformers finds inconsistent would
+    # be an error. The artifact gets the imported file back (export.py).
+    model.generation_config = GenerationConfig()
+    return model
+
+
+def set_dropout(config: Any, dropout: float) -> tuple[str, ...]:
+    """Set every dropout field that `config` has; returns their names. `dropout` 0 switches them off."""
+    text = config.get_text_config()
+    found = tuple(name for name in DROPOUT_FIELDS if isinstance(getattr(text, name, None), int | float))
+    for name in found:
+        setattr(text, name, dropout)
+    return found
+
+
+def lora_config(settings: LoraSettings) -> LoraConfig:
+    """peft's configuration of `settings`."""
+    modules = "all-linear" if settings.target_modules == ["all-linear"] else settings.target_modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=modules,
+    )
+
+
+def without_dropout_when_disabled(model: Any) -> None:
+    """Make a peft model's adapter-off forwards, which are DPO's reference, run in evaluation mode.
+
+    TRL runs them in the mode of the training step, so the reference would be measured through dropout.
+    """
+    disable = model.disable_adapter
+
+    @contextmanager
+    def disabled() -> Iterator[None]:
+        training = model.training
+        with disable():
+            model.eval()
+            try:
+                yield
+            finally:
+                model.train(training)
+
+    model.disable_adapter = disabled
+
+
+def end_tokens(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end generation: the generation configuration's and the tokenizer's."""
+    path = folder / "generation_config.json"
+    stated = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
+    ids = stated if isinstance(stated, list) else [stated]
+    return frozenset(each for each in (*ids, tokenizer.eos_token_id) if each is not None)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # The disk's fault, not the model's.
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise PermanentError(
+            "ModelUnreadable", f"baseModel.uri: {folder}: transformers cannot open it ({reason}): use another model"
+        ) from error

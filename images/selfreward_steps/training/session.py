@@ -1,0 +1,263 @@
+"""One training from its inputs to the folder of its artifact: the order of things, the same for every method.
+
+Everything that can be wrong with settings and data is found before a weight is loaded. What a training is (losses,
+data shapes) is not decided here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import datasets
+import torch
+import torch.distributed as dist
+import transformers
+from pydantic import JsonValue
+from transformers import PrinterCallback
+
+from selfreward_steps.model_card import licence_of
+from selfreward_steps.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.store.disk import require_room
+from selfreward_steps.training import models, sharding
+from selfreward_steps.training.arguments import common_arguments, in_bfloat16
+from selfreward_steps.training.batches import BatchPlan
+from selfreward_steps.training.callbacks import Checkpointing, LossWatch, Telling
+from selfreward_steps.training.card import model_card
+from selfreward_steps.training.checkpoints import Shelf, Uploader
+from selfreward_steps.training.conversations import ChatTemplate
+from selfreward_steps.training.examples import Counts, Example, load, prepare
+from selfreward_steps.training.export import gather, write_model
+from selfreward_steps.training.interruption import Interruption
+from selfreward_steps.training.ranks import Council, Ranks
+from selfreward_steps.training.trainers import Method, Setup
+
+Fetch = Callable[[str], Path]
+Rows = Callable[[Fetch], Iterable[Example | None]]
+
+LAST_STEPS: Final = 10
+"""The metrics are means over this many last steps, since one step's batch says little."""
+
+
+def train(context: StepContext[Any], method: Method, rows: Rows, report_to: list[str]) -> StepOutcome:
+    """Train role `model` by `method` on `rows` and leave the artifact's folder to be committed by rank 0."""
+    _quieten()
+    return _Session(context, method, rows, report_to).run()
+
+
+class _Session:
+    def __init__(self, context: StepContext[Any], method: Method, rows: Rows, report_to: list[str]) -> None:
+        self.context = context
+        self.method = method
+        self.settings = method.settings
+        self.rows = rows
+        self.ranks = Ranks.from_environment()
+        self.batches = BatchPlan.of(self.settings.batch_size, self.settings.per_device_batch_size, self.ranks.world)
+        context.progress.update(0, None, "steps")
+        self.work = context.scratch / "trainer"
+        common = common_arguments(
+            self.work,
+            seed=context.seed,
+            report_to=report_to,
+            run_name=f"{context.config.run}/{context.output}",
+            sharded=self.ranks.world > 1,
+            max_length=self.settings.max_length,
+        )
+        self.args = method.arguments(self.batches, common, self.ranks)
+        # Sets up torch.distributed where there are several ranks.
+        self.device = self.args.device
+        sharding.allow_on_cpu()
+        sharding.keep_outputs_exact(self.args)
+        self.council = Council(self.ranks)
+        self.source = self.fetch("model")
+        self.notes: dict[str, str] = {}
+
+    def run(self) -> StepOutcome:
+        with _lost_peers():
+            tokenizer, path, counts = self._data()
+            self._model_and_room(counts)
+            steps = self._train(tokenizer, path)
+            state = gather(self.trainer)
+            if not self.ranks.first:
+                # Whoever leaves first ends the job for all (PyTorchJob): nobody does before the commit.
+                self.council.wait()
+                self.council.leave()
+                return StepOutcome([], commit=False)
+        return self._outcome(state, {**steps, **counts.metrics()})
+
+    def fetch(self, role: str) -> Path:
+        return self.council.once_a_node(lambda: self.context.fetch(role))
+
+    def _data(self) -> tuple[Any, Path, Counts]:
+        tokenizer = models.load_tokenizer(self.source)
+        template = ChatTemplate(tokenizer, models.end_tokens(self.source, tokenizer))
+        limit = getattr(models.load_config(self.source).get_text_config(), "max_position_embeddings", None)
+        if limit is not None and limit < self.settings.max_length:
+            self.args.max_length = limit
+            self.notes["Longest example"] = f"{limit} tokens, the model's own limit, not {self.settings.max_length}"
+        path, counts = self.council.once_a_node(
+            lambda: prepare(
+                self._rows_of_this_node(),
+                template,
+                self.context.scratch / "data",
+                max_length=self.args.max_length,
+                tick=self.context.progress.alive,
+            )
+        )
+        if self.ranks.first:
+            for warning in _warnings(counts, self.args.max_length):
+                print(warning, file=sys.stderr)
+        return tokenizer, path, counts
+
+    def _rows_of_this_node(self) -> Iterator[Example | None]:
+        # Called on the first rank of a node alone, so what it fetches must not be a matter for all of them.
+        yield from self.rows(self.context.fetch)
+
+    def _model_and_room(self, counts: Counts) -> None:
+        self.model = models.load_model(self.source, dropout=self.settings.dropout)
+        self.dropout_fields = models.set_dropout(self.model.config, self.settings.dropout)
+        self.model.register_forward_pre_hook(lambda *_: self.context.progress.alive())
+        fields = ", ".join(self.dropout_fields) or "no field, as the architecture has none"
+        self.notes["Dropout"] = f"{self.settings.dropout:g} in {fields}"
+        weights = 4 * self.model.num_parameters()
+        checkpoints = counts.examples * self.settings.epochs > self.settings.checkpoint_steps * self.settings.batch_size
+        # A full checkpoint has two moments beside the weights; one is uploaded while the next is written.
+        each = 0 if not checkpoints else weights // 2 if self.settings.lora else 3 * weights
+        require_room(self.context.scratch, weights + 2 * each)
+
+    def _train(self, tokenizer: Any, path: Path) -> dict[str, float]:
+        shelf = self._shelf()
+        uploader = Uploader(shelf)
+        step_name = self.context.config.step.value
+        interruption = Interruption()
+        checkpointing = Checkpointing(uploader, self.council, interruption)
+        watch = LossWatch(step_name, self.settings.learning_rate)
+        callbacks = [Telling(self.context.progress), watch, checkpointing]
+        self.trainer = self.method.trainer(
+            Setup(self.args, self.model, load(path), tokenizer, callbacks, self.fetch, self.ranks)
+        )
+        self.trainer.remove_callback(PrinterCallback)
+        resumable = self._resumable(shelf)
+        try:
+            with interruption:
+                self.trainer.train(resume_from_checkpoint=resumable)
+                uploader.finish()
+                if checkpointing.stopped:
+                    interruption.obey()
+        finally:
+            uploader.close()
+        return self._numbers()
+
+    def _shelf(self) -> Shelf:
+        context = self.context
+        return Shelf(context.store, context.output, context.inputs_digest, context.config.step.value, self.ranks)
+
+    def _resumable(self, shelf: Shelf) -> str | None:
+        """The folder of the newest whole checkpoint on this node, if there is one."""
+        step = self.council.told_by_first(shelf.newest)
+        folder = self.context.scratch / "checkpoint"
+
+        def prepare_node() -> Path | None:
+            shutil.rmtree(self.work, ignore_errors=True)
+            return None if step is None else shelf.fetch(step, folder)
+
+        found = self.council.once_a_node(prepare_node)
+        if found is not None and self.ranks.first:
+            print(f"resuming from the checkpoint after step {step}", file=sys.stderr)
+        return None if found is None else str(found)
+
+    def _numbers(self) -> dict[str, float]:
+        logs = [entry for entry in self.trainer.state.log_history if "loss" in entry]
+        last = logs[-LAST_STEPS:]
+        means = {
+            name: sum(float(entry[key]) for entry in last) / len(last)
+            for name, key in self.method.metrics.items()
+            if key in last[-1]
+        }
+        return {
+            **means,
+            "loss_first": float(logs[0]["loss"]),
+            "learning_rate": float(logs[-1]["learning_rate"]),
+            "steps": float(self.trainer.state.global_step),
+            "dropout_fields": float(len(self.dropout_fields)),
+        }
+
+    def _outcome(self, state: dict[str, torch.Tensor], metrics: dict[str, float]) -> StepOutcome:
+        context, config = self.context, self.context.config
+        folder = context.scratch / "model"
+        dtype = torch.bfloat16 if in_bfloat16(self.settings.precision) else torch.float32
+        write_model(state, self.source, folder, dtype=dtype, adapters=self.settings.lora)
+        settings = self.settings.model_dump(mode="json", by_alias=True)
+        # How the batch is spread is the machine's business.
+        settings.pop("perDeviceBatchSize")
+        card = model_card(
+            output=context.output,
+            step=config.step.value,
+            method=self.method.name,
+            iteration=config.iteration,
+            settings={**settings, "seed": context.seed},
+            inputs={role: (found.ref.artifact, found.digest) for role, found in context.resolved.items()},
+            metrics=metrics,
+            notes={**self.notes, "Precision": str(dtype).removeprefix("torch.")},
+            licence=licence_of(self.source),
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        spread: dict[str, JsonValue] = {
+            "perDevice": self.batches.per_device,
+            "accumulation": self.batches.accumulation,
+            "processes": self.batches.world,
+        }
+        return StepOutcome(
+            [Output(context.output, folder, {"dropoutFields": list(self.dropout_fields), "batch": spread})],
+            metrics={
+                **metrics,
+                "per_device_batch": float(self.batches.per_device),
+                "accumulation": float(self.batches.accumulation),
+            },
+            after_commit=[self._shelf().clear, self._release],
+        )
+
+    def _release(self) -> None:
+        """Let the other ranks go, now that the artifact is committed; whatever became of them, this has succeeded."""
+        try:
+            self.council.wait()
+            self.council.leave()
+        except RuntimeError as error:
+            print(f"another rank was gone before the end: {error}", file=sys.stderr)
+
+
+def _warnings(counts: Counts, max_length: int) -> Iterator[str]:
+    if counts.dropped_too_long:
+        yield (
+            f"{counts.dropped_too_long} examples were left out: their prompt alone fills {max_length} tokens "
+            f"(the longest has {counts.longest_prompt}); raise settings.maxLength if the model allows it"
+        )
+    if counts.without_end:
+        yield (
+            f"{counts.without_end} of {counts.examples} examples have no end-of-turn token as the chat template "
+            "renders them: the model may not learn to stop"
+        )
+
+
+@contextmanager
+def _lost_peers() -> Iterator[None]:
+    """Take the loss of another rank for what it is, a stop: the rank that failed tells why."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        print(f"another rank is gone: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _quieten() -> None:
+    """Standard output is for progress lines; libraries keep to warnings on standard error."""
+    datasets.disable_progress_bars()
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()

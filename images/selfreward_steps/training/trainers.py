@@ -1,0 +1,143 @@
+"""The two ways to train, each as what differs: its TRL arguments, its trainer, its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from selfreward_steps.contract import DpoSettings, TrainingSettings
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
+from selfreward_steps.training.batches import BatchPlan
+from selfreward_steps.training.models import load_model, lora_config, without_dropout_when_disabled
+from selfreward_steps.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a trainer is made from."""
+
+    args: Any
+    model: Any
+    dataset: Dataset
+    tokenizer: Any
+    callbacks: Sequence[Any]
+    fetch: Callable[[str], Path]
+    """A role's local folder. Collective."""
+    ranks: Ranks
+
+
+class Method(Protocol):
+    """A way to train."""
+
+    name: ClassVar[Literal["sft", "dpo"]]
+    metrics: ClassVar[Mapping[str, str]]
+    """TRL's log entries that become the step's metrics, by our name."""
+
+    @property
+    def settings(self) -> TrainingSettings: ...
+
+    def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> Any: ...
+
+    def trainer(self, setup: Setup) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """SFT on prompt-completion examples."""
+
+    settings: TrainingSettings
+    name: ClassVar[Literal["sft", "dpo"]] = "sft"
+    metrics: ClassVar[Mapping[str, str]] = {"loss": "loss", "token_accuracy": "mean_token_accuracy"}
+
+    def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> SFTConfig:
+        return sft_arguments(self.settings, batches, common)
+
+    def trainer(self, setup: Setup) -> SFTTrainer:
+        return _made(
+            self.settings,
+            lambda adapters: SFTTrainer(
+                model=setup.model,
+                args=setup.args,
+                train_dataset=setup.dataset,
+                processing_class=setup.tokenizer,
+                callbacks=list(setup.callbacks),
+                peft_config=adapters,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Preference:
+    """DPO on preference pairs, against the artifact of role `reference`."""
+
+    settings: DpoSettings
+    own_reference: bool
+    """Whether the reference is the model that training starts from."""
+    name: ClassVar[Literal["sft", "dpo"]] = "dpo"
+    metrics: ClassVar[Mapping[str, str]] = {
+        "loss": "loss",
+        "reward_margin": "rewards/margins",
+        "reward_accuracy": "rewards/accuracies",
+        "reward_chosen": "rewards/chosen",
+        "reward_rejected": "rewards/rejected",
+    }
+
+    def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> DPOConfig:
+        return dpo_arguments(self.settings, batches, common, precompute=self.precomputes(ranks))
+
+    def precomputes(self, ranks: Ranks) -> bool:
+        """TRL hands precomputed log-probabilities from rank 0 to the others in a file, which needs one node."""
+        return self.settings.precompute_ref_log_probs and ranks.nodes == 1
+
+    def trainer(self, setup: Setup) -> DPOTrainer:
+        reference = None if self._starts_as_reference(setup.ranks) else load_model(setup.fetch("reference"))
+        trainer = _made(
+            self.settings,
+            lambda adapters: DPOTrainer(
+                model=setup.model,
+                ref_model=reference,
+                args=setup.args,
+                train_dataset=setup.dataset,
+                processing_class=setup.tokenizer,
+                callbacks=list(setup.callbacks),
+                peft_config=adapters,
+            ),
+        )
+        if self.precomputes(setup.ranks):
+            # It has been measured: leave its memory to the training.
+            trainer.ref_model = None
+        elif reference is None:
+            without_dropout_when_disabled(trainer.model)
+        return trainer
+
+    def _starts_as_reference(self, ranks: Ranks) -> bool:
+        """Whether the model itself can stand in for the reference, which saves loading it a second time.
+
+        Either untrained, before the training (precomputed; TRL cannot do it with a model that is to be sharded), or
+        with its adapters off.
+        """
+        if not self.own_reference:
+            return False
+        if self.precomputes(ranks):
+            return ranks.world == 1
+        return self.settings.lora is not None
+
+
+def _made(settings: TrainingSettings, make: Callable[[Any], Any]) -> Any:
+    try:
+        return make(None if settings.lora is None else lora_config(settings.lora))
+    except ValueError as error:
+        # peft and TRL raise bare ValueErrors; the one a user can cause is a module name that is not there.
+        if settings.lora is None or not ("arget modules" in str(error) or "target_modules" in str(error)):
+            raise
+        modules = ", ".join(settings.lora.target_modules)
+        raise PermanentError(
+            "BadLoraModules",
+            f"settings.lora.targetModules: {modules}: {error}: use `all-linear` or the model's own names",
+        ) from error

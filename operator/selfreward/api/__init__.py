@@ -1,0 +1,66 @@
+"""The resource: `SelfRewardRun`, `selfreward.dev/v1alpha1`.
+
+The lowest room: types, defaults and validation. It does no I/O but reading the file it is given to load.
+"""
+
+from selfreward.api.run import API_VERSION, GROUP, KIND, PLURAL, VERSION, ObjectMeta, SelfRewardRun
+from selfreward.api.spec import (
+    Deadlines,
+    DeletionPolicy,
+    Retry,
+    SelfRewardRunSpec,
+    Serving,
+    ServingEngine,
+    Storage,
+    SuspendPolicy,
+    Training,
+    TrainingBackend,
+)
+from selfreward.api.status import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    IterationStatus,
+    Phase,
+    Reason,
+    RunStatus,
+    ServingState,
+    ServingStatus,
+    StepState,
+    StepStatus,
+)
+from selfreward.api.workloads import Resources, Workload, Workloads
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "VERSION",
+    "Condition",
+    "ConditionStatus",
+    "ConditionType",
+    "Deadlines",
+    "DeletionPolicy",
+    "IterationStatus",
+    "ObjectMeta",
+    "Phase",
+    "Reason",
+    "Resources",
+    "Retry",
+    "RunStatus",
+    "SelfRewardRun",
+    "SelfRewardRunSpec",
+    "Serving",
+    "ServingEngine",
+    "ServingState",
+    "ServingStatus",
+    "StepState",
+    "StepStatus",
+    "Storage",
+    "SuspendPolicy",
+    "Training",
+    "TrainingBackend",
+    "Workload",
+    "Workloads",
+]

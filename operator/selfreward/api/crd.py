@@ -1,0 +1,191 @@
+"""The CustomResourceDefinition, generated from the models.
+
+`python -m selfreward.api.crd` prints it; `make generate` writes it. It must not know a field by name: what a
+field means stands in its model, what fields mean together in :mod:`selfreward.api.rules`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from selfreward.api.rules import RULES, Rule
+from selfreward.api.run import GROUP, KIND, PLURAL, VERSION
+from selfreward.api.spec import SelfRewardRunSpec
+from selfreward.api.status import RunStatus
+
+COLUMNS: tuple[tuple[str, str, str, int], ...] = (
+    ("Phase", "string", ".status.phase", 0),
+    ("Iteration", "integer", ".status.iteration", 0),
+    ("Step", "string", ".status.step", 0),
+    ("Progress", "string", ".status.progress", 0),
+    ("Pairs", "integer", ".status.pairs", 0),
+    ("Judge-Acc", "string", ".status.judgeAccuracy", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Model", "string", ".status.model", 1),
+    ("Base", "string", ".spec.model.uri", 1),
+    ("Suspended", "boolean", ".spec.suspend", 1),
+    ("Artifacts", "string", ".status.artifacts", 1),
+)
+"""Printer columns: name, type, path, priority (1 is shown with `-o wide`)."""
+
+_KEPT = ("type", "format", "description", "pattern", "minLength", "maxLength", "minItems", "maxItems", "enum")
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """The CRD as a manifest."""
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _resource_schema()},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [
+            {"name": name, "type": kind, "jsonPath": path} | ({"priority": priority} if priority else {})
+            for name, kind, path, priority in COLUMNS
+        ],
+        "selectableFields": [{"jsonPath": ".status.phase"}, {"jsonPath": ".spec.model.uri"}],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["srr"],
+                "categories": ["all", "selfreward"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema as Kubernetes takes it: no `$ref`, no null, boolean exclusive bounds, no titles."""
+    schema = model.model_json_schema(by_alias=True, mode="validation")
+    return _structural(schema, schema.get("$defs", {}))
+
+
+def _resource_schema() -> dict[str, Any]:
+    status = structural_schema(RunStatus)
+    # kstatus takes a resource without status for ready; -1 never equals a generation, so it reads as in progress.
+    status["default"] = {"observedGeneration": -1}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "description": "A run of Self-Rewarding Language Models (arXiv 2401.10020), from a base model to the last one.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(SelfRewardRunSpec),
+            "status": status,
+        },
+    }
+    for rule in RULES:
+        _attach(schema, rule)
+    return schema
+
+
+def _attach(schema: dict[str, Any], rule: Rule) -> None:
+    target = schema
+    for part in rule.path.split(".") if rule.path else []:
+        target = target["properties"][part]
+    validation = {"rule": rule.expression, "message": f"{rule.field}: {rule.message}" if rule.field else rule.message}
+    if rule.field and "(" not in rule.field:
+        validation["fieldPath"] = "." + rule.field
+    target.setdefault("x-kubernetes-validations", []).append(validation)
+
+
+def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    resolved = _resolve(schema, definitions)
+    result: dict[str, Any] = {key: resolved[key] for key in _KEPT if key in resolved}
+    if "description" in result:
+        result["description"] = " ".join(result["description"].split())
+    _copy_bounds(resolved, result)
+    if resolved.get("default") is not None:
+        result["default"] = resolved["default"]
+    if "items" in resolved:
+        result["items"] = _structural(resolved["items"], definitions)
+    if "properties" in resolved:
+        result["properties"] = {name: _structural(value, definitions) for name, value in resolved["properties"].items()}
+        if resolved.get("required"):
+            result["required"] = resolved["required"]
+        if result.get("default"):
+            result["default"] = _without_defaults(result["default"], result["properties"])
+    elif resolved.get("type") == "object":
+        _free_form(resolved, result, definitions)
+    return result
+
+
+def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Follow `$ref`, and take the one real type of an optional field. What stands beside the reference wins."""
+    resolved = dict(schema)
+    options = [option for option in resolved.pop("anyOf", []) if option.get("type") != "null"]
+    if len(options) > 1:
+        raise ValueError(f"not structural: {schema}")
+    for inner in options:
+        resolved = {**_resolve(inner, definitions), **resolved}
+    if "$ref" in resolved:
+        target = definitions[resolved.pop("$ref").rpartition("/")[2]]
+        resolved = {**_resolve(target, definitions), **resolved}
+    if "const" in resolved:
+        resolved["enum"] = [resolved.pop("const")]
+    return resolved
+
+
+def _copy_bounds(source: Mapping[str, Any], target: dict[str, Any]) -> None:
+    for bound in ("minimum", "maximum"):
+        exclusive = "exclusive" + bound.capitalize()
+        if exclusive in source:  # JSON Schema has a number here, OpenAPI 3.0 a flag beside the bound
+            target[bound], target[exclusive] = source[exclusive], True
+        elif bound in source:
+            target[bound] = source[bound]
+
+
+def _free_form(source: Mapping[str, Any], target: dict[str, Any], definitions: Mapping[str, Any]) -> None:
+    values = source.get("additionalProperties")
+    if isinstance(values, Mapping) and values:
+        target["additionalProperties"] = _structural(values, definitions)
+    else:
+        target["x-kubernetes-preserve-unknown-fields"] = True
+
+
+def _without_defaults(value: dict[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a default object its properties' own defaults do not say already; null means absent."""
+    return {name: item for name, item in value.items() if item is not None and not _is_default(item, properties[name])}
+
+
+def _is_default(item: Any, schema: Mapping[str, Any]) -> bool:
+    if isinstance(item, dict) and "properties" in schema:
+        return not _without_defaults(item, schema["properties"])
+    return "default" in schema and bool(item == schema["default"])
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """Anchors and aliases are YAML that some tools of this field do not read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml() -> str:
+    """The file under `crds/`."""
+    head = "# Generated by `make generate` from operator/selfreward/api. Do not edit.\n"
+    return head + yaml.dump(
+        custom_resource_definition(), Dumper=_WithoutAliases, sort_keys=False, width=110, allow_unicode=True
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_yaml())

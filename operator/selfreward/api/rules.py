@@ -1,0 +1,256 @@
+"""Rules that one field's schema cannot say, written once, in CEL.
+
+The API server enforces them from the CRD; on one machine :func:`violations` evaluates the very same
+expressions, so that `selfreward validate` and `kubectl apply` agree. Expressions see what the API server sees:
+camelCase names, defaults filled in, absent values absent.
+
+A rule with `oldSelf` is a transition rule: it compares an update with what was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from selfreward.api.run import SelfRewardRun
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL validation at one place of the resource."""
+
+    path: str
+    """Dotted path of the object that `self` stands for; empty for the whole resource."""
+    expression: str
+    message: str
+    field: str = ""
+    """The field to name to the user, relative to `path`."""
+
+    @property
+    def is_transition(self) -> bool:
+        """Whether the rule compares with the stored object."""
+        return "oldSelf" in self.expression
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a resource breaks."""
+
+    path: str
+    message: str
+
+
+MODEL_SOURCES = ("spec.model", "spec.judge.source")
+DATA_SOURCES = (
+    "spec.seedData.instructions",
+    "spec.seedData.rankings",
+    "spec.seedData.eft",
+    "spec.prompts.source",
+)
+
+
+def _hub_only(path: str) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            path,
+            "!has(self.revision) || self.uri.startsWith('hf://')",
+            "only an hf:// URI has a revision; remove it or use hf://",
+            "revision",
+        ),
+        Rule(
+            path,
+            "!has(self.tokenSecretRef) || self.uri.startsWith('hf://')",
+            "only an hf:// URI takes a token; s3:// uses storage.secret",
+            "tokenSecretRef",
+        ),
+    )
+
+
+def _exactly_when(option: str, value: str, field: str) -> tuple[Rule, Rule]:
+    """`judge.FIELD` stands there exactly when `judge.OPTION` asks for it."""
+    return (
+        Rule("spec.judge", f"self.{option} != '{value}' || has(self.{field})", f"needed by {option}: {value}", field),
+        Rule(
+            "spec.judge", f"!has(self.{field}) || self.{option} == '{value}'", f"only read by {option}: {value}", field
+        ),
+    )
+
+
+def _falling_rate(path: str) -> Rule:
+    return Rule(
+        path,
+        "self.minLearningRate <= self.learningRate",
+        "must not be above learningRate: the cosine falls",
+        "minLearningRate",
+    )
+
+
+def _divisible_batch(stage: str) -> Rule:
+    return Rule(
+        "spec.training",
+        f"self.{stage}.batchSize % (self.nodes * self.processesPerNode) == 0",
+        "must be a multiple of nodes * processesPerNode, which share it",
+        f"{stage}.batchSize",
+    )
+
+
+def _frozen(fields: tuple[str, ...], since: str, words: str) -> tuple[Rule, ...]:
+    """Fields that cannot change once `since`, an expression over the stored resource, holds."""
+    return tuple(
+        Rule(
+            "",
+            f"!has(oldSelf.status) || !({since}) || {_same(field)}",
+            f"cannot change once {words}; use a new run",
+            f"spec.{field}",
+        )
+        for field in fields
+    )
+
+
+def _same(field: str) -> str:
+    return f"self.spec.{field} == oldSelf.spec.{field}"
+
+
+_STARTED = "has(oldSelf.status.startedAt)"
+_ITERATING = "has(oldSelf.status.iteration) && oldSelf.status.iteration > 0"
+
+RULES: tuple[Rule, ...] = (
+    *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
+    *_exactly_when("model", "model", "source"),
+    *_exactly_when("model", "endpoint", "endpoint"),
+    *_exactly_when("template", "custom", "customTemplate"),
+    Rule(
+        "spec.judge.customTemplate",
+        "self.text.contains('{prompt}') && self.text.contains('{response}')",
+        "must contain {prompt} and {response}",
+        "text",
+    ),
+    Rule("spec.judge.customTemplate", "self.minScore < self.maxScore", "must be below maxScore", "minScore"),
+    Rule(
+        "spec.judge.customTemplate",
+        "self.scorePattern.contains('(')",
+        "must have a group for the score, such as ([0-9]+)",
+        "scorePattern",
+    ),
+    Rule(
+        "spec",
+        "self.prompts.generator != 'file' || has(self.prompts.source)",
+        "needed by generator: file",
+        "prompts.source",
+    ),
+    Rule(
+        "spec",
+        "self.prompts.generator == 'file' || has(self.prompts.source) || has(self.seedData.instructions)",
+        "a generator needs demonstrations: give seedData.instructions or prompts.source",
+        "prompts.source",
+    ),
+    Rule("spec.prompts", "self.minWords <= self.maxWords", "must not be above maxWords", "minWords"),
+    Rule(
+        "spec",
+        "self.eft.mode != 'given' || !has(self.seedData.instructions) || has(self.seedData.eft)",
+        "needed by eft.mode: given",
+        "seedData.eft",
+    ),
+    Rule(
+        "spec",
+        "self.eft.mode != 'direct' || !has(self.seedData.instructions) || has(self.seedData.rankings)",
+        "needed by eft.mode: direct",
+        "seedData.rankings",
+    ),
+    Rule(
+        "spec.seedData",
+        "!(has(self.rankings) || has(self.eft)) || has(self.instructions)",
+        "needed beside rankings or eft: the seed model is fine-tuned on both",
+        "instructions",
+    ),
+    Rule(
+        "spec",
+        "size(self.preferences.lengthControl) <= self.iterations",
+        "has more entries than there are iterations",
+        "preferences.lengthControl",
+    ),
+    _falling_rate("spec.training.sft"),
+    _falling_rate("spec.training.dpo"),
+    _divisible_batch("sft"),
+    _divisible_batch("dpo"),
+    Rule(
+        "spec.serving",
+        "self.tensorParallel == 1 || self.engine != 'transformers'",
+        "needs the vllm engine",
+        "tensorParallel",
+    ),
+    Rule(
+        "spec.storage",
+        "!has(self.claimName) || (has(self.uri) && self.uri.startsWith('file://'))",
+        "only a file:// URI lies on a volume",
+        "claimName",
+    ),
+    Rule(
+        "spec.storage",
+        "!has(self.endpointUrl) || (has(self.uri) && self.uri.startsWith('s3://'))",
+        "only an s3:// URI has an endpoint",
+        "endpointUrl",
+    ),
+    Rule(
+        "spec.storage",
+        "!has(self.secret) || (has(self.uri) && self.uri.startsWith('s3://'))",
+        "only an s3:// URI takes credentials",
+        "secret",
+    ),
+    Rule("spec.deadlines", "self.progress <= self.step", "must not be above deadlines.step", "progress"),
+    Rule(
+        "spec.retry",
+        "self.backoffSeconds <= self.maxBackoffSeconds",
+        "must not be above maxBackoffSeconds",
+        "backoffSeconds",
+    ),
+    *_frozen(("model", "seedData", "eft", "storage", "randomSeed"), _STARTED, "the run has started"),
+    *_frozen(("training.sft",), _STARTED, "the run has started"),
+    *_frozen(
+        ("prompts", "responses", "judge", "preferences", "training.dpo", "serving.generationShards"),
+        _ITERATING,
+        "an iteration has used it",
+    ),
+    Rule(
+        "",
+        "self.spec.iterations >= oldSelf.spec.iterations",
+        "can only be raised",
+        "spec.iterations",
+    ),
+)
+
+
+def violations(run: SelfRewardRun, old: SelfRewardRun | None = None) -> list[Violation]:
+    """Every rule that `run` breaks; with `old`, as an update of it, transition rules too."""
+    stored = None if old is None else _as_stored(old)
+    return list(_broken(_as_stored(run), stored))
+
+
+def _broken(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Violation]:
+    import cel  # 0.2 s that the pure rooms above should not pay for at import
+
+    for rule in RULES:
+        if rule.is_transition and old is None:
+            continue
+        value = _at(new, rule.path)
+        if value is None:
+            continue
+        variables = {"self": value}
+        if rule.is_transition:
+            variables["oldSelf"] = _at(old or {}, rule.path)
+        if cel.evaluate(rule.expression, variables) is not True:
+            yield Violation(".".join(part for part in (rule.path, rule.field) if part), rule.message)
+
+
+def _as_stored(run: SelfRewardRun) -> dict[str, Any]:
+    return run.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _at(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for part in path.split(".") if path else []:
+        value = value.get(part)
+        if value is None:
+            return None
+    return value

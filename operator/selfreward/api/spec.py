@@ -1,0 +1,208 @@
+"""The spec of a run: what the user writes.
+
+The method's own settings come from :mod:`selfreward_steps.contract`; this module adds what only the control
+plane acts on: serving, training shape, storage, deadlines, retries and the life cycle.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+from selfreward_steps.contract import (
+    ContractModel,
+    DpoSettings,
+    EftSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    ModelSource,
+    PairSettings,
+    PromptSettings,
+    ResponseSettings,
+    SecretKeyRef,
+    SeedData,
+    SftSettings,
+)
+
+from selfreward.api.workloads import Workloads
+
+Seconds = Annotated[int, Field(ge=1)]
+
+
+class ServingEngine(StrEnum):
+    """The server's program."""
+
+    AUTO = "auto"
+    """vLLM; on one machine without it, `transformers serve`."""
+    VLLM = "vllm"
+    TRANSFORMERS = "transformers"
+
+
+class Serving(ContractModel):
+    """The OpenAI-compatible server of a model, and how hard it is driven."""
+
+    engine: ServingEngine = ServingEngine.AUTO
+    """`auto`, `vllm` or `transformers`."""
+    command: list[str] = []
+    """Replaces the engine's command by any server that speaks the OpenAI API. `$(SELFREWARD_MODEL_DIR)`,
+    `$(SELFREWARD_MODEL_NAME)` and `$(SELFREWARD_PORT)` stand for the model folder, its served name and the port."""
+    args: list[str] = []
+    """More arguments for the engine."""
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """Data parallelism: servers behind one Service."""
+    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    """GPUs that share one server's model."""
+    max_model_length: Annotated[int, Field(ge=1)] | None = None
+    """Longest prompt plus completion, in tokens; the model's own otherwise."""
+    dtype: str = "auto"
+    """Number format of the served weights."""
+    api_key_secret_ref: SecretKeyRef | None = None
+    """Secret with a key that the server asks its clients for; it answers anyone in the cluster otherwise."""
+    concurrency: Annotated[int, Field(ge=1)] = 64
+    """Requests that each client pod keeps in flight."""
+    request_timeout_seconds: Seconds = 600
+    """A request that takes longer is tried again."""
+    generation_shards: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Shards of responding and judging; judging of a shard starts when its answers are committed."""
+    parallelism: Annotated[int, Field(ge=1)] = 1
+    """Shards of one step that run at the same time."""
+
+
+class TrainingBackend(StrEnum):
+    """The resource that runs a training step."""
+
+    AUTO = "auto"
+    """What the cluster serves; PyTorchJob when both."""
+    PYTORCHJOB = "pytorchjob"
+    TRAINJOB = "trainjob"
+
+
+class Training(ContractModel):
+    """SFT and DPO, and the shape of a training job."""
+
+    backend: TrainingBackend = TrainingBackend.AUTO
+    """`auto`, `pytorchjob` (Kubeflow training-operator v1) or `trainjob` (Kubeflow Trainer v2)."""
+    nodes: Annotated[int, Field(ge=1)] = 1
+    """Pods of a training job."""
+    processes_per_node: Annotated[int, Field(ge=1)] = 1
+    """Training processes a pod, one a GPU. More than one process over all nodes shards the model (FSDP)."""
+    sft: SftSettings = SftSettings()
+    """Supervised fine-tuning."""
+    dpo: DpoSettings = DpoSettings()
+    """Direct preference optimisation."""
+    report_to: list[str] = []
+    """Experiment trackers, as TRL's `report_to` (`wandb`, `mlflow`, …); none by default."""
+    tracker_secret: str | None = None
+    """Secret whose keys become environment variables of the training pods."""
+
+
+class Storage(ContractModel):
+    """Where artifacts go: `URI/NAMESPACE/NAME/`."""
+
+    uri: Annotated[str, Field(pattern=r"^(s3://.+|file:///.+)")] | None = None
+    """`s3://BUCKET/PREFIX`, or `file:///PATH` on a volume; on one machine a folder of the work directory."""
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    """An S3-compatible endpoint."""
+    region: str | None = None
+    """S3 region."""
+    secret: str | None = None
+    """Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; the pods' identity otherwise."""
+    claim_name: str | None = None
+    """PersistentVolumeClaim mounted at the path of a `file://` URI."""
+
+
+class Deadlines(ContractModel):
+    """How long is too long, in seconds. Kept by the operator, since PyTorchJob does not keep its own."""
+
+    run: Seconds | None = None
+    """The whole run, without the time it is suspended."""
+    step: Seconds = 86_400
+    """One attempt at a step."""
+    start: Seconds = 3_600
+    """From creation until a pod runs (pulling, queueing, no free GPU)."""
+    serving: Seconds = 1_800
+    """From creation until the server answers."""
+    progress: Seconds = 900
+    """Silence after which a running step counts as hung."""
+
+
+class Retry(ContractModel):
+    """How often a step is tried again."""
+
+    limit: Annotated[int, Field(ge=0)] = 3
+    """Failures of a step's own that are tried again. Infrastructure faults do not count."""
+    backoff_seconds: Seconds = 10
+    """Wait before the second attempt; doubled each time."""
+    max_backoff_seconds: Seconds = 300
+    """Longest wait."""
+    infrastructure_seconds: Seconds = 21_600
+    """A step that meets nothing but infrastructure faults for this long fails."""
+
+
+class SuspendPolicy(StrEnum):
+    """When suspension takes hold."""
+
+    IMMEDIATE = "Immediate"
+    """Running children are deleted; training goes on from its last checkpoint."""
+    STEP_BOUNDARY = "StepBoundary"
+    """Running steps end, no new one starts."""
+
+
+class ArtifactPolicy(StrEnum):
+    """What becomes of artifacts when the resource is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class DeletionPolicy(ContractModel):
+    """What goes when the resource goes."""
+
+    artifacts: ArtifactPolicy = ArtifactPolicy.RETAIN
+    """`Retain` or `Delete` what the store holds of the run."""
+
+
+class SelfRewardRunSpec(ContractModel):
+    """A self-rewarding run. Defaults are the paper's, so a short file is a faithful run."""
+
+    model: ModelSource
+    """The base model M0, or an already aligned one when there is no seed data."""
+    iterations: Annotated[int, Field(ge=1, le=100)] = 2
+    """Self-rewarding rounds; 2 gives the paper's M3."""
+    seed_data: SeedData = SeedData()
+    """The human data."""
+    eft: EftSettings = EftSettings()
+    """Evaluation fine-tuning data."""
+    prompts: PromptSettings = PromptSettings()
+    """New prompts."""
+    responses: ResponseSettings = ResponseSettings()
+    """Candidates."""
+    judge: JudgeSettings = JudgeSettings()
+    """LLM-as-a-judge."""
+    preferences: PairSettings = PairSettings()
+    """Preference pairs."""
+    training: Training = Training()
+    """SFT and DPO."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """What is measured of every model."""
+    serving: Serving = Serving()
+    """The inference server."""
+    storage: Storage = Storage()
+    """Artifacts."""
+    workloads: Workloads = Workloads()
+    """Resources and placement."""
+    random_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Same seed, same machine: same pairs."""
+    suspend: bool = False
+    """Hold the run."""
+    suspend_policy: SuspendPolicy = SuspendPolicy.IMMEDIATE
+    """`Immediate` or `StepBoundary`."""
+    deadlines: Deadlines = Deadlines()
+    """How long is too long."""
+    retry: Retry = Retry()
+    """How often a step is tried again."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
+    """Delete the resource this long after it finished; absent keeps it."""
+    deletion_policy: DeletionPolicy = DeletionPolicy()
+    """What goes when the resource goes."""

@@ -1,0 +1,217 @@
+"""The status of a run: all that must survive a restart of whoever walks it.
+
+The durable state is `iterations[].steps[]` and `servings[]`. `phase`, `step` and `progress` are summaries for
+people and printer columns; nothing reads them back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+from selfreward_steps.contract import ContractModel, StepName
+
+
+class StepState(StrEnum):
+    """Where a step stands. It only moves down this list, but for a retry, which goes back to `Waiting`."""
+
+    WAITING = "Waiting"
+    """Inputs, a server or the time of a retry are missing."""
+    STARTING = "Starting"
+    """The child is about to be created; written before it is, so that a crash between the two is harmless."""
+    RUNNING = "Running"
+    """The child exists; its uid is recorded."""
+    SUCCEEDED = "Succeeded"
+    """The output is committed."""
+    FAILED = "Failed"
+    """No further attempt will be made."""
+
+
+class Progress(ContractModel):
+    """How far a running step is."""
+
+    done: int
+    total: int | None = None
+    unit: str = ""
+
+
+class StepStatus(ContractModel):
+    """One step of the graph."""
+
+    key: str
+    """Unique in the run: the step's name, with the iteration or model behind it (`dpo-2`, `evaluate-m1`)."""
+    step: StepName
+    state: StepState = StepState.WAITING
+    attempt: int = 0
+    """Number of the current attempt; 0 before the first."""
+    failures: int = 0
+    """Failures that count against the retry limit."""
+    infrastructure_failures: int = 0
+    """Failures that do not."""
+    infrastructure_since: datetime | None = None
+    """When the present streak of infrastructure faults began."""
+    child: str | None = None
+    """Name of the current attempt's child."""
+    child_uid: str | None = None
+    """Its uid, once seen."""
+    outputs: dict[str, str] = {}
+    """Digest by artifact."""
+    metrics: dict[str, float] = {}
+    """The step's own numbers."""
+    progress: Progress | None = None
+    """How far it is."""
+    started_at: datetime | None = None
+    """When the current attempt's intent was written."""
+    running_at: datetime | None = None
+    """When the current attempt's child was first seen running."""
+    progressed_at: datetime | None = None
+    """When it last said something new."""
+    finished_at: datetime | None = None
+    retry_at: datetime | None = None
+    """No attempt before this time."""
+    reason: str = ""
+    """Of the closed list in :class:`Reason`, or the step's own."""
+    message: str = ""
+    """One line for the user."""
+
+
+class IterationStatus(ContractModel):
+    """The steps of one iteration; number 0 is the way from the base model to M1."""
+
+    number: Annotated[int, Field(ge=0)]
+    steps: list[StepStatus] = []
+
+
+class ServingState(StrEnum):
+    """Where a server stands."""
+
+    STARTING = "Starting"
+    READY = "Ready"
+    STOPPING = "Stopping"
+
+
+class ServingStatus(ContractModel):
+    """One running server."""
+
+    model: str
+    """Artifact it serves, such as `m1`."""
+    child: str
+    child_uid: str | None = None
+    state: ServingState = ServingState.STARTING
+    since: datetime
+    """When the state was entered."""
+    attempt: int = 1
+    failures: int = 0
+    """Starts that failed."""
+    retry_at: datetime | None = None
+    reason: str = ""
+    message: str = ""
+    """Why it is not ready yet, in the user's words."""
+
+
+class Phase(StrEnum):
+    """The run in one word."""
+
+    PENDING = "Pending"
+    SEEDING = "Seeding"
+    ITERATING = "Iterating"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class ConditionType(StrEnum):
+    """Conditions; the first three are kstatus'."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+    PROGRESSING = "Progressing"
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions: closed and documented. A step's own reasons stand beside it in the step's row."""
+
+    PENDING = "Pending"
+    """Nothing has started yet."""
+    RUNNING = "Running"
+    """A step runs."""
+    WAITING_FOR_SERVING = "WaitingForServing"
+    """A server is starting."""
+    WAITING_FOR_RETRY = "WaitingForRetry"
+    """A step failed and waits for its next attempt."""
+    COMPLETED = "Completed"
+    """The last model is committed."""
+    SUSPENDED_BY_USER = "SuspendedByUser"
+    """`spec.suspend` is true."""
+    STEP_FAILED = "StepFailed"
+    """A step used up its retries."""
+    CONFIGURATION_ERROR = "ConfigurationError"
+    """A step says that the user must change something."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """The run took longer than `deadlines.run`."""
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+    """A pod did not start in time."""
+    NO_PROGRESS = "NoProgress"
+    """A running step fell silent."""
+    SERVING_FAILED = "ServingFailed"
+    """A server did not become ready."""
+    CHILD_LOST = "ChildLost"
+    """A child vanished; infrastructure."""
+    NOT_COMMITTED = "NotCommitted"
+    """A child ended well but its output is not in the store."""
+    INFRASTRUCTURE_TIMEOUT = "InfrastructureTimeout"
+    """A step met nothing but infrastructure faults for too long."""
+
+
+class Condition(ContractModel):
+    """A Kubernetes condition."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: Annotated[str, Field(max_length=1024)] = ""
+    observed_generation: int = 0
+    last_transition_time: datetime
+
+
+class RunStatus(ContractModel):
+    """The whole story."""
+
+    observed_generation: int = -1
+    """Generation that this status answers; -1 before the first look."""
+    phase: Phase = Phase.PENDING
+    """Summary."""
+    iteration: int = 0
+    """Summary: the iteration under way, 0 before the first."""
+    step: str = ""
+    """Summary: what runs now."""
+    progress: str = ""
+    """Summary: done/total of it."""
+    model: str = ""
+    """Newest committed model, such as `m2`."""
+    pairs: int | None = None
+    """Summary: preference pairs of the newest iteration."""
+    judge_accuracy: str = ""
+    """Summary: the newest model's pairwise accuracy as a judge."""
+    artifacts: str = ""
+    """URI of the run's folder in the store."""
+    conditions: list[Condition] = []
+    iterations: list[IterationStatus] = []
+    servings: list[ServingStatus] = []
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    suspended_at: datetime | None = None
+    suspended_seconds: float = 0
+    """Time spent suspended so far; it does not count against the run's deadline."""

@@ -1,0 +1,72 @@
+"""What a step did, in the few of its numbers that a reader wants first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from selfreward_steps.contract import StepName
+
+from selfreward.cli.words import number
+
+_TRAINED: Final = (
+    "loss {loss_first} → {loss}",
+    "{steps} steps",
+    "{examples} examples",
+)
+_SERVED: Final = (
+    "{tokens_per_second} tokens/s",
+    "{concurrency_measured} of {concurrency_configured} requests in flight",
+)
+_PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
+    StepName.IMPORT: ("{instructions} instructions", "{rankings} ranked prompts", "{eft} EFT examples"),
+    StepName.SFT_BASELINE: (*_TRAINED, "token accuracy {token_accuracy}"),
+    StepName.SFT: (*_TRAINED, "token accuracy {token_accuracy}"),
+    StepName.EFT: (
+        "{examples} examples",
+        "{parsed} of {judgements} judgements parsed",
+        "{test_prompts} prompts to test the judge",
+    ),
+    StepName.PROMPTS: ("{prompts} prompts", "{acceptance_rate:%} of {attempts} accepted"),
+    StepName.RESPOND: ("{prompts} prompts", "{completion_tokens} tokens", *_SERVED),
+    StepName.JUDGE: ("{candidates} candidates", "{parse_rate:%} parsed", *_SERVED),
+    StepName.PAIRS: (
+        "{pairs} pairs",
+        "{ties} ties",
+        "mean score {mean_score}",
+        "margin {mean_margin}",
+        "{chosen_chars} and {rejected_chars} characters",
+    ),
+    StepName.DPO: (*_TRAINED, "reward accuracy {reward_accuracy:%}", "margin {reward_margin}"),
+    StepName.EVALUATE: (
+        "judge right in {judge_pairwise_accuracy:%} of pairs",
+        "{judge_parse_rate:%} parsed",
+        "against M1: {head_to_head_win:%} won, {head_to_head_tie:%} tied, {head_to_head_loss:%} lost",
+        "{answers_mean_chars} characters an answer",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number in a phrase: `{x}` in three digits, `{x:%}` in percent."""
+
+    value: float
+
+    def __format__(self, spec: str) -> str:
+        if spec == "%":
+            return f"{self.value:.0%}"
+        return number(self.value if abs(self.value) >= 1000 else float(f"{self.value:.3g}"))
+
+
+def highlights(step: StepName, metrics: Mapping[str, float]) -> str:
+    """One line; a phrase of which a number is missing is left out."""
+    shown = {name: _Number(value) for name, value in metrics.items()}
+    found = []
+    for phrase in _PHRASES[step]:
+        try:
+            found.append(phrase.format_map(shown))
+        except KeyError:
+            continue
+    return ", ".join(found)

@@ -1,0 +1,86 @@
+"""Entry point: commands, and the one place where an error becomes lines and an exit code.
+
+Commands import what they need when they run, so that `--help` and `validate` are quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from selfreward.cli.errors import INTERRUPTED, USAGE, CommandError
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="spec.FIELD=VALUE", help="Change one field of the file; repeatable."
+)
+_WORKDIR = click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where runs keep their status, logs and artifacts.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="selfreward")
+def cli() -> None:
+    """Self-Rewarding Language Models, on one machine or on Kubernetes."""
+
+
+@cli.command()
+@_FILE
+@_WORKDIR
+@_SET
+@click.option("--plain", is_flag=True, help="Lines instead of a live display, as when output is no terminal.")
+def run(file: Path, workdir: Path, overrides: tuple[str, ...], plain: bool) -> None:
+    """Walk the run in FILE on this machine. The same command resumes after Ctrl-C, kill or a failure."""
+    from selfreward.cli.running import run_file
+
+    sys.exit(run_file(file, workdir, overrides, plain=plain))
+
+
+@cli.command()
+@_FILE
+@_SET
+def validate(file: Path, overrides: tuple[str, ...]) -> None:
+    """Check FILE: its fields, and that the files and packages it names are there."""
+    from selfreward.cli.validating import validate_file
+
+    click.echo(validate_file(file, overrides))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@_WORKDIR
+@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
+def status(name: str | None, workdir: Path, output: str) -> None:
+    """What the runs of this machine are doing: all of them, or the one of NAME (a run's name or its file)."""
+    from selfreward.cli.showing import show_status
+
+    show_status(name, workdir, output)
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    try:
+        cli.main(standalone_mode=False)
+    except CommandError as error:
+        for line in error.lines:
+            click.echo(line, err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        click.echo(f"selfreward: {error.format_message()}", err=True)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        # `selfreward status | head`: whoever read has enough.
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

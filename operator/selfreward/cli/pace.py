@@ -1,0 +1,55 @@
+"""How fast steps go and when they will be done, from what was seen of them lately."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from selfreward.api import StepStatus
+
+_WINDOW: Final = timedelta(seconds=60)
+"""How long back a rate looks: long enough for slow steps, short enough to follow a change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Units a second, and the time left at that pace; None while they cannot be known."""
+
+    rate: float | None = None
+    left: timedelta | None = None
+
+
+@dataclass(slots=True)
+class _History:
+    attempt: int
+    points: deque[tuple[datetime, int]] = field(default_factory=deque)
+
+
+class Paces:
+    """Remembers the progress of running steps."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, _History] = {}
+
+    def pace(self, row: StepStatus, now: datetime) -> Pace:
+        """The pace of a running step; to be asked at every look."""
+        if row.progress is None:
+            return Pace()
+        history = self._histories.get(row.key)
+        if history is None or history.attempt != row.attempt:
+            history = self._histories[row.key] = _History(row.attempt)
+        points = history.points
+        if not points or points[-1][1] != row.progress.done:
+            points.append((now, row.progress.done))
+        while len(points) > 2 and points[0][0] < now - _WINDOW:
+            points.popleft()
+        seconds = (now - points[0][0]).total_seconds()
+        done = row.progress.done - points[0][1]
+        if seconds < 1 or done <= 0:
+            return Pace()
+        rate = done / seconds
+        if row.progress.total is None:
+            return Pace(rate)
+        return Pace(rate, timedelta(seconds=max(0, row.progress.total - row.progress.done) / rate))

@@ -1,0 +1,84 @@
+"""What a finished run did: its steps, a few samples, and where everything lies."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from selfreward_steps.store import Store
+
+from selfreward.api import SelfRewardRun, StepState
+from selfreward.cli.highlights import highlights
+from selfreward.cli.samples import Sample, samples
+from selfreward.cli.words import duration, rows, took
+from selfreward.plan import model_artifact
+
+
+def print_report(run: SelfRewardRun, folder: Path, store: Store) -> None:
+    """Print it on standard output."""
+    console = Console(width=None if Console().is_terminal else 140)
+    console.print(step_table(run))
+    for sample in samples(store, run.spec.iterations, run.spec.serving.generation_shards):
+        _print_sample(console, sample)
+    status = run.status
+    whole = duration(status.finished_at - status.started_at) if status.finished_at and status.started_at else ""
+    console.print(f"run {run.metadata.name} succeeded{f' in {whole}' if whole else ''}", style="bold", markup=False)
+    for name, place in _places(run, folder, store).items():
+        console.print(f"{name:<8} {place}", markup=False, soft_wrap=True)
+
+
+def step_table(run: SelfRewardRun) -> Table:
+    """One line a step: state, attempts, time, numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (("step", "left"), ("state", "left"), ("attempt", "right"), ("time", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("what it did")
+    for row in rows(run.status):
+        time = took(row, row.finished_at) if row.finished_at is not None else None
+        so_far = f"{row.progress.done:,}/{row.progress.total or '?'} {row.progress.unit}" if row.progress else ""
+        words = highlights(row.step, row.metrics) if row.state is StepState.SUCCEEDED else row.message or so_far
+        table.add_row(
+            row.key,
+            row.state.value,
+            str(row.attempt) if row.attempt else "",
+            duration(time if time is not None else timedelta()) if row.finished_at else "",
+            Text(words),
+        )
+    return table
+
+
+def _print_sample(console: Console, sample: Sample) -> None:
+    console.print(Text.assemble(("prompt     ", "bold"), sample.prompt))
+    for candidate in sample.candidates:
+        style = {"chosen": "green", "rejected": "red"}.get(candidate.role, "dim")
+        score = "   -" if candidate.score is None else f"{candidate.score:4.2f}"
+        console.print(Text.assemble((f"{candidate.role or 'candidate':<10} ", style), f"{score}  {candidate.text}"))
+        if candidate.role and candidate.critique:
+            console.print(Text.assemble((" " * 11 + "judge said  ", "dim"), (candidate.critique, "dim")))
+    console.print()
+
+
+def _places(run: SelfRewardRun, folder: Path, store: Store) -> dict[str, str]:
+    last = run.spec.iterations
+    places = {
+        "model": store.address(model_artifact(run.spec, last + 1)),
+        "pairs": f"{store.address(f'iteration-{last}/pairs')}/pairs.jsonl",
+    }
+    if any(row.key == f"evaluate-m{last + 1}" for row in rows(run.status)):
+        places["metrics"] = f"{store.address(f'evaluation/m{last + 1}')}/metrics.json"
+    places["status"] = str(folder / "status.json")
+    places["logs"] = str(folder / "children")
+    return {name: _short(place) for name, place in places.items()}
+
+
+def _short(place: str) -> str:
+    """A path as one would type it here; an address in a bucket as it is."""
+    if urlsplit(place).scheme not in ("", "file"):
+        return place
+    path = Path(unquote(urlsplit(place).path))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,86 @@
+"""A few prompts of the last iteration with their candidates, what the judge said, and what was chosen.
+
+Read from the artifacts a line at a time, so that it costs the same for a run of any size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from statistics import fmean
+from typing import Any, Final
+
+from selfreward_steps.store import Store
+
+_COUNT: Final = 3
+_LENGTH: Final = 220
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCandidate:
+    """One candidate, cut to a line."""
+
+    text: str
+    score: float | None
+    """Mean of the scores that could be read; None when none could."""
+    critique: str
+    role: str
+    """`chosen`, `rejected` or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One prompt of a preference pair."""
+
+    prompt: str
+    candidates: tuple[JudgedCandidate, ...]
+
+
+def samples(store: Store, iteration: int, shards: int, count: int = _COUNT) -> list[Sample]:
+    """The first `count` pairs of an iteration, with everything that led to them."""
+    folder = f"iteration-{iteration}"
+    pairs = {row["id"]: row for row in islice(_rows(store, f"{folder}/pairs", "pairs.jsonl"), count)}
+    answers: dict[str, dict[str, Any]] = {}
+    judged: dict[tuple[str, int], dict[str, Any]] = {}
+    for shard in range(shards):
+        for row in _rows(store, f"{folder}/responses/shard-{shard:05d}", "responses.jsonl"):
+            if row["id"] in pairs:
+                answers[row["id"]] = row
+        for row in _rows(store, f"{folder}/judgements/shard-{shard:05d}", "judgements.jsonl"):
+            if row["id"] in pairs:
+                judged[row["id"], row["candidate"]] = row
+    return [_sample(pair, answers[key], judged) for key, pair in pairs.items() if key in answers]
+
+
+def _sample(pair: dict[str, Any], answer: dict[str, Any], judged: dict[tuple[str, int], dict[str, Any]]) -> Sample:
+    roles: dict[str, str] = {pair[role][-1]["content"]: role for role in ("rejected", "chosen") if role in pair}
+    candidates = [
+        _candidate(candidate["text"], judged.get((answer["id"], index), {}), roles)
+        for index, candidate in enumerate(answer["candidates"])
+    ]
+    return Sample(_line(answer["prompt"]), tuple(candidates))
+
+
+def _candidate(text: str, judgement: dict[str, Any], roles: dict[str, str]) -> JudgedCandidate:
+    scores = [score for score in judgement.get("scores", []) if score is not None]
+    critiques = judgement.get("critiques", [])
+    return JudgedCandidate(
+        text=_line(text),
+        score=fmean(scores) if scores else None,
+        critique=_line(critiques[0]) if critiques else "",
+        # Equal texts count once: the second of two is only a candidate.
+        role=roles.pop(text, ""),
+    )
+
+
+def _rows(store: Store, artifact: str, name: str) -> Iterator[dict[str, Any]]:
+    with store.open(artifact, name) as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"

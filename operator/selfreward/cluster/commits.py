@@ -1,0 +1,94 @@
+"""Which of a run's artifacts are committed. What is committed never changes, so each manifest is read once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from selfreward_steps.store import Manifest, Store
+from selfreward_steps.store.digests import digest_of
+
+from selfreward.api import SelfRewardRun
+from selfreward.cluster.ownership import Ownership, paired_inputs, shard_names
+from selfreward.plan import Graph, Node
+
+_PARALLEL: Final = 8
+"""Look-ups at the same time: in a bucket each takes tens of milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    inputs_digest: str
+    digest: str
+
+
+class Commits:
+    """The commits of one run's store, remembered."""
+
+    def __init__(self, store: Store, *, pause: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """`pause`: seconds before a missing artifact is looked for again; more than 0 spares a bucket."""
+        self._store = store
+        self._pause = pause
+        self._clock = clock
+        self._ownership = Ownership()
+        self._found: dict[str, _Commit] = {}
+        self._missed_at: dict[str, float] = {}
+
+    async def observe(
+        self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
+    ) -> tuple[dict[str, str], dict[str, int]]:
+        """Digest by committed artifact, and the number of committed shards by folder.
+
+        A sharded artifact stands in the first once all its shards are there. An artifact that other settings made
+        is not the run's and is left out. Raises InfrastructureError when the store is out of reach and
+        PermanentError when it refuses.
+        """
+        producers = {artifact: node for node in graph.nodes for artifact in node.outputs}
+        names = {artifact: shard_names(artifact, shards) for artifact, shards in artifacts.items()}
+        partners = {artifact: paired_inputs(graph, producers[artifact]) for artifact in artifacts}
+        await self._look(name for each in (*names.values(), *partners.values()) for name in each)
+        committed: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for artifact, shards in artifacts.items():
+            own = [
+                self._found[name].digest
+                for index, name in enumerate(names[artifact])
+                if self._is_own(run, graph, producers[artifact], name, None if shards is None else index)
+            ]
+            if len(own) == len(names[artifact]):
+                # As a step that reads all the shards pins them.
+                committed[artifact] = own[0] if len(own) == 1 else digest_of(own)
+            if shards is not None:
+                counts[artifact] = len(own)
+        return committed, counts
+
+    def _is_own(self, run: SelfRewardRun, graph: Graph, node: Node, name: str, shard: int | None) -> bool:
+        commit = self._found.get(name)
+        if commit is None:
+            return False
+        return commit.inputs_digest == self._ownership.inputs_digest(run, graph, node, name, shard, self._digest_of)
+
+    def _digest_of(self, name: str) -> str | None:
+        commit = self._found.get(name)
+        return None if commit is None else commit.digest
+
+    async def _look(self, names: Iterable[str]) -> None:
+        now = self._clock()
+        due = [
+            name
+            for name in dict.fromkeys(names)
+            if name not in self._found and now - self._missed_at.get(name, float("-inf")) >= self._pause
+        ]
+        parts = [due[start::_PARALLEL] for start in range(min(_PARALLEL, len(due)))]
+        for part in await asyncio.gather(*(asyncio.to_thread(self._read, part) for part in parts)):
+            for name, manifest in part.items():
+                if manifest is None:
+                    self._missed_at[name] = now
+                else:
+                    self._found[name] = _Commit(manifest.inputs_digest, manifest.digest)
+
+    def _read(self, names: Iterable[str]) -> dict[str, Manifest | None]:
+        return {name: self._store.read_manifest(name) for name in names}

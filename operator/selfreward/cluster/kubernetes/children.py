@@ -1,0 +1,205 @@
+"""Objects of the cluster → the children of a run, as a decision sees them. Pure.
+
+A child is its workload together with its pods: it has ended only when none of them runs any more, and it is gone
+only when none of them is left, whatever the workload says. This module must not ask the API server anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from selfreward_steps.contract import FailureClass, StepResult
+
+from selfreward.api import SelfRewardRun, ServingState
+from selfreward.cluster.kubernetes.failures import container_failure, workload_failure
+from selfreward.cluster.kubernetes.logs import Heard
+from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
+from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
+from selfreward.cluster.kubernetes.training import Verdict, verdict_of
+from selfreward.cluster.kubernetes.waiting import Waiting, serving_words, waiting_of
+from selfreward.cluster.progress import summed_progress
+from selfreward.plan import (
+    ChildKind,
+    ChildPhase,
+    ChildProgress,
+    Failure,
+    Graph,
+    ObservedChild,
+    serving_name,
+    step_name,
+)
+from selfreward.render.metadata import ATTEMPT, KEY, MODEL
+
+_CRASHES: Final = 3
+"""Restarts after which a server that once answered is given up: the kubelet alone does not mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunObjects:
+    """What the cluster has of one run."""
+
+    workloads: Sequence[View] = ()
+    """Jobs, training jobs and Deployments."""
+    pods: Sequence[View] = ()
+
+
+HeardOf = Callable[[View], Heard]
+
+
+def observed_children(run: SelfRewardRun, graph: Graph, objects: RunObjects, heard: HeardOf) -> Iterator[ObservedChild]:
+    """Every child of the run that is there."""
+    pods: dict[tuple[str, str, int], list[View]] = {}
+    for pod in objects.pods:
+        pods.setdefault(_place(pod), []).append(pod)
+    for workload in objects.workloads:
+        own = sorted(pods.pop(_place(workload), []), key=shard_of)
+        if label_of(workload, MODEL):
+            yield _serving(run, workload, own)
+        else:
+            yield _step(graph, workload, own, heard)
+    for (key, model, attempt), left in pods.items():
+        if not all(is_over(pod) for pod in left):
+            yield _leftover(run, graph, key, model, attempt, left)
+
+
+def _place(item: View) -> tuple[str, str, int]:
+    """Step, model and attempt: one of the first two is empty."""
+    return label_of(item, KEY), label_of(item, MODEL), int(label_of(item, ATTEMPT) or 1)
+
+
+def _step(graph: Graph, workload: View, pods: Sequence[View], heard: HeardOf) -> ObservedChild:
+    verdict = _verdict(workload)
+    phase = _phase(verdict, pods)
+    key, _, attempt = _place(workload)
+    node = graph.by_key.get(key)
+    waits = None if phase is not ChildPhase.PENDING else waiting_of(pods)
+    failure = None
+    if phase is ChildPhase.FAILED and verdict is not None:
+        failure = workload_failure(pods, verdict.message)
+    return ObservedChild(
+        name=name_of(workload),
+        uid=uid_of(workload),
+        kind=ChildKind.JOB if node is None else node.kind,
+        phase=phase,
+        created_at=_created(workload),
+        key=key,
+        attempt=attempt,
+        running_at=min((since for pod in pods if (since := running_since(pod)) is not None), default=None),
+        progress=_progress(pods, node.shards if node is not None else None, heard),
+        results=_results(pods),
+        failure=failure,
+        waiting=_unstarted(workload) if waits is None and phase is ChildPhase.PENDING else _words(waits),
+        deleting=is_going(workload),
+    )
+
+
+def _phase(verdict: Verdict | None, pods: Sequence[View]) -> ChildPhase:
+    if verdict is not None and all(is_over(pod) for pod in pods):
+        return ChildPhase.SUCCEEDED if verdict.succeeded else ChildPhase.FAILED
+    # One shard that runs is a step that runs; between two shards it goes on running.
+    started = verdict is not None or any(phase_of(pod) in ("Running", "Succeeded") for pod in pods)
+    return ChildPhase.RUNNING if started else ChildPhase.PENDING
+
+
+def _verdict(workload: View) -> Verdict | None:
+    """Job, PyTorchJob and TrainJob all fail by `Failed`; they end well by a word of their own."""
+    succeeded = "Succeeded" if workload["kind"] == "PyTorchJob" else "Complete"
+    return verdict_of(workload, failed="Failed", succeeded=succeeded)
+
+
+def _results(pods: Sequence[View]) -> tuple[StepResult, ...]:
+    return tuple(result for pod in pods if is_over(pod) and (result := result_of(pod)) is not None)
+
+
+def _progress(pods: Sequence[View], shards: int | None, heard: HeardOf) -> ChildProgress | None:
+    spoken = [(heard(pod), is_over(pod)) for pod in pods if phase_of(pod) != "Failed"]
+    missing = (shards or 1) - len(spoken)
+    return summed_progress([*spoken, *((Heard(), False) for _ in range(missing))])
+
+
+def _unstarted(workload: View) -> str:
+    """Why a workload has no pod yet."""
+    if workload["spec"].get("suspend"):
+        return "suspended: waits for its queue's quota"
+    return "waits for its controller to create its pods"
+
+
+def _words(waits: Waiting | None) -> str:
+    return "" if waits is None else f"{waits.reason}: {waits.message}"
+
+
+def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View]) -> ObservedChild:
+    _, model, attempt = _place(deployment)
+    live = [pod for pod in pods if not is_over(pod) and not is_going(pod)]
+    failure = _serving_failure(run, name_of(deployment), live)
+    ready = any(is_ready(pod) for pod in live)
+    phase = ChildPhase.PENDING
+    if failure is not None:
+        phase = ChildPhase.FAILED
+    elif ready:
+        phase = ChildPhase.READY
+    elif any(phase_of(pod) == "Running" for pod in live):
+        phase = ChildPhase.RUNNING
+    refusal = condition_of(deployment, "ReplicaFailure")
+    words = str(refusal.get("message")) if refusal is not None and not live else serving_words(live)
+    return ObservedChild(
+        name=name_of(deployment),
+        uid=uid_of(deployment),
+        kind=ChildKind.SERVING,
+        phase=phase,
+        created_at=_created(deployment),
+        model=model,
+        attempt=attempt,
+        running_at=min((since for pod in live if (since := running_since(pod)) is not None), default=None),
+        failure=failure,
+        waiting="" if phase in (ChildPhase.READY, ChildPhase.FAILED) else words,
+        deleting=is_going(deployment),
+    )
+
+
+def _serving_failure(run: SelfRewardRun, name: str, pods: Sequence[View]) -> Failure | None:
+    """A server that ended before it ever answered will not by being started again; one that has answered may be
+    restarted by the kubelet a few times. While another replica answers, nothing has failed."""
+    if any(is_ready(pod) for pod in pods):
+        return None
+    answered = any(each.child == name and each.state is ServingState.READY for each in run.status.servings)
+    for pod in pods:
+        for status in statuses(pod):
+            ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
+            if ended is None or (not ended.get("exitCode") and status["name"] != "server"):
+                continue
+            if answered and int(status.get("restartCount") or 0) < _CRASHES:
+                continue
+            failure = container_failure(status["name"], ended)
+            # The kubelet's SIGTERM after a failed probe is the server's fault, not the cluster's.
+            if failure.failure_class is FailureClass.INFRASTRUCTURE and failure.reason == "Stopped":
+                return Failure(FailureClass.APPLICATION, "ServerHung", f"container {status['name']} stopped answering")
+            return failure
+    return None
+
+
+def _leftover(
+    run: SelfRewardRun, graph: Graph, key: str, model: str, attempt: int, pods: Sequence[View]
+) -> ObservedChild:
+    """Pods whose workload is gone: they may hold a GPU, so the child is not gone."""
+    name = run.metadata.name
+    node = graph.by_key.get(key)
+    return ObservedChild(
+        name=serving_name(name, model, attempt) if model else step_name(name, key, attempt),
+        uid=f"pods-of-{uid_of(pods[0])}",
+        kind=ChildKind.SERVING if model else (ChildKind.JOB if node is None else node.kind),
+        phase=ChildPhase.RUNNING,
+        created_at=_created(pods[0]),
+        key=key,
+        model=model,
+        attempt=attempt,
+        waiting="its workload is gone",
+        deleting=all(is_going(pod) for pod in pods if not is_over(pod)),
+    )
+
+
+def _created(item: View) -> datetime:
+    return datetime.fromisoformat(item["metadata"]["creationTimestamp"])

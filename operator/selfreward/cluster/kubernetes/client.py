@@ -1,0 +1,171 @@
+"""The API server as a few verbs on plain data, over `kubernetes.aio`.
+
+One place sends requests, so that every one has a timeout and every answer is one of :mod:`.errors`. It retries
+nothing: whoever asks knows whether the question is still the right one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+
+from selfreward.cluster.kubernetes.errors import NotFound, Unavailable, error_of
+from selfreward.cluster.kubernetes.resources import PODS, Object, Resource, View, name_of
+
+FIELD_MANAGER: Final = "selfreward"
+TIMEOUT: Final = 30.0
+CONNECT_TIMEOUT: Final = 5.0
+_CHUNK: Final = 500
+"""Objects a page of a list."""
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All objects that a list found, and how new the list is."""
+
+    items: list[Object]
+    version: int
+
+
+class KubernetesClient:
+    """Every method may raise a :class:`.errors.KubernetesError`."""
+
+    def __init__(self, client: ApiClient, timeout: float = TIMEOUT) -> None:
+        self._client = client
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """One object as it is now."""
+        return await self._json("GET", resource.path(namespace, name))
+
+    async def list(self, resource: Resource, namespace: str | None, labels: str = "") -> Listed:
+        """All objects of a type, in one namespace or in all, that the label selector lets through."""
+        items: list[Object] = []
+        query = {"limit": str(_CHUNK), **({"labelSelector": labels} if labels else {})}
+        while True:
+            page = await self._json("GET", resource.path(namespace), query)
+            # Items of a list may come without what the list says of all of them.
+            items += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
+            following = page["metadata"].get("continue")
+            if not following:
+                return Listed(items, int(page["metadata"].get("resourceVersion") or 0))
+            query["continue"] = following
+
+    async def apply(self, resource: Resource, manifest: View) -> Object:
+        """Server-side apply, as the one owner of the fields in `manifest`."""
+        namespace, name = manifest["metadata"]["namespace"], name_of(manifest)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._json("PATCH", resource.path(namespace, name), query, manifest, _APPLY)
+
+    async def create(self, resource: Resource, manifest: View) -> Object:
+        """Create; Conflict when the name is taken."""
+        path = resource.path(manifest["metadata"]["namespace"])
+        return await self._json("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
+
+    async def replace(self, resource: Resource, item: View, subresource: str = "") -> Object:
+        """Write `item` if it still has the resourceVersion it says; Conflict otherwise."""
+        path = resource.path(item["metadata"]["namespace"], name_of(item), subresource)
+        return await self._json("PUT", path, {"fieldManager": FIELD_MANAGER}, item)
+
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: View) -> Object:
+        """Merge-patch; with a resourceVersion in it, Conflict when it is another."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._json("PATCH", resource.path(namespace, name), query, patch, _MERGE)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, propagation: str = "Foreground"
+    ) -> None:
+        """Delete the object if it still has that uid; nothing happens when it is gone or another.
+
+        In the foreground it stays visible until its last pod is gone, so nobody takes its GPUs for free.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": {"uid": uid},
+        }
+        await self._json("DELETE", resource.path(namespace, name), {}, options)
+
+    async def log(self, namespace: str, pod: str, container: str, lines: int) -> str:
+        """The last lines of a container's log, each after the time at which it was written."""
+        query = {"container": container, "tailLines": str(lines), "timestamps": "true"}
+        return (await self._send("GET", PODS.path(namespace, pod, "log"), query)).decode(errors="replace")
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the cluster has that resource type."""
+        try:
+            found = await self._json("GET", resource.path(None).rpartition("/")[0])
+        except NotFound:
+            return False
+        return any(each["name"] == resource.plural for each in found.get("resources", []))
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: View | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        data = await self._send(method, path, query, body, content_type)
+        try:
+            answer: Object = json.loads(data)
+        except ValueError as error:
+            raise Unavailable(f"{method} {path}: the answer is no JSON") from error
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: View | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        try:
+            sent = await self._client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json, */*", "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._client.call_api(*sent, _request_timeout=self._timeout)
+            data: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
+        except ApiException as error:
+            raise error_of(error.status or 503, error.reason or "", str(error.reason), 0) from error
+        if response.status < 300:
+            return data
+        reason, message, seconds = _told(data)
+        seconds = max(seconds, _seconds(response.headers.get("Retry-After")))
+        raise error_of(response.status, reason, f"{method} {path}: {message or response.reason}", seconds)
+
+
+def _told(data: bytes) -> tuple[str, str, float]:
+    """Reason, message and wait of a Status object; a proxy on the way may answer anything."""
+    try:
+        status: Any = json.loads(data)
+        details = status.get("details") or {}
+        return str(status.get("reason") or ""), str(status.get("message") or ""), details.get("retryAfterSeconds") or 0
+    except (ValueError, AttributeError):
+        return "", data[:200].decode(errors="replace"), 0
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return float(header or 0)
+    except ValueError:  # a date: no server of ours sends one
+        return 0

@@ -1,0 +1,229 @@
+"""Kubernetes as the place where workloads run; implements :class:`selfreward.cluster.protocol.Cluster`.
+
+What is observed comes from the cache that watches and lists feed; before something is taken to be lost, or is
+created, the API server itself is asked, for a cache may be behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from selfreward_steps.contract import StoreConfig
+from selfreward_steps.store import Store, open_store
+
+from selfreward.api import SelfRewardRun, StepState
+from selfreward.cluster.commits import Commits
+from selfreward.cluster.kubernetes.cache import Cache
+from selfreward.cluster.kubernetes.children import RunObjects, observed_children
+from selfreward.cluster.kubernetes.client import KubernetesClient
+from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
+from selfreward.cluster.kubernetes.logs import PodLogs
+from selfreward.cluster.kubernetes.pods import is_over
+from selfreward.cluster.kubernetes.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    OPTIONAL,
+    PODS,
+    Object,
+    Resource,
+    View,
+    label_of,
+    name_of,
+    resource_of,
+    uid_of,
+)
+from selfreward.cluster.kubernetes.training import choose
+from selfreward.cluster.kubernetes.waiting import waiting_of
+from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
+from selfreward.render import Images, Manifest, serving_manifests, step_manifest, store_config
+from selfreward.render.metadata import COMPONENT, KEY, MODEL
+
+_WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
+_STORES: Final = 8
+"""Runs whose store is read at the same time; each read is a thread."""
+_FEW_SHARDS: Final = 16
+_PAUSE: Final = 5.0
+"""Seconds between two look-ups of the same missing artifact, where there are many shards to look up."""
+_STUCK_SECONDS: Final = 30.0
+"""How long a pod may say that it cannot start before the run says so: an image pull may fail once."""
+
+
+class KubernetesCluster:
+    """All runs' children."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        cache: Cache,
+        images: Images,
+        now: Callable[[], datetime],
+        open_run_store: Callable[[StoreConfig], Store] | None = None,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._images = images
+        self._now = now
+        self._open_store = open_run_store or _opened
+        self._logs = PodLogs(client, now)
+        self._stores = asyncio.Semaphore(_STORES)
+        self._commits: dict[str, tuple[StoreConfig, Commits]] = {}
+        self.served: Collection[Resource] = ()
+        """Which of the optional resource types the cluster has; kept up to date by whoever watches."""
+
+    async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
+        await self._ask_for_missing(run, graph)
+        objects = self._objects(run)
+        await self._logs.read([pod for pod in objects.pods if label_of(pod, COMPONENT) == "step"])
+        # Once more: reading logs took its time. The commits come after the children, so that what one of them
+        # committed before it ended is sure to be seen.
+        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard))
+        committed, shards = await self._observe_commits(run, graph, artifacts)
+        return Observed(children=children, committed=committed, shards_committed=shards)
+
+    async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
+        if node.kind is ChildKind.TRAINING:
+            backend = choose(run.spec.training.backend, self.served)
+            manifests = backend.manifests(run, node, create, self._images)
+        else:
+            manifests = [step_manifest(run, node, create, self._images)]
+        for manifest in manifests:
+            await self._apply(run, manifest)
+
+    async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
+        deployment, service = serving_manifests(run, create, self._images)
+        await self._apply(run, service)
+        await self._apply(run, deployment)
+
+    async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
+        namespace, run_uid = run.metadata.namespace, run.metadata.uid
+        for resource in _WORKLOADS:
+            found = self._cache.find(resource, run_uid, child.name)
+            if found is not None and uid_of(found) == child.uid:
+                await self._delete(resource, namespace, found)
+                return
+        for pod in self._cache.of_run(PODS, run_uid):
+            if child.uid == f"pods-of-{uid_of(pod)}":
+                await self._delete_leftovers(namespace, run_uid, pod)
+
+    async def remove_children(self, run: SelfRewardRun, graph: Graph) -> bool:
+        """Delete whatever the run has; returns whether anything is still there."""
+        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard))
+        for child in children:
+            if not child.deleting:
+                await self.delete(run, DeleteChild(child.name, child.uid, child.kind, "its run is deleted"))
+        return bool(children)
+
+    def stuck(self, run: SelfRewardRun) -> str:
+        """What keeps pods of the run from starting that only somebody can mend; empty when nothing does."""
+        pods = self._cache.of_run(PODS, run.metadata.uid)
+        for step in sorted({label_of(pod, KEY) or label_of(pod, MODEL) for pod in pods}):
+            waits = waiting_of(pod for pod in pods if step in (label_of(pod, KEY), label_of(pod, MODEL)))
+            if waits is not None and waits.stuck and self._now() - waits.since >= timedelta(seconds=_STUCK_SECONDS):
+                return f"{step}: {waits.reason}: {waits.message}"
+        return ""
+
+    def forget(self, run_uid: str) -> None:
+        """The run is gone."""
+        self._commits.pop(run_uid, None)
+
+    def store_of(self, run: SelfRewardRun) -> Store:
+        """The run's folder in the store, to be used in a thread."""
+        return self._open_store(store_config(run))
+
+    async def _observe_commits(
+        self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
+    ) -> tuple[dict[str, str], dict[str, int]]:
+        if not artifacts:
+            return {}, {}
+        async with self._stores:
+            known = self._commits.get(run.metadata.uid)
+            config = store_config(run)
+            if known is None or known[0] != config:
+                store = await asyncio.to_thread(self._open_store, config)
+                pause = _PAUSE if run.spec.serving.generation_shards > _FEW_SHARDS else 0.0
+                known = (config, Commits(store, pause=pause))
+                self._commits[run.metadata.uid] = known
+            return await known[1].observe(run, graph, artifacts)
+
+    def _objects(self, run: SelfRewardRun) -> RunObjects:
+        uid = run.metadata.uid
+        workloads = [item for each in _WORKLOADS for item in self._cache.of_run(each, uid)]
+        return RunObjects([item for item in workloads if _is_owned(item, run)], self._cache.of_run(PODS, uid))
+
+    async def _ask_for_missing(self, run: SelfRewardRun, graph: Graph) -> None:
+        """A child that status knows and the cache does not is either gone or not heard of yet."""
+        for kinds, name in self._expected(run, graph):
+            if any(self._cache.find(each, run.metadata.uid, name) is not None for each in kinds):
+                continue
+            for resource in kinds:
+                try:
+                    found = await self._client.get(resource, run.metadata.namespace, name)
+                except NotFound:
+                    continue
+                if _is_owned(found, run):
+                    self._cache.put(resource, found)
+
+    def _expected(self, run: SelfRewardRun, graph: Graph) -> Iterator[tuple[tuple[Resource, ...], str]]:
+        for serving in run.status.servings:
+            if serving.child_uid is not None:
+                yield (DEPLOYMENTS,), serving.child
+        training = tuple(resource for resource in OPTIONAL if resource in self.served)
+        for iteration in run.status.iterations:
+            for row in iteration.steps:
+                if row.state is StepState.RUNNING and row.child is not None:
+                    node = graph.by_key.get(row.key)
+                    trains = node is not None and node.kind is ChildKind.TRAINING
+                    yield (training if trains else (JOBS,)), row.child
+
+    async def _apply(self, run: SelfRewardRun, manifest: Manifest) -> None:
+        """Create what is not there; what is there is adopted if it is the run's, and left as it is.
+
+        Raises Occupied when it is somebody else's. The time between the look and the write is harmless: the API
+        server refuses a second controlling owner.
+        """
+        resource, namespace = resource_of(manifest), run.metadata.namespace
+        try:
+            found: Object | None = await self._client.get(resource, namespace, name_of(manifest))
+        except NotFound:
+            found = None
+        if found is None:
+            found = await self._client.apply(resource, manifest)
+        elif not _is_owned(found, run):
+            message = f"{resource.kind} {name_of(manifest)} exists and belongs to another: delete it or rename the run"
+            raise Occupied(message, reason="NameTaken")
+        self._cache.put(resource, found)
+
+    async def _delete(self, resource: Resource, namespace: str, item: View) -> None:
+        name, uid = name_of(item), uid_of(item)
+        try:
+            await self._client.delete(resource, namespace, name, uid)
+        except NotFound:
+            self._cache.remove(resource, item)
+        except Conflict:
+            # Another object of that name, or only a busy one: look, for what is forgotten is never seen again.
+            if await self._is_there(resource, namespace, name, uid):
+                raise
+            self._cache.remove(resource, item)
+
+    async def _is_there(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
+        try:
+            return uid_of(await self._client.get(resource, namespace, name)) == uid
+        except NotFound:
+            return False
+
+    async def _delete_leftovers(self, namespace: str, run_uid: str, one: View) -> None:
+        place = (label_of(one, KEY), label_of(one, MODEL))
+        for pod in self._cache.of_run(PODS, run_uid):
+            if (label_of(pod, KEY), label_of(pod, MODEL)) == place and not is_over(pod):
+                await self._delete(PODS, namespace, pod)
+
+
+def _is_owned(item: View, run: SelfRewardRun) -> bool:
+    return any(owner["uid"] == run.metadata.uid for owner in item["metadata"].get("ownerReferences") or [])
+
+
+def _opened(config: StoreConfig) -> Store:
+    return open_store(config.uri, endpoint_url=config.endpoint_url, region=config.region)

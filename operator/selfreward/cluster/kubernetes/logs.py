@@ -1,0 +1,102 @@
+"""Progress from the pods' own log lines, so that no pod needs any right in the cluster.
+
+Each running pod's log end is read at most once a :data:`PERIOD`. A log that cannot be read is no sign of a hang:
+the pod then counts as heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+from selfreward_steps.contract import Progress
+
+from selfreward.cluster.kubernetes.client import KubernetesClient
+from selfreward.cluster.kubernetes.errors import KubernetesError
+from selfreward.cluster.kubernetes.pods import is_over, main_container, phase_of, running_since
+from selfreward.cluster.kubernetes.resources import View, name_of, uid_of
+
+PERIOD: Final = 30.0
+"""Seconds; steps print a line at least as often."""
+_LINES: Final = 200
+"""Enough to reach back over a library's warnings to the newest progress line."""
+_PARALLEL: Final = 8
+_MARK: Final = '{"kind":"progress"'
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What one pod has said so far."""
+
+    progress: Progress | None = None
+    progress_at: datetime | None = None
+    looked_at: datetime | None = None
+    was_over: bool = False
+
+
+class PodLogs:
+    """The newest progress of pods, by uid."""
+
+    def __init__(self, client: KubernetesClient, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._now = now
+        self._heard: dict[str, Heard] = {}
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    async def read(self, pods: Sequence[View]) -> None:
+        """Bring up to date what these pods have said; quick when all were looked at lately."""
+        await asyncio.gather(*(self._look(pod) for pod in pods if self._is_due(pod)))
+
+    def heard(self, pod: View) -> Heard:
+        """What the pod has said, as of the last look."""
+        return self._heard.get(uid_of(pod)) or Heard()
+
+    def forget(self, pods: Iterable[View]) -> None:
+        """These pods are gone."""
+        for pod in pods:
+            self._heard.pop(uid_of(pod), None)
+
+    def _is_due(self, pod: View) -> bool:
+        if phase_of(pod) == "Pending" or running_since(pod) is None:
+            return False
+        heard = self._heard.setdefault(uid_of(pod), Heard())
+        if is_over(pod):
+            return not heard.was_over
+        return heard.looked_at is None or self._now() - heard.looked_at >= timedelta(seconds=PERIOD)
+
+    async def _look(self, pod: View) -> None:
+        heard = self._heard[uid_of(pod)]
+        # Before the wait: a second reconcile of the same run must not read the same log.
+        heard.looked_at, heard.was_over = self._now(), is_over(pod)
+        namespace, name = pod["metadata"]["namespace"], name_of(pod)
+        try:
+            async with self._slots:
+                text = await self._client.log(namespace, name, main_container(pod), _LINES)
+        except KubernetesError as error:
+            logger.debug("log of %s/%s cannot be read: %s", namespace, name, error)
+            if heard.progress is not None:
+                heard.progress_at = self._now()
+            return
+        newest = newest_progress(text)
+        if newest is not None:
+            heard.progress, heard.progress_at = newest
+
+
+def newest_progress(text: str) -> tuple[Progress, datetime] | None:
+    """The newest progress line of a log whose lines begin with their times, and its time."""
+    for line in reversed(text.splitlines()):
+        stamp, _, said = line.partition(" ")
+        if not said.startswith(_MARK):
+            continue
+        try:
+            return Progress.model_validate_json(said), datetime.fromisoformat(stamp)
+        except (ValidationError, ValueError):
+            continue
+    return None

@@ -1,0 +1,126 @@
+"""The local cluster as a whole: the children of one run, by name."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from selfreward_steps.contract import FailureClass
+from selfreward_steps.store import Store
+
+from selfreward.api import SelfRewardRun
+from selfreward.cluster.commits import Commits
+from selfreward.cluster.local.child import Child, Identity
+from selfreward.cluster.local.environment import MissingSecret
+from selfreward.cluster.local.leftovers import kill_leftovers
+from selfreward.cluster.local.manifests import Place, served_of, work_of
+from selfreward.cluster.local.ports import free_port, is_free
+from selfreward.cluster.local.stillborn import Stillborn
+from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Failure, Graph, Node, Observed
+from selfreward.render import SERVICE_PORT, Images, serving_manifests, step_manifest
+
+
+class LocalCluster:
+    """Runs one run's children as processes; implements :class:`selfreward.cluster.protocol.Cluster`.
+
+    There must be one per folder at a time: the runner holds a lock on it. Creating it kills what an earlier
+    runner left behind.
+    """
+
+    def __init__(self, folder: Path, store: Store, now: Callable[[], datetime]) -> None:
+        """`folder` is the run's own in the work directory."""
+        self.folder = folder.resolve()
+        self.leftovers = kill_leftovers(str(self.folder))
+        self._commits = Commits(store)
+        self._now = now
+        self._children: dict[str, Child] = {}
+        self._ports: dict[str, int] = {}
+
+    async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
+        self.refresh()
+        # After the children: what one of them committed before it ended is then sure to be seen.
+        committed, shards = await self._commits.observe(run, graph, artifacts)
+        return Observed(
+            children=tuple(child.observed() for child in self._children.values()),
+            committed=committed,
+            shards_committed=shards,
+        )
+
+    def refresh(self) -> None:
+        """Look at every process; forget children that are deleted and gone."""
+        now = self._now()
+        for child in list(self._children.values()):
+            child.refresh(now)
+            if child.deleting and child.is_gone:
+                del self._children[child.identity.name]
+                shutil.rmtree(self._child_folder(child.identity.name) / "models", ignore_errors=True)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any process of a child is alive."""
+        return not all(child.is_gone for child in self._children.values())
+
+    async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
+        identity = self._identity(create.name, node.kind, create.attempt, key=create.key)
+        manifest = step_manifest(run, node, create, Images())
+        self._add(identity, lambda place: work_of(identity, manifest, place))
+
+    async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
+        identity = self._identity(create.name, ChildKind.SERVING, create.attempt, model=create.model)
+        deployment, service = serving_manifests(run, create, Images())
+        port = self._port(service["metadata"]["name"])
+        self._add(identity, lambda place: served_of(identity, deployment, place, port))
+
+    async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
+        found = self._children.get(child.name)
+        if found is not None and found.identity.uid == child.uid:
+            found.stop()
+
+    def stop_all(self, grace: float | None = None) -> None:
+        """Begin to end every child, as when the runner is told to stop; repeat with 0 to kill."""
+        for child in self._children.values():
+            child.stop(grace)
+
+    def logs(self, name: str) -> list[Path]:
+        """The log files of a child, also of one that is gone."""
+        return sorted(self._child_folder(name).glob("*.log"))
+
+    def _add(self, identity: Identity, build: Callable[[Place], Child]) -> None:
+        if identity.name in self._children:
+            return
+        folder = self._child_folder(identity.name)
+        # A runner that died between writing the intent and this left nothing alive in it, only files.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            child = build(self._place(folder))
+        except MissingSecret as error:
+            child = Stillborn(identity, Failure(FailureClass.PERMANENT, "MissingSecret", str(error)))
+        self._children[identity.name] = child
+        child.refresh(identity.created_at)
+
+    def _place(self, folder: Path) -> Place:
+        scratch = self.folder / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        home = {"HOME": str(Path.home()), "USER": getpass.getuser()}
+        services = {f"{name}:{SERVICE_PORT}": port for name, port in self._ports.items()}
+        return Place(folder, scratch, str(self.folder), home, services)
+
+    def _port(self, service: str) -> int:
+        """The same for every attempt at a server while nobody else took it: running clients keep the address."""
+        port = self._ports.get(service)
+        if port is None or not is_free(port):
+            port = self._ports[service] = free_port()
+        return port
+
+    def _identity(self, name: str, kind: ChildKind, attempt: int, *, key: str = "", model: str = "") -> Identity:
+        return Identity(
+            name=name, uid=str(uuid.uuid4()), kind=kind, attempt=attempt, created_at=self._now(), key=key, model=model
+        )
+
+    def _child_folder(self, name: str) -> Path:
+        return self.folder / "children" / name

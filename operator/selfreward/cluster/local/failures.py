@@ -1,0 +1,64 @@
+"""Why a process failed, and who must act: a table from how it ended to a failure.
+
+What the step itself reported comes first; an exit code says less, a signal least:
+
+| how it ended | class | because |
+| --- | --- | --- |
+| a result with a class | that class | the step knows best |
+| 64 | Permanent | EX_USAGE: the user must act |
+| 69 | Infrastructure | EX_UNAVAILABLE: store or server out of reach |
+| SIGTERM, SIGINT, SIGHUP, 143, 130 | Infrastructure | the machine or somebody stopped it |
+| SIGKILL, 137 | Application | most likely out of memory, which would happen again for ever if it did not count |
+| another signal | Application | it crashed |
+| supervisor gone | Infrastructure | somebody killed it |
+| anything else | Application | |
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+from selfreward_steps.contract import ExitCode, FailureClass, StepResult
+
+from selfreward.cluster.local.process import Exit
+from selfreward.plan import Failure
+
+_STOPPED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+def failure_of(exit: Exit, result: StepResult | None, last_words: str) -> Failure:
+    """The failure of a process that did not end with 0."""
+    if result is not None and not result.succeeded and result.failure_class is not None:
+        return Failure(result.failure_class, result.reason, result.message)
+    words = f": {last_words}" if last_words else ""
+    if exit.code is None:
+        return Failure(FailureClass.INFRASTRUCTURE, "Lost", "its supervisor was killed")
+    number = _signal(exit.code)
+    if number is None:
+        return _by_code(exit.code, last_words or f"ended with exit code {exit.code} and no word")
+    if number in _STOPPED:
+        return Failure(FailureClass.INFRASTRUCTURE, "Stopped", f"was stopped by {number.name} from outside")
+    if number is signal.SIGKILL:
+        message = f"was killed (SIGKILL), most likely because memory ran out; the log ends with{words or ' nothing'}"
+        return Failure(FailureClass.APPLICATION, "Killed", message)
+    return Failure(FailureClass.APPLICATION, "Crashed", f"crashed with {number.name}{words}")
+
+
+def _by_code(code: int, message: str) -> Failure:
+    match code:
+        case ExitCode.CONFIGURATION:
+            return Failure(FailureClass.PERMANENT, "ConfigurationError", message)
+        case ExitCode.UNAVAILABLE:
+            return Failure(FailureClass.INFRASTRUCTURE, "Unavailable", message)
+        case _:
+            return Failure(FailureClass.APPLICATION, "Failed", message)
+
+
+def _signal(code: int) -> signal.Signals | None:
+    """The signal in an exit code, as a wait status or as a shell says it (128 + number)."""
+    number = -code if code < 0 else code - 128
+    try:
+        return signal.Signals(number)
+    except ValueError:
+        return None

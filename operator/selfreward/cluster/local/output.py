@@ -1,0 +1,75 @@
+"""What a process says: its newest progress, its last words. Read as it grows, each byte once."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from selfreward_steps.contract import Progress
+
+_CHUNK: Final = 1 << 18
+_LONGEST_LINE: Final = 1 << 16
+_PROGRESS: Final = b'{"kind":"progress"'
+_JSON: Final = (b'{"kind":', b'{"kind": ')
+_ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_VLLM_PREFIX: Final = re.compile(r"^(\([^)]*\)\s*)*(INFO|WARNING|ERROR)\s+\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\]\s*")
+
+
+class LogTail:
+    """Follows one log file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.progress: Progress | None = None
+        self.progress_at: datetime | None = None
+        """When the newest progress line was read."""
+        self.last_line = ""
+        """The newest line of text, without the colours and the time in front."""
+        self.last_error = ""
+        """The newest line that says an error, if any does."""
+        self._offset = 0
+        self._rest = b""
+
+    def read(self, now: datetime) -> None:
+        """Take in what was written since."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                while data := file.read(_CHUNK):
+                    self._offset += len(data)
+                    self._take(data, now)
+        except FileNotFoundError:
+            return
+
+    def _take(self, data: bytes, now: datetime) -> None:
+        *lines, rest = (self._rest + data).split(b"\n")
+        # A line without an end (a progress bar) must not grow for ever.
+        self._rest = rest[-_LONGEST_LINE:]
+        newest = None
+        for line in lines:
+            if line.startswith(_PROGRESS):
+                newest = line
+            elif not line.startswith(_JSON):
+                self._text(line)
+        if newest is not None:
+            self._progress(newest, now)
+
+    def _progress(self, line: bytes, now: datetime) -> None:
+        try:
+            self.progress = Progress.model_validate_json(line)
+        except ValidationError:
+            return
+        self.progress_at = now
+
+    def _text(self, line: bytes) -> None:
+        # A carriage return redraws a bar: only what is seen in the end counts.
+        text = _ESCAPE.sub("", line.decode(errors="replace")).rstrip("\r").rpartition("\r")[2].strip()
+        text = _VLLM_PREFIX.sub("", text)
+        if not text:
+            return
+        self.last_line = text[:500]
+        if "Error" in text or "error:" in text:
+            self.last_error = self.last_line

@@ -1,0 +1,40 @@
+"""What a walker needs of wherever workloads run: look, create, delete. Nothing else.
+
+No method decides anything: what to create and when is :mod:`selfreward.plan`'s, what it looks like is
+:mod:`selfreward.render`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from selfreward.api import SelfRewardRun
+from selfreward.plan import CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
+
+
+class Cluster(Protocol):
+    """Implemented by the processes of this machine and by Kubernetes.
+
+    Every method may be repeated: creating what is there and deleting what is gone are no errors.
+    """
+
+    async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
+        """The run's children, and which of `artifacts` (with their number of shards) are committed.
+
+        Raises InfrastructureError when the store or the API server is out of reach: nothing is known then, and
+        nothing may be decided.
+        """
+        ...
+
+    async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
+        """Create the child of one attempt. A child of that name is left as it is."""
+        ...
+
+    async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
+        """Create the server of a model. A server of that name is left as it is."""
+        ...
+
+    async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
+        """Begin to delete a child, if it still has that uid; it is observed until its last process is gone."""
+        ...

@@ -1,0 +1,139 @@
+"""Which of several replicas acts: a Lease, renewed while it leads (coordination.k8s.io, as controller-runtime does).
+
+It saves work, no more. A process that wakes up late may believe that it still leads; what keeps two leaders from
+doing harm is in the data path: status writes carry a resourceVersion, names of children are deterministic, commits
+are put-if-absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from selfreward.cluster.kubernetes import Conflict, KubernetesClient, KubernetesError, NotFound
+from selfreward.cluster.kubernetes.resources import LEASES, Object
+
+LEASE_SECONDS: Final = 15
+RENEW_SECONDS: Final = 10.0
+"""A leader that could not renew for this long stops leading; less than the lease, so that it stops first."""
+RETRY_SECONDS: Final = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """The lease as last seen. Its own times are another machine's clock: only how long it has not changed, by this
+    process's clock, tells whether its holder lives."""
+
+    mark: tuple[str, str]
+    at: float
+
+
+class Election:
+    """One replica's part in it."""
+
+    def __init__(
+        self, client: KubernetesClient, namespace: str, name: str, identity: str, now: Callable[[], datetime]
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._now = now
+        self._seen: _Sighting | None = None
+
+    async def win(self) -> None:
+        """Return once this replica leads."""
+        while not await self._try():
+            await asyncio.sleep(RETRY_SECONDS)
+        logger.info("%s leads", self._identity)
+
+    async def keep(self) -> None:
+        """Renew for as long as that works; returns when it does not any more, and then nobody may act."""
+        renewed = _seconds()
+        while _seconds() - renewed < RENEW_SECONDS:
+            await asyncio.sleep(RETRY_SECONDS)
+            left = RENEW_SECONDS - (_seconds() - renewed)
+            try:
+                # The client's own timeout is longer than a leader may wait.
+                if await asyncio.wait_for(self._try(), max(left, 0.1)):
+                    renewed = _seconds()
+                elif self._is_anothers():
+                    break
+            except TimeoutError:
+                break
+        logger.error("%s leads no more", self._identity)
+
+    async def resign(self) -> None:
+        """Give the lease up at once, so that the next leader need not wait for it to run out."""
+        try:
+            lease = await self._client.get(LEASES, self._namespace, self._name)
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._client.replace(LEASES, lease)
+        except KubernetesError as error:
+            logger.info("the lease could not be given up, it will run out: %s", error)
+
+    async def _try(self) -> bool:
+        """Take or renew the lease if that is possible; returns whether this replica holds it now."""
+        try:
+            lease = await self._client.get(LEASES, self._namespace, self._name)
+        except NotFound:
+            return await self._write(None)
+        except KubernetesError as error:
+            logger.warning("the lease cannot be read: %s", error)
+            return False
+        self._sight(lease)
+        holder = lease["spec"].get("holderIdentity") or ""
+        if holder not in ("", self._identity) and not self._has_run_out(lease):
+            return False
+        return await self._write(lease)
+
+    async def _write(self, lease: Object | None) -> bool:
+        spec: dict[str, Any] = {} if lease is None else dict(lease["spec"])
+        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if spec.get("holderIdentity") != self._identity:
+            spec["acquireTime"] = stamp
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (lease is not None)
+        spec |= {"holderIdentity": self._identity, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": stamp}
+        try:
+            if lease is None:
+                written = await self._client.create(LEASES, self._manifest(spec))
+            else:
+                written = await self._client.replace(LEASES, {**lease, "spec": spec})
+        except Conflict:
+            return False
+        except KubernetesError as error:
+            logger.warning("the lease cannot be written: %s", error)
+            return False
+        self._sight(written)
+        return True
+
+    def _sight(self, lease: Object) -> None:
+        mark = (str(lease["spec"].get("holderIdentity")), str(lease["spec"].get("renewTime")))
+        if self._seen is None or self._seen.mark != mark:
+            self._seen = _Sighting(mark, _seconds())
+
+    def _has_run_out(self, lease: Object) -> bool:
+        assert self._seen is not None
+        return _seconds() - self._seen.at >= float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+
+    def _is_anothers(self) -> bool:
+        return self._seen is not None and self._seen.mark[0] not in ("", self._identity)
+
+    def _manifest(self, spec: dict[str, Any]) -> Object:
+        return {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": spec,
+        }
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,25 @@
+"""Which run an object belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfreward.cluster.kubernetes.resources import RUNS, Resource, View, label_of, name_of
+from selfreward.render.metadata import RUN
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunKey:
+    """A run's address."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def key_of(resource: Resource, item: View) -> RunKey | None:
+    """The run that `item` is, or is a child of; None when it is neither."""
+    name = name_of(item) if resource is RUNS else label_of(item, RUN)
+    return RunKey(str(item["metadata"]["namespace"]), name) if name else None

@@ -1,0 +1,130 @@
+"""Numbers for Prometheus. No label has a run's name, a namespace or anything else that grows without end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from selfreward_steps.contract import FailureClass, StepName
+
+from selfreward.api import Phase, RunStatus, SelfRewardRun, StepState, StepStatus
+from selfreward.plan.summary import ACCURACY_METRIC, PAIRS_METRIC
+
+_STEP_SECONDS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+_HANDOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10)
+_TRAINS: Final = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
+_TOKENS_METRIC: Final = "completion_tokens"
+
+
+class Metrics:
+    """All of the operator's numbers, in a registry of their own."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.registry = CollectorRegistry()
+        self._phases: dict[str, Phase] = {}
+        registry = self.registry
+        self.runs = Gauge("selfreward_runs", "Runs by phase.", ["phase"], registry=registry)
+        self.step_seconds = Histogram(
+            "selfreward_step_duration_seconds",
+            "From the start of an attempt to its commit.",
+            ["step"],
+            buckets=_STEP_SECONDS,
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "selfreward_step_attempts_total", "Attempts that were begun.", ["step"], registry=registry
+        )
+        self.failures = Counter(
+            "selfreward_step_failures_total",
+            "Attempts that failed, by who must act.",
+            ["step", "failure_class"],
+            registry=registry,
+        )
+        self.handoff_seconds = Histogram(
+            "selfreward_handoff_seconds",
+            "From a step's success observed to the next child created.",
+            buckets=_HANDOFF_SECONDS,
+            registry=registry,
+        )
+        self.pairs = Counter("selfreward_pairs_total", "Preference pairs built.", registry=registry)
+        self.tokens = Counter(
+            "selfreward_completion_tokens_total", "Tokens sampled by the steps.", ["step"], registry=registry
+        )
+        self.judge_accuracy = Histogram(
+            "selfreward_judge_accuracy",
+            "Pairwise accuracy of evaluated models as judges.",
+            buckets=[each / 20 for each in range(8, 21)],
+            registry=registry,
+        )
+        self.gpu_seconds = Counter(
+            "selfreward_training_gpu_seconds_total", "GPU time of training.", ["step"], registry=registry
+        )
+        self.reconciles = Counter(
+            "selfreward_reconciles_total", "Looks at runs, by outcome.", ["outcome"], registry=registry
+        )
+        self.queue_depth = Gauge("selfreward_queue_depth", "Runs that wait to be looked at.", registry=registry)
+        self.leader = Gauge("selfreward_leader", "Whether this replica leads.", registry=registry)
+
+    def decided(self, key: str, run: SelfRewardRun, status: RunStatus, created: bool, started: float) -> None:
+        """Count what a decision, now written and acted on, has changed. `started` is when its look began."""
+        self._phases[key] = status.phase
+        before = {row.key: row for row in _rows(run.status)}
+        succeeded = False
+        for row in _rows(status):
+            old = before.get(row.key) or StepStatus(key=row.key, step=row.step)
+            self._count_attempts(old, row)
+            if row.state is StepState.SUCCEEDED and old.state is not StepState.SUCCEEDED:
+                succeeded = True
+                self._count_success(run, row)
+            if row.metrics and row.state is StepState.SUCCEEDED and (old.state is not row.state or not old.metrics):
+                self._count_results(row)
+        if succeeded and created:
+            self.handoff_seconds.observe(self.clock() - started)
+
+    def forget(self, key: str) -> None:
+        """The run is gone."""
+        self._phases.pop(key, None)
+
+    def collect(self) -> CollectorRegistry:
+        """The registry, with the gauges brought up to date."""
+        for phase in Phase:
+            self.runs.labels(str(phase)).set(sum(each is phase for each in self._phases.values()))
+        return self.registry
+
+    def _count_attempts(self, old: StepStatus, row: StepStatus) -> None:
+        step = row.step.value
+        self.attempts.labels(step).inc(max(0, row.attempt - old.attempt))
+        counted = {
+            FailureClass.APPLICATION: row.failures - old.failures,
+            FailureClass.INFRASTRUCTURE: row.infrastructure_failures - old.infrastructure_failures,
+        }
+        if row.state is StepState.FAILED and old.state is not StepState.FAILED and not any(counted.values()):
+            counted[FailureClass.PERMANENT] = 1
+        for kind, count in counted.items():
+            if count > 0:
+                self.failures.labels(step, str(kind)).inc(count)
+
+    def _count_success(self, run: SelfRewardRun, row: StepStatus) -> None:
+        if row.finished_at is None or row.started_at is None:
+            return
+        self.step_seconds.labels(row.step.value).observe((row.finished_at - row.started_at).total_seconds())
+        if row.step in _TRAINS and row.running_at is not None:
+            training = run.spec.training
+            seconds = (row.finished_at - row.running_at).total_seconds()
+            gpus = training.nodes * training.processes_per_node
+            self.gpu_seconds.labels(row.step.value).inc(max(0.0, seconds) * gpus)
+
+    def _count_results(self, row: StepStatus) -> None:
+        if row.step is StepName.PAIRS and PAIRS_METRIC in row.metrics:
+            self.pairs.inc(row.metrics[PAIRS_METRIC])
+        if row.step is StepName.EVALUATE and ACCURACY_METRIC in row.metrics:
+            self.judge_accuracy.observe(row.metrics[ACCURACY_METRIC])
+        if _TOKENS_METRIC in row.metrics:
+            self.tokens.labels(row.step.value).inc(row.metrics[_TOKENS_METRIC])
+
+
+def _rows(status: RunStatus) -> Iterator[StepStatus]:
+    return (row for iteration in status.iterations for row in iteration.steps)

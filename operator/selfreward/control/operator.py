@@ -1,0 +1,179 @@
+"""The operator as a whole: what runs beside what, and what ends it.
+
+One process: workers that take runs from the queue, watches and lists that put them there. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from selfreward_steps.contract import StoreConfig
+from selfreward_steps.errors import InfrastructureError, PermanentError
+from selfreward_steps.store import Store
+
+from selfreward.cluster.kubernetes import (
+    Cache,
+    Conflict,
+    KubernetesClient,
+    KubernetesCluster,
+    KubernetesError,
+    Refused,
+    Unavailable,
+)
+from selfreward.cluster.kubernetes.resources import Resource, View
+from selfreward.control.keys import RunKey
+from selfreward.control.lifecycle import Lifecycle
+from selfreward.control.metrics import Metrics
+from selfreward.control.queue import WorkQueue
+from selfreward.control.reconcile import Reconciler
+from selfreward.control.resync import RESYNC_SECONDS, Resync
+from selfreward.control.settings import Settings
+from selfreward.control.watching import Login, watch
+
+_MEND_SECONDS: Final = 60.0
+"""Longest wait before something that somebody must mend is tried again."""
+_FIRST_LIST_PAUSE: Final = 2.0
+_DEAF_ROUNDS: Final = 3
+
+logger = logging.getLogger(__name__)
+
+
+class Operator:
+    """One replica that acts. :meth:`run` it while it leads."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        settings: Settings,
+        login: Login,
+        now: Callable[[], datetime],
+        *,
+        metrics: Metrics | None = None,
+        begun: Callable[[], None] = lambda: None,
+        open_run_store: Callable[[StoreConfig], Store] | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self.queue: WorkQueue[RunKey] = WorkQueue()
+        self._settings = settings
+        self._login = login
+        self._begun = begun
+        self._cache = Cache()
+        self._cluster = KubernetesCluster(client, self._cache, settings.images, now, open_run_store)
+        self._resync = Resync(client, self._cache, settings.namespaces, self.queue.add)
+        self._reconciler = Reconciler(
+            client,
+            self._cluster,
+            Lifecycle(client, self._cluster, now),
+            self.metrics,
+            now,
+            settings.storage_uri,
+        )
+        self._deaf_rounds = 0
+        self._listed_at: float | None = None
+
+    async def run(self) -> None:
+        """Act until cancelled. Everything is listed before anything is decided: a child not seen is no child lost."""
+        served = await self._first_list()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_and_list(served))
+            for _ in range(self._settings.workers):
+                tasks.create_task(self._work())
+
+    def ailment(self) -> str:
+        """What is wrong with this process that a restart may mend; empty when nothing is."""
+        if self._deaf_rounds >= _DEAF_ROUNDS:
+            return "watches are silent"
+        if self.queue.oldest > self._settings.stuck_seconds:
+            return f"a run has waited for {self.queue.oldest:.0f} s"
+        return ""
+
+    async def _first_list(self) -> frozenset[Resource]:
+        while True:
+            try:
+                served = await self._resync.served()
+                self._cluster.served = served
+                await self._resync.all(served, every_run=True)
+            except KubernetesError as error:
+                logger.warning("the first list failed, again in %.0f s: %s", _FIRST_LIST_PAUSE, error)
+                await asyncio.sleep(_FIRST_LIST_PAUSE)
+            else:
+                self._listed_at = asyncio.get_running_loop().time()
+                return served
+
+    async def _watch_and_list(self, served: frozenset[Resource]) -> None:
+        """Watch; begin anew when a watch is deaf or ends, and when the cluster serves other types than before."""
+        while True:
+            watching = asyncio.create_task(self._watch(served))
+            try:
+                served = await self._until_stale(served, watching)
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+
+    async def _watch(self, served: frozenset[Resource]) -> None:
+        """Watches, whose end is no end of the operator: whatever ended them, they are begun anew."""
+        why = await watch(served, self._settings.namespaces, self._login, self._told, self._begun)
+        logger.warning("the watches ended: %s", why)
+
+    async def _until_stale(self, served: frozenset[Resource], watching: asyncio.Task[None]) -> frozenset[Resource]:
+        while True:
+            done, _ = await asyncio.wait([watching], timeout=RESYNC_SECONDS)
+            if done:
+                # What was missed meanwhile is listed once the watches have begun again.
+                await asyncio.sleep(_FIRST_LIST_PAUSE)
+            try:
+                found = await self._resync.served()
+                deaf = await self._resync.all(found)
+            except KubernetesError as error:
+                logger.warning("the list failed, again in %.0f s: %s", RESYNC_SECONDS, error)
+                found, deaf = served, frozenset()
+            else:
+                self._listed_at = asyncio.get_running_loop().time()
+                self._deaf_rounds = self._deaf_rounds + 1 if deaf else 0
+            self._cluster.served = found
+            if done or deaf or found != served:
+                return found
+
+    async def _told(self, resource: Resource, gone: bool, item: View) -> None:
+        self._resync.told(resource, gone, item)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.take()
+            try:
+                await self._look(key)
+            finally:
+                self.queue.done(key)
+
+    async def _look(self, key: RunKey) -> None:
+        """The one place that catches everything: a run that cannot be dealt with must not stop the others."""
+        try:
+            wait = await self._reconciler.reconcile(key)
+        except Conflict as error:
+            self._again(key, "conflict", error, at_most=1.0)
+        except Unavailable as error:
+            self._again(key, "unavailable", error, at_least=error.retry_after)
+        except (Refused, PermanentError) as error:
+            self._again(key, "refused", error, at_most=_MEND_SECONDS)
+        except (KubernetesError, InfrastructureError) as error:
+            self._again(key, "unavailable", error)
+        except Exception:
+            seconds = self.queue.retry(key)
+            self.metrics.reconciles.labels("error").inc()
+            logger.exception("%s: unexpected, again in %.0f s", key, seconds)
+        else:
+            self.metrics.reconciles.labels("done").inc()
+            self.queue.forgive(key)
+            if wait is not None:
+                self.queue.add(key, wait)
+
+    def _again(
+        self, key: RunKey, outcome: str, error: Exception, *, at_least: float = 0, at_most: float = 300.0
+    ) -> None:
+        seconds = self.queue.retry(key, at_least, at_most)
+        self.metrics.reconciles.labels(outcome).inc()
+        logger.warning("%s: again in %.1f s: %s", key, seconds, error, extra={"run": str(key)})

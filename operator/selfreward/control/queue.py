@@ -1,0 +1,96 @@
+"""The work queue: which runs to look at, when, and which again after a failure.
+
+Each key is worked on by one worker at a time and waits at most once, however often it is added (client-go's
+`workqueue`, in asyncio). Time is the event loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_BACKOFF: Final = 1.0
+MAX_BACKOFF: Final = 300.0
+_JITTER: Final = 0.2
+"""Fraction by which a back-off is longer at most: many keys that failed together come back one by one."""
+
+
+class WorkQueue(Generic[K]):
+    """Keys with due times."""
+
+    def __init__(self, jitter: random.Random | None = None) -> None:
+        self._due: dict[K, float] = {}
+        self._working: dict[K, float] = {}
+        """Since when."""
+        self._failures: dict[K, int] = {}
+        self._news = asyncio.Event()
+        self._jitter = jitter or random.Random()
+
+    def add(self, key: K, after: float = 0) -> None:
+        """Look at `key` in `after` seconds; an earlier date that stands already is kept."""
+        at = _now() + after
+        if at < self._due.get(key, float("inf")):
+            self._due[key] = at
+            self._news.set()
+
+    def retry(self, key: K, at_least: float = 0, at_most: float = MAX_BACKOFF) -> float:
+        """Look at `key` again after its back-off, doubled each time, with jitter; returns the seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        wait = max(at_least, min(at_most, FIRST_BACKOFF * 2.0 ** min(failures, 30)))
+        wait *= 1 + _JITTER * self._jitter.random()
+        self.add(key, wait)
+        return wait
+
+    def forgive(self, key: K) -> None:
+        """`key` went well: its next back-off is the first again."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """Nothing is to be done about `key` any more."""
+        self._failures.pop(key, None)
+        self._due.pop(key, None)
+
+    async def take(self) -> K:
+        """The next key that is due and that nobody works on. Call :meth:`done` when finished with it."""
+        while True:
+            wait = None
+            for key, at in sorted(self._due.items(), key=lambda each: each[1]):
+                if key in self._working:
+                    continue
+                wait = at - _now()
+                if wait <= 0:
+                    del self._due[key]
+                    self._working[key] = _now()
+                    return key
+                break
+            self._news.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    def done(self, key: K) -> None:
+        """Nobody works on `key` any more."""
+        self._working.pop(key, None)
+        self._news.set()
+
+    @property
+    def depth(self) -> int:
+        """Keys that are due now."""
+        return sum(at <= _now() for at in self._due.values())
+
+    @property
+    def oldest(self) -> float:
+        """Seconds for which the most overdue key has waited or been worked on; 0 when none has."""
+        since = [*self._due.values(), *self._working.values()]
+        return max(0.0, _now() - min(since, default=_now()))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,212 @@
+"""One look at one run: read, observe, decide, write the status, and only when that write held: act.
+
+Whoever dies between two of these leaves nothing behind that the next look does not put right. Several operators may
+look at the same run at the same time: the status write lets one of them through, and names make creates harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from selfreward_steps.errors import PermanentError
+
+from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
+from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, NotFound, Refused
+from selfreward.cluster.kubernetes.logs import PERIOD
+from selfreward.cluster.kubernetes.resources import RUNS, View
+from selfreward.control.blocks import Block, blocked_status
+from selfreward.control.events import Events
+from selfreward.control.keys import RunKey
+from selfreward.control.lifecycle import Lifecycle
+from selfreward.control.metrics import Metrics
+from selfreward.control.runs import PAUSED, UnreadableRun, annotation, parse_run, parse_status, with_status
+from selfreward.plan import (
+    CreateServing,
+    CreateStep,
+    Decision,
+    Graph,
+    Observed,
+    artifacts_to_observe,
+    build_graph,
+    decide,
+)
+
+_BLOCK_SECONDS: Final = 20.0
+"""How long something must be refused before the run says that it is stalled: one refusal may be a hiccup."""
+_COMMIT_PERIOD: Final = 2.0
+"""Seconds between two looks for the output of a child that has ended well."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    block: Block
+    since: datetime
+
+
+class Reconciler:
+    """All runs, one look at a time."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        cluster: KubernetesCluster,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        default_storage: str | None = None,
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._now = now
+        self._events = Events(client, now)
+        self._default_storage = default_storage
+        self._refusals: dict[RunKey, _Refusal] = {}
+        self._graphs: dict[RunKey, tuple[SelfRewardRunSpec, Graph]] = {}
+
+    async def reconcile(self, key: RunKey) -> float | None:
+        """Bring the run one decision further; returns after how many seconds to look again, if not before.
+
+        Raises KubernetesError and InfrastructureError when it could not, and Refused or PermanentError when somebody
+        must act first; the status says the latter once it has lasted.
+        """
+        try:
+            raw = await self._client.get(RUNS, key.namespace, key.name)
+        except NotFound:
+            self._forget(key)
+            return None
+        if annotation(raw, PAUSED) == "true":
+            return None
+        try:
+            run = parse_run(raw, self._default_storage)
+        except UnreadableRun as error:
+            await self._write_block(raw, Block(str(error)))
+            return None
+        if run.metadata.deletion_timestamp is not None:
+            return await self._lifecycle.delete(raw, run)
+        settled = await self._lifecycle.settle(raw, run)
+        if settled is not None:
+            return settled
+        try:
+            wait = await self._walk(key, raw, run)
+        except (Refused, PermanentError) as error:
+            await self._note_refusal(key, raw, run, Block(f"{error.reason}: {error}" if error.reason else str(error)))
+            raise
+        refusal = self._refusals.pop(key, None)
+        # What was refused has been done: the next look takes the conditions back that said so.
+        return wait if refusal is None else 0.0
+
+    async def _walk(self, key: RunKey, raw: View, run: SelfRewardRun) -> float | None:
+        graph = self._graph(key, run)
+        started = self._metrics.clock()
+        observed = await self._cluster.observe(run, graph, artifacts_to_observe(graph, run.status))
+        now = self._now()
+        decision = decide(run, observed, now)
+        status = self._told(key, run, decision.status, now)
+        if status is not run.status:
+            raw = await self._client.replace(RUNS, with_status(raw, status), "status")
+            _log(key, run.status, status)
+        await self._act(run, graph, decision)
+        self._metrics.decided(str(key), run, status, bool(decision.create), started)
+        await self._events.post(raw, decision.events)
+        return self._next_look(run, status, observed, decision)
+
+    async def _act(self, run: SelfRewardRun, graph: Graph, decision: Decision) -> None:
+        """Deletions first: what is created may wait for the room they make. All are tried, whatever one meets."""
+        failure: Exception | None = None
+        for child in decision.delete:
+            try:
+                await self._cluster.delete(run, child)
+            except (Refused, OSError) as error:
+                failure = failure or error
+        for create in decision.create:
+            match create:
+                case CreateStep():
+                    await self._cluster.create_step(run, graph.node(create.key), create)
+                case CreateServing():
+                    await self._cluster.create_serving(run, create)
+        if failure is not None:
+            raise failure
+
+    def _told(self, key: RunKey, run: SelfRewardRun, status: RunStatus, now: datetime) -> RunStatus:
+        """The status to write: the decided one, or that of a run that waits for somebody."""
+        if status.finished_at is not None or status.suspended_at is not None:
+            return status
+        refusal = self._refusals.get(key)
+        if refusal is not None and (now - refusal.since).total_seconds() >= _BLOCK_SECONDS:
+            return blocked_status(run.status, status, refusal.block, run.metadata.generation, now)
+        stuck = self._cluster.stuck(run)
+        if stuck:
+            return blocked_status(run.status, status, Block(stuck), run.metadata.generation, now)
+        return status
+
+    async def _note_refusal(self, key: RunKey, raw: View, run: SelfRewardRun, block: Block) -> None:
+        """Remember why nothing can be done; what keeps the store from being read keeps a decision from being made,
+        so the status is written here."""
+        now = self._now()
+        known = self._refusals.get(key)
+        self._refusals[key] = _Refusal(block, now if known is None else known.since)
+        if known is None or (now - known.since).total_seconds() < _BLOCK_SECONDS:
+            return
+        await self._write_block(await self._client.get(RUNS, key.namespace, key.name), block)
+
+    async def _write_block(self, raw: View, block: Block) -> None:
+        before = parse_status(raw)
+        status = blocked_status(before, before, block, int(raw["metadata"].get("generation", 1)), self._now())
+        if status is not before:
+            await self._client.replace(RUNS, with_status(raw, status), "status")
+
+    def _next_look(self, run: SelfRewardRun, status: RunStatus, observed: Observed, decision: Decision) -> float | None:
+        """When time alone, or what no watch tells (logs, the store), may have changed something."""
+        waits = [] if decision.requeue_after is None else [max(0.0, decision.requeue_after)]
+        if decision.create:
+            # The answers to the creates are known already: note their uids at once, whatever the watch does.
+            waits.append(0.0)
+        rows = [row for iteration in status.iterations for row in iteration.steps]
+        if any(row.state in (StepState.STARTING, StepState.RUNNING) for row in rows) or status.servings:
+            waits.append(PERIOD)
+        ended = {child.name for child in observed.children if child.phase.is_terminal}
+        if any(row.state is StepState.RUNNING and row.child in ended for row in rows):
+            waits.append(_COMMIT_PERIOD)
+        ttl = self._lifecycle.ttl_left(run.spec, status)
+        if ttl is not None:
+            waits.append(ttl)
+        return min(waits, default=None)
+
+    def _graph(self, key: RunKey, run: SelfRewardRun) -> Graph:
+        known = self._graphs.get(key)
+        if known is None or known[0] != run.spec:
+            known = (run.spec, build_graph(run.spec))
+            self._graphs[key] = known
+        return known[1]
+
+    def _forget(self, key: RunKey) -> None:
+        self._refusals.pop(key, None)
+        self._graphs.pop(key, None)
+        self._metrics.forget(str(key))
+
+
+def _log(key: RunKey, before: RunStatus, after: RunStatus) -> None:
+    """One line a decision: what changed."""
+    old = {row.key: row for iteration in before.iterations for row in iteration.steps}
+    for iteration in after.iterations:
+        for row in iteration.steps:
+            known = old.get(row.key)
+            if known is None or (known.state, known.attempt) != (row.state, row.attempt):
+                logger.info(
+                    "%s: %s is %s%s",
+                    key,
+                    row.key,
+                    row.state,
+                    f": {row.reason}: {row.message}" if row.reason else "",
+                    extra={"run": str(key), "iteration": iteration.number, "step": row.key, "attempt": row.attempt},
+                )
+    if before.phase is not after.phase:
+        logger.info("%s: %s", key, after.phase, extra={"run": str(key), "phase": str(after.phase)})

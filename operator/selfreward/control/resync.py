@@ -1,0 +1,111 @@
+"""Lists of everything, now and then: they fill the cache before anything is decided, and mend what watches miss.
+
+A watch that is deaf is found out here too: what one list saw and the watch has still not told by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from selfreward.cluster.kubernetes import Cache, KubernetesClient
+from selfreward.cluster.kubernetes.resources import (
+    ALWAYS,
+    OPTIONAL,
+    RUNS,
+    Object,
+    Resource,
+    View,
+    uid_of,
+    version_of,
+)
+from selfreward.control.keys import RunKey, key_of
+from selfreward.render.metadata import RUN
+
+RESYNC_SECONDS: Final = 120.0
+
+logger = logging.getLogger(__name__)
+
+
+class Resync:
+    """Keeps cache and cluster together."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        cache: Cache,
+        namespaces: Iterable[str],
+        enqueue: Callable[[RunKey], None],
+    ) -> None:
+        """Without `namespaces`: all of them."""
+        self._client = client
+        self._cache = cache
+        self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
+        self._enqueue = enqueue
+        self._runs: dict[str, int] = {}
+        """Newest version seen of each run, by uid."""
+        self._heard: dict[str, int] = {}
+        """Newest version that a watch told, by uid."""
+        self._owed: dict[Resource, dict[str, int]] = {}
+        """What the last list saw and the watch had not told, by type and uid."""
+
+    def told(self, resource: Resource, gone: bool, item: View) -> None:
+        """A watch has told of an object."""
+        self._heard[uid_of(item)] = version_of(item)
+        if resource is RUNS:
+            self._runs[uid_of(item)] = version_of(item)
+            is_news = True
+        elif gone:
+            is_news = self._cache.remove(resource, item)
+        else:
+            is_news = self._cache.put(resource, item)
+        key = key_of(resource, item)
+        if is_news and key is not None:
+            self._enqueue(key)
+        if gone:
+            self._runs.pop(uid_of(item), None)
+            self._heard.pop(uid_of(item), None)
+
+    async def served(self) -> frozenset[Resource]:
+        """Which of the optional resource types the cluster has now."""
+        return frozenset([resource for resource in OPTIONAL if await self._client.serves(resource)])
+
+    async def all(self, served: Collection[Resource], *, every_run: bool = False) -> frozenset[Resource]:
+        """List everything and put the runs of what has changed on the queue (or every run); returns the types whose
+        watch is deaf."""
+        deaf = set()
+        for resource in (*ALWAYS, *served):
+            items, version = await self._list(resource)
+            if self._is_deaf(resource, items):
+                deaf.add(resource)
+            if resource is RUNS:
+                news = [item for item in items if every_run or self._runs.get(uid_of(item), 0) < version_of(item)]
+                self._runs = {uid_of(item): version_of(item) for item in items}
+            else:
+                news = self._cache.replace(resource, items, version)
+            for key in {key_of(resource, item) for item in news}:
+                if key is not None:
+                    self._enqueue(key)
+        for resource in set(OPTIONAL).difference(served):
+            self._cache.replace(resource, [], 2**63)
+        return frozenset(deaf)
+
+    async def _list(self, resource: Resource) -> tuple[list[Object], int]:
+        items: list[Object] = []
+        versions = []
+        for namespace in self._namespaces:
+            listed = await self._client.list(resource, namespace, "" if resource is RUNS else RUN)
+            items += listed.items
+            versions.append(listed.version)
+        return items, min(versions)
+
+    def _is_deaf(self, resource: Resource, items: Iterable[View]) -> bool:
+        """Whether something that the last list saw has not been told yet, at that version or a newer one."""
+        listed = {uid_of(item): version_of(item) for item in items}
+        owed = self._owed.get(resource, {})
+        missed = [uid for uid, version in owed.items() if uid in listed and self._heard.get(uid, 0) < version]
+        self._owed[resource] = {uid: version for uid, version in listed.items() if self._heard.get(uid, 0) < version}
+        if missed:
+            logger.warning("the watch of %s has not told of %d objects", resource.plural, len(missed))
+        return bool(missed)

@@ -1,0 +1,86 @@
+"""How this operator is set up: by flags, each with an environment variable beside it for the chart."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from selfreward.render import Images
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read once, at the start."""
+
+    namespaces: tuple[str, ...] = ()
+    """Watched namespaces; all of them when empty."""
+    images: Images = field(default_factory=Images)
+    storage_uri: str | None = None
+    """For runs whose spec.storage names none."""
+    workers: int = 8
+    """Runs looked at at the same time."""
+    identity: str = ""
+    """This replica's name in the Lease."""
+    lease_namespace: str = "default"
+    lease_name: str = "selfreward-operator"
+    elect: bool = True
+    """Whether to lead only with the Lease."""
+    port: int = 8080
+    """Of /healthz, /readyz and /metrics."""
+    stuck_seconds: float = 600.0
+    """A run that waits longer than this for a look makes the process unhealthy."""
+    log_format: str = "json"
+
+
+_FLAGS: Final[Mapping[str, tuple[str, str]]] = {
+    "namespaces": ("SELFREWARD_NAMESPACES", "comma-separated namespaces to watch; all of them when empty"),
+    "generator-image": ("SELFREWARD_GENERATOR_IMAGE", "default image of inference servers"),
+    "judge-image": ("SELFREWARD_JUDGE_IMAGE", "default image of the steps without torch"),
+    "trainer-image": ("SELFREWARD_TRAINER_IMAGE", "default image of the steps with torch"),
+    "storage-uri": ("SELFREWARD_STORAGE_URI", "storage of runs that name none, such as s3://BUCKET/PREFIX"),
+    "workers": ("SELFREWARD_WORKERS", "runs looked at at the same time (8)"),
+    "identity": ("POD_NAME", "this replica's name in the Lease"),
+    "lease-namespace": ("POD_NAMESPACE", "namespace of the Lease"),
+    "lease-name": ("SELFREWARD_LEASE_NAME", "name of the Lease"),
+    "port": ("SELFREWARD_PORT", "port of /healthz, /readyz and /metrics (8080)"),
+    "log-format": ("SELFREWARD_LOG_FORMAT", "json or text"),
+}
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a command line and the environment; a flag wins. Exits with a usage message on a bad one."""
+    environment = os.environ if environment is None else environment
+    parser = argparse.ArgumentParser(prog="python -m selfreward.control", description=__doc__)
+    for flag, (variable, text) in _FLAGS.items():
+        parser.add_argument(f"--{flag}", default=environment.get(variable, ""), help=f"{text} [{variable}]")
+    parser.add_argument("--no-leader-election", action="store_true", help="act without the Lease: one replica only")
+    given = parser.parse_args(arguments)
+    default = Settings()
+    images = {role: getattr(given, f"{role}_image") for role in ("generator", "judge", "trainer")}
+    if given.log_format not in ("", "json", "text"):
+        parser.error(f"--log-format: {given.log_format}: must be json or text")
+    return Settings(
+        namespaces=tuple(name.strip() for name in given.namespaces.split(",") if name.strip()),
+        images=Images(**{role: image for role, image in images.items() if image}),
+        storage_uri=given.storage_uri or None,
+        workers=_number(parser, "workers", given.workers, default.workers),
+        identity=given.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        lease_namespace=given.lease_namespace or default.lease_namespace,
+        lease_name=given.lease_name or default.lease_name,
+        elect=not given.no_leader_election,
+        port=_number(parser, "port", given.port, default.port),
+        log_format=given.log_format or default.log_format,
+    )
+
+
+def _number(parser: argparse.ArgumentParser, flag: str, text: str, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        parser.error(f"--{flag}: {text}: must be a whole number of at least 1")
+    return int(text)

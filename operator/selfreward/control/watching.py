@@ -1,0 +1,102 @@
+"""Watches, through kopf: every event goes into the cache and puts its run on the queue. Nothing else happens here.
+
+Only `on.event` handlers: any other kind leaves annotations or finalizers on the user's resource. kopf ≥ 1.45.2, whose
+watches end the operator when they cannot go on, instead of falling silent for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Any, Final
+
+import kopf
+
+from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, Resource, View
+from selfreward.render.metadata import RUN
+
+BACKOFFS: Final = (1, 2, 4, 8, 15, *(30,) * 20)
+"""Waits after errors of the API server: ten and a half minutes of outage, then the watches are begun anew."""
+INACTIVITY_SECONDS: Final = 70.0
+"""Bookmarks come every 60 s; a watch that brings not even one of them is opened again."""
+
+Told = Callable[[Resource, bool, View], Awaitable[None]]
+"""Called with each event: the type, whether the object is gone, and the object."""
+Login = Callable[[], kopf.ConnectionInfo]
+
+
+async def watch(
+    served: Collection[Resource],
+    namespaces: Iterable[str],
+    login: Login,
+    told: Told,
+    begun: Callable[[], None] = lambda: None,
+) -> str:
+    """Watch runs and their children, of the types that the cluster serves, until cancelled.
+
+    Without `namespaces` in all of them. `begun` is called once kopf has taken over the process' signals, so that
+    they can be taken back. Returns why the watches ended: the API server was out of reach for longer than
+    :data:`BACKOFFS`, or a type is not served any more.
+    """
+    chosen = tuple(namespaces)
+    # Not `kopf.operator`, which in the end cancels every task of the loop that is younger than itself.
+    tasks = await kopf.spawn_tasks(
+        registry=registry_of(served, login, told),
+        settings=settings_of(served),
+        standalone=True,
+        clusterwide=not chosen,
+        namespaces=chosen,
+        memo=kopf.Memo(),
+    )
+    begun()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    reasons = [task.exception() for task in done if not task.cancelled()]
+    return "; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons if reason is not None)
+
+
+def registry_of(served: Collection[Resource], login: Login, told: Told) -> kopf.OperatorRegistry:
+    """One handler a resource type."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)  # type: ignore[untyped-decorator]
+    def _login(**_: Any) -> kopf.ConnectionInfo:
+        return login()
+
+    for resource in watched(served):
+        _register(registry, resource, told)
+    return registry
+
+
+def settings_of(served: Collection[Resource]) -> kopf.OperatorSettings:
+    """kopf's settings, where its defaults would not do."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.error_backoffs = BACKOFFS
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.connect_timeout = 5
+    settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+    # Its SIGKILL ten minutes after a stop: the kubelet has one of its own.
+    settings.process.ultimate_exiting_timeout = None
+    for resource in watched(served):
+        if resource is not RUNS:
+            # Other people's pods must cost neither traffic nor memory.
+            settings.watching.label_selectors[resource.group, resource.version, resource.plural] = RUN
+    return settings
+
+
+def watched(served: Collection[Resource]) -> tuple[Resource, ...]:
+    """All types to watch."""
+    return (*ALWAYS, *served)
+
+
+def _register(registry: kopf.OperatorRegistry, resource: Resource, told: Told) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)  # type: ignore[untyped-decorator]
+    async def _event(event: kopf.RawEvent, **_: Any) -> None:
+        await told(resource, event["type"] == "DELETED", event["object"])

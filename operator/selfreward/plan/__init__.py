@@ -1,0 +1,51 @@
+"""The graph of a run and the decisions that walk it: pure.
+
+Spec, status, observed children and now go in; what to create, what to delete and the new status come out. No
+I/O, no clock and no randomness anywhere in this room, so that every rule of the walk is tested in virtual time
+and both walkers, on the cluster and on one machine, obey the same ones.
+"""
+
+from selfreward.plan.decide import decide
+from selfreward.plan.graph import artifacts_to_observe, build_graph, has_seed, model_artifact
+from selfreward.plan.names import capped_name, serving_name, step_name
+from selfreward.plan.retry import retry_failed
+from selfreward.plan.types import (
+    ChildKind,
+    ChildPhase,
+    ChildProgress,
+    CreateServing,
+    CreateStep,
+    Decision,
+    DeleteChild,
+    Failure,
+    Graph,
+    Node,
+    Observed,
+    ObservedChild,
+    RunEvent,
+)
+
+__all__ = [
+    "ChildKind",
+    "ChildPhase",
+    "ChildProgress",
+    "CreateServing",
+    "CreateStep",
+    "Decision",
+    "DeleteChild",
+    "Failure",
+    "Graph",
+    "Node",
+    "Observed",
+    "ObservedChild",
+    "RunEvent",
+    "artifacts_to_observe",
+    "build_graph",
+    "capped_name",
+    "decide",
+    "has_seed",
+    "model_artifact",
+    "retry_failed",
+    "serving_name",
+    "step_name",
+]

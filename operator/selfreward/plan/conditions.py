@@ -1,0 +1,107 @@
+"""The run's conditions: kstatus' three (`Ready`, `Reconciling`, `Stalled`) and our own.
+
+kstatus decides what `helm --wait` and Flux think. As with a Job, a run is Ready once it has started, for nobody
+waits two days for an upgrade; it is Reconciling before, and Stalled when it failed (reference/kubernetes.md, 6.3).
+Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, ServingState, StepState
+from selfreward.plan.draft import ACTIVE, Draft
+
+MAX_MESSAGE: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The state of the run: why it is as it is, in one word and one line."""
+
+    reason: Reason
+    message: str = ""
+
+
+def tell_story(draft: Draft) -> Story:
+    """What a person should be told first."""
+    if draft.failure is not None:
+        return Story(draft.failure.reason, draft.failure.message)
+    if draft.is_complete():
+        return Story(Reason.COMPLETED, "the last model is committed")
+    if draft.suspended_at is not None:
+        return Story(Reason.SUSPENDED_BY_USER, "spec.suspend is true")
+    return _serving_story(draft) or _step_story(draft) or Story(Reason.PENDING, "nothing has started yet")
+
+
+def conditions(draft: Draft, story: Story) -> list[Condition]:
+    """All conditions, always in the same order; a transition time changes only with its status."""
+    failed, complete = draft.failure is not None, draft.is_complete()
+    suspended = draft.suspended_at is not None
+    has_started = _has_started(draft) or suspended or complete
+    facts = {
+        ConditionType.READY: has_started and not failed,
+        ConditionType.RECONCILING: not has_started and not failed,
+        ConditionType.STALLED: failed,
+        ConditionType.SUCCEEDED: complete,
+        ConditionType.FAILED: failed,
+        ConditionType.SUSPENDED: suspended,
+        ConditionType.PROGRESSING: story.reason in (Reason.RUNNING, Reason.WAITING_FOR_SERVING),
+    }
+    since = {old.type: (old.status, old.last_transition_time) for old in draft.status.conditions}
+    return [
+        _condition(kind, ConditionStatus.TRUE if fact else ConditionStatus.FALSE, story, since.get(kind), draft)
+        for kind, fact in facts.items()
+    ]
+
+
+def _has_started(draft: Draft) -> bool:
+    """Whether a child was ever seen, since the run began or was tried again."""
+    ready = (old for old in draft.status.conditions if old.type is ConditionType.READY)
+    return any(old.status is ConditionStatus.TRUE for old in ready) or any(
+        row.child_uid is not None or row.state is StepState.SUCCEEDED for row in draft.rows.values()
+    )
+
+
+def _condition(
+    kind: ConditionType,
+    status: ConditionStatus,
+    story: Story,
+    old: tuple[ConditionStatus, datetime] | None,
+    draft: Draft,
+) -> Condition:
+    is_told = status is ConditionStatus.TRUE or kind in (ConditionType.READY, ConditionType.PROGRESSING)
+    return Condition(
+        type=kind,
+        status=status,
+        reason=story.reason,
+        message=_cut(story.message) if is_told else "",
+        observed_generation=draft.run.metadata.generation,
+        last_transition_time=old[1] if old is not None and old[0] is status else draft.now,
+    )
+
+
+def _serving_story(draft: Draft) -> Story | None:
+    """A server that steps wait for, and why it does not answer yet."""
+    for serving in draft.servings.values():
+        if serving.state is ServingState.STARTING or serving.retry_at is not None:
+            return Story(Reason.WAITING_FOR_SERVING, f"serving of {serving.model}: {serving.message or 'starting'}")
+    return None
+
+
+def _step_story(draft: Draft) -> Story | None:
+    active = [row for row in draft.rows.values() if row.state in ACTIVE]
+    if active:
+        told = (f"{row.key} ({row.message})" if row.message else row.key for row in active)
+        return Story(Reason.RUNNING, ", ".join(told))
+    for row in draft.rows.values():
+        if row.state is StepState.WAITING and row.retry_at is not None:
+            return Story(Reason.WAITING_FOR_RETRY, f"{row.key}: {row.reason}: {row.message}")
+    # Between two steps, while a server stops.
+    return Story(Reason.RUNNING, "between steps") if draft.started_at is not None else None
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"

@@ -1,0 +1,149 @@
+"""The decision in the making: one place where the rules, each in a module of its own, read and note things.
+
+It lives for one call of :func:`selfreward.plan.decide` and is the only thing in this room that changes. It must
+not hold a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from selfreward.api import ConditionStatus, ConditionType, Reason, RunStatus, SelfRewardRun, StepState, StepStatus
+from selfreward.api.status import ServingStatus
+from selfreward.plan.types import ChildKind, EventReason, Graph, Node, Observed, ObservedChild, RunEvent
+
+ACTIVE = frozenset({StepState.STARTING, StepState.RUNNING})
+"""States in which a step has, or is about to have, a child."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why the whole run failed."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """What is known, and what has been decided so far."""
+
+    run: SelfRewardRun
+    status: RunStatus
+    """The status that the decision starts from."""
+    graph: Graph
+    observed: Observed
+    now: datetime
+    rows: dict[str, StepStatus]
+    """By key, in the graph's order; a row for each node."""
+    servings: dict[str, ServingStatus]
+    """By model."""
+    started_at: datetime | None
+    finished_at: datetime | None
+    suspended_at: datetime | None
+    suspended_seconds: float
+    failure: RunFailure | None
+    step_children: dict[str, list[ObservedChild]] = field(default_factory=dict)
+    """Observed children by step; a step may have some of several attempts."""
+    serving_children: list[ObservedChild] = field(default_factory=list)
+    events: list[RunEvent] = field(default_factory=list)
+    alarm: datetime | None = None
+    """Next moment at which time alone may change something."""
+
+    def put(self, row: StepStatus, **changes: Any) -> StepStatus:
+        """Note a step's new row; `changes` are fields of :class:`StepStatus`."""
+        changed = row.model_copy(update=changes)
+        self.rows[row.key] = changed
+        return changed
+
+    def put_serving(self, serving: ServingStatus, **changes: Any) -> ServingStatus:
+        """Note a server's new entry; `changes` are fields of :class:`ServingStatus`."""
+        changed = serving.model_copy(update=changes)
+        self.servings[serving.model] = changed
+        return changed
+
+    def tell(self, reason: EventReason, message: str, *, warning: bool = False) -> None:
+        """Add an event."""
+        self.events.append(RunEvent(reason, message, warning))
+
+    def fail(self, reason: Reason, message: str) -> None:
+        """Fail the run. The first failure is the one that is told: later ones follow from it."""
+        if self.failure is None:
+            self.failure = RunFailure(reason, message)
+            self.tell(EventReason.RUN_FAILED, message, warning=True)
+
+    def due(self, since: datetime, seconds: float) -> bool:
+        """Whether `seconds` have passed since; otherwise the walker is asked to look again when they have."""
+        at = since + timedelta(seconds=seconds)
+        if at <= self.now:
+            return True
+        if self.alarm is None or at < self.alarm:
+            self.alarm = at
+        return False
+
+    def child(self, row: StepStatus) -> ObservedChild | None:
+        """The child of the step's current attempt: by name and, once it is known, uid."""
+        for child in self.step_children.get(row.key, ()):
+            if child.name == row.child and row.child_uid in (None, child.uid):
+                return child
+        return None
+
+    def serving_child(self, serving: ServingStatus) -> ObservedChild | None:
+        """The child of a server's current attempt: by name and, once it is known, uid."""
+        for child in self.serving_children:
+            if child.name == serving.child and serving.child_uid in (None, child.uid):
+                return child
+        return None
+
+    def active_nodes(self) -> Iterator[Node]:
+        """Nodes of steps that have, or are about to have, a child."""
+        return (node for node in self.graph.nodes if self.rows[node.key].state in ACTIVE)
+
+    def training_lives(self) -> bool:
+        """Whether the child of any training step may still hold a GPU."""
+        return any(child.kind is ChildKind.TRAINING and not child.phase.is_terminal for child in self.observed.children)
+
+    def has_all(self) -> bool:
+        """Whether every step has succeeded."""
+        return all(row.state is StepState.SUCCEEDED for row in self.rows.values())
+
+    def is_complete(self) -> bool:
+        """Whether every step has succeeded and no child of one is still about to say how it went."""
+        ended = (child.phase.is_terminal for children in self.step_children.values() for child in children)
+        return self.has_all() and (self.finished_at is not None or all(ended))
+
+
+def open_draft(run: SelfRewardRun, status: RunStatus, graph: Graph, observed: Observed, now: datetime) -> Draft:
+    """A draft in which nothing has been decided yet."""
+    written = {row.key: row for iteration in status.iterations for row in iteration.steps}
+    draft = Draft(
+        run=run,
+        status=status,
+        graph=graph,
+        observed=observed,
+        now=now,
+        rows={node.key: written.get(node.key) or StepStatus(key=node.key, step=node.step) for node in graph.nodes},
+        servings={serving.model: serving for serving in status.servings},
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        suspended_at=status.suspended_at,
+        suspended_seconds=status.suspended_seconds,
+        failure=_written_failure(status),
+    )
+    for child in observed.children:
+        if child.kind is ChildKind.SERVING:
+            draft.serving_children.append(child)
+        else:
+            draft.step_children.setdefault(child.key, []).append(child)
+    return draft
+
+
+def _written_failure(status: RunStatus) -> RunFailure | None:
+    """The failure that an earlier decision found; the condition `Failed` is its record."""
+    for condition in status.conditions:
+        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
+            return RunFailure(Reason(condition.reason), condition.message)
+    return None

@@ -1,0 +1,133 @@
+"""What becomes of a step whose attempt failed: a table from failure class to action (JobSet's failure policy).
+
+The classes say who must act: the attempt (counted, tried again), nobody (infrastructure; not counted, tried
+again) or the user (never tried again). This module must not find failures, only answer them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from selfreward_steps.contract import FailureClass, StepResult
+
+from selfreward.api import Reason, Retry, StepState, StepStatus
+from selfreward.plan.draft import Draft
+from selfreward.plan.types import EventReason, Failure, ObservedChild
+
+_SEVERITY: Final = (FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE)
+_MOST_DOUBLINGS: Final = 30
+"""Any limit of a day or less is reached long before; keeps the power small when `retry.limit` is huge."""
+
+
+def fail_attempt(draft: Draft, row: StepStatus, failure: Failure) -> None:
+    """End the step's current attempt; there may be another."""
+    _ACTIONS[failure.failure_class](draft, row, failure)
+
+
+def child_failure(child: ObservedChild) -> Failure:
+    """Why a failed child failed, from the cluster's word and its pods' own.
+
+    A pod's own `Permanent` counts above all: exit codes get lost on the way (torchrun turns 64 into 1). An
+    infrastructure fault that the cluster saw (eviction) explains whatever a dying pod said after it. Otherwise the
+    pod knows better, and of several shards the worst counts.
+    """
+    own = _worst(child.results)
+    if own is not None and own.failure_class is FailureClass.PERMANENT:
+        return own
+    if child.failure is not None and child.failure.failure_class is FailureClass.INFRASTRUCTURE:
+        return child.failure
+    return own or child.failure or Failure(FailureClass.APPLICATION, "Failed", "failed without saying why")
+
+
+def backoff_seconds(retry: Retry, failures: int) -> float:
+    """Wait after the given number of failures, from 1: doubled each time, up to the longest wait."""
+    return float(min(retry.max_backoff_seconds, retry.backoff_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)))
+
+
+def _worst(results: tuple[StepResult, ...]) -> Failure | None:
+    failed = (
+        Failure(result.failure_class or FailureClass.APPLICATION, result.reason, result.message)
+        for result in results
+        if not result.succeeded
+    )
+    return min(failed, key=lambda failure: _SEVERITY.index(failure.failure_class), default=None)
+
+
+def _permanent(draft: Draft, row: StepStatus, failure: Failure) -> None:
+    _give_up(draft, row, failure, Reason.CONFIGURATION_ERROR)
+
+
+def _application(draft: Draft, row: StepStatus, failure: Failure) -> None:
+    retry, failures = draft.run.spec.retry, row.failures + 1
+    # A failure of its own shows that the infrastructure let it come so far.
+    row = draft.put(row, failures=failures, infrastructure_since=None)
+    if failures > retry.limit:
+        _give_up(draft, row, failure, _run_reason(failure))
+    else:
+        _try_again(draft, row, failure, backoff_seconds(retry, failures))
+
+
+def _infrastructure(draft: Draft, row: StepStatus, failure: Failure) -> None:
+    """Not counted; the wait grows with the age of the streak, which doubles it as counting would."""
+    retry = draft.run.spec.retry
+    since = row.infrastructure_since or draft.now
+    row = draft.put(row, infrastructure_failures=row.infrastructure_failures + 1, infrastructure_since=since)
+    age = (draft.now - since).total_seconds()
+    if age >= retry.infrastructure_seconds:
+        message = f"nothing but infrastructure faults for {age:.0f} s; the last: {failure.reason}: {failure.message}"
+        lasting = Failure(failure.failure_class, Reason.INFRASTRUCTURE_TIMEOUT, message)
+        _give_up(draft, row, lasting, Reason.INFRASTRUCTURE_TIMEOUT)
+    else:
+        _try_again(draft, row, failure, min(retry.max_backoff_seconds, max(retry.backoff_seconds, age)))
+
+
+_ACTIONS: Final[Mapping[FailureClass, Callable[[Draft, StepStatus, Failure], None]]] = {
+    FailureClass.PERMANENT: _permanent,
+    FailureClass.APPLICATION: _application,
+    FailureClass.INFRASTRUCTURE: _infrastructure,
+}
+
+
+def _try_again(draft: Draft, row: StepStatus, failure: Failure, wait: float) -> None:
+    draft.put(
+        row,
+        state=StepState.WAITING,
+        child=None,
+        child_uid=None,
+        metrics={},
+        progress=None,
+        running_at=None,
+        progressed_at=None,
+        finished_at=None,
+        retry_at=draft.now + timedelta(seconds=wait),
+        reason=str(failure.reason),
+        message=failure.message,
+    )
+    draft.tell(EventReason.STEP_RETRIED, f"{_attempt(row, failure)}; again in {wait:.0f} s", warning=True)
+
+
+def _give_up(draft: Draft, row: StepStatus, failure: Failure, reason: Reason) -> None:
+    draft.put(
+        row,
+        state=StepState.FAILED,
+        finished_at=draft.now,
+        retry_at=None,
+        reason=str(failure.reason),
+        message=failure.message,
+    )
+    draft.tell(EventReason.STEP_FAILED, _attempt(row, failure), warning=True)
+    draft.fail(reason, f"{row.key}: {failure.reason}: {failure.message}")
+
+
+def _attempt(row: StepStatus, failure: Failure) -> str:
+    return f"{row.key}, attempt {row.attempt}: {failure.reason}: {failure.message}"
+
+
+def _run_reason(failure: Failure) -> Reason:
+    """The condition's reason for a step that used up its retries: the operator's own finding, or just that."""
+    try:
+        return Reason(failure.reason)
+    except ValueError:
+        return Reason.STEP_FAILED

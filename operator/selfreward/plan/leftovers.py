@@ -1,0 +1,48 @@
+"""Children that must go: of attempts that are over, of servers nobody needs, and such as nobody remembers.
+
+Ended children are kept, for their logs, while they are a step's last word; they hold no GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from selfreward.api import ServingState, StepState, StepStatus
+from selfreward.plan.draft import ACTIVE, Draft
+from selfreward.plan.types import ChildKind, DeleteChild, ObservedChild
+
+LINGER_SECONDS: Final = 30
+"""How long a child may go on after its output is committed: it says how it went, its peers finish."""
+
+
+def deletions(draft: Draft) -> Iterator[DeleteChild]:
+    """A command for each child that must go and is not going yet."""
+    for child in draft.observed.children:
+        why = _serving_over(draft, child) if child.kind is ChildKind.SERVING else _step_over(draft, child)
+        if why and not child.deleting:
+            yield DeleteChild(child.name, child.uid, child.kind, why)
+
+
+def _serving_over(draft: Draft, child: ObservedChild) -> str:
+    """Why a server must go; empty when it may stay."""
+    serving = draft.servings.get(child.model)
+    if serving is None or draft.serving_child(serving) is not child:
+        return "belongs to no current attempt"
+    return "not needed" if serving.state is ServingState.STOPPING else ""
+
+
+def _step_over(draft: Draft, child: ObservedChild) -> str:
+    """Why a step's child must go; empty when it may stay."""
+    row = draft.rows.get(child.key)
+    if row is None or draft.child(row) is not child:
+        return "belongs to no current attempt"
+    if row.state in ACTIVE or child.phase.is_terminal:
+        return ""
+    if row.state is StepState.SUCCEEDED:
+        return "its output is committed" if _lingered(draft, row) else ""
+    return "its step failed"
+
+
+def _lingered(draft: Draft, row: StepStatus) -> bool:
+    return row.finished_at is None or draft.due(row.finished_at, LINGER_SECONDS)

@@ -1,0 +1,220 @@
+"""What the decision function is given and what it answers: plain frozen data.
+
+No I/O, no clock, no randomness anywhere in this room: the walkers observe, ask, persist and act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from selfreward_steps.contract import FailureClass, InputRef, StepName, StepResult
+
+from selfreward.api import RunStatus
+
+
+class ChildKind(StrEnum):
+    """The workload a step runs as."""
+
+    JOB = "Job"
+    INDEXED_JOB = "IndexedJob"
+    TRAINING = "Training"
+    SERVING = "Serving"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step of the graph."""
+
+    key: str
+    """Unique in the run (`import`, `respond-1`, `evaluate-m2`)."""
+    step: StepName
+    iteration: int
+    """0 for the way to M1."""
+    kind: ChildKind
+    after: tuple[str, ...]
+    """Keys whose outputs must be committed."""
+    after_first_shard: tuple[str, ...] = ()
+    """Keys of sharded steps of which one committed shard is enough; the shards pair up one to one."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Artifact by role."""
+    output: str = ""
+    """Artifact that the step commits; for a sharded step the folder of the shards."""
+    also_commits: tuple[str, ...] = ()
+    """Further artifacts of the step. It is done when `output` and all of these are committed."""
+    shards: int | None = None
+    serving: str | None = None
+    """Model artifact whose server the step talks to; None when it needs none (or an outside endpoint)."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Every artifact that must be committed before the step is done."""
+        return (self.output, *self.also_commits)
+
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether the step trains, or talks to a server of ours: it must wait for its turn."""
+        return self.kind is ChildKind.TRAINING or self.serving is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All steps of a run, in an order in which each comes after what it needs."""
+
+    nodes: tuple[Node, ...]
+    by_key: Mapping[str, Node] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_key", {node.key: node for node in self.nodes})
+
+    def node(self, key: str) -> Node:
+        """The node of that key; raises KeyError."""
+        return self.by_key[key]
+
+
+class ChildPhase(StrEnum):
+    """What a child is doing, as the cluster sees it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    READY = "Ready"
+    """Of a serving only: it answers."""
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether its processes have ended."""
+        return self in (ChildPhase.SUCCEEDED, ChildPhase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a child failed, classified by the cluster (exit code, eviction, image pull, …)."""
+
+    failure_class: FailureClass
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildProgress:
+    """The newest progress line of a child; of a sharded one, summed over its shards."""
+
+    done: int
+    total: int | None
+    unit: str
+    metrics: Mapping[str, float]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedChild:
+    """One workload of the run, as it is now."""
+
+    name: str
+    uid: str
+    kind: ChildKind
+    phase: ChildPhase
+    created_at: datetime
+    key: str = ""
+    """The step it belongs to; empty for a serving."""
+    model: str = ""
+    """The model a serving serves; empty for a step."""
+    attempt: int = 1
+    running_at: datetime | None = None
+    progress: ChildProgress | None = None
+    results: tuple[StepResult, ...] = ()
+    """Of its pods, so far."""
+    failure: Failure | None = None
+    waiting: str = ""
+    """Why it is not running or ready, in the user's words."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world as a walker sees it at one moment."""
+
+    children: tuple[ObservedChild, ...] = ()
+    committed: Mapping[str, str] = field(default_factory=dict)
+    """Digest by artifact, of those asked for (:func:`selfreward.plan.artifacts_to_observe`). A sharded artifact
+    stands here, under its folder's name, once all its shards are committed. Only what is the run's own: an artifact
+    that an older run of the same name left behind with other settings has another inputs digest in its manifest
+    and must not be listed, since what is listed is taken as this run's result."""
+    shards_committed: Mapping[str, int] = field(default_factory=dict)
+    """Committed shards by folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStep:
+    """Create the child of one attempt at a step."""
+
+    name: str
+    key: str
+    attempt: int
+    inputs: Mapping[str, InputRef]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateServing:
+    """Create the server of a model."""
+
+    name: str
+    model: str
+    attempt: int
+    digest: str | None
+    """Digest of the model artifact."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """Delete one child, if it still has this uid."""
+
+    name: str
+    uid: str
+    kind: ChildKind
+    reason: str
+
+
+class EventReason(StrEnum):
+    """What happened, for Events and log lines: closed and documented like the conditions' reasons."""
+
+    STEP_STARTED = "StepStarted"
+    STEP_SUCCEEDED = "StepSucceeded"
+    STEP_RETRIED = "StepRetried"
+    """An attempt failed and there will be another."""
+    STEP_FAILED = "StepFailed"
+    SERVING_STARTED = "ServingStarted"
+    SERVING_READY = "ServingReady"
+    SERVING_RETRIED = "ServingRetried"
+    RUN_SUSPENDED = "RunSuspended"
+    RUN_RESUMED = "RunResumed"
+    RUN_REOPENED = "RunReopened"
+    """A finished run goes on: iterations were raised, or the spec was repaired."""
+    RUN_SUCCEEDED = "RunSucceeded"
+    RUN_FAILED = "RunFailed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something worth an Event or a log line."""
+
+    reason: EventReason
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now. The walker writes `status` first; only when that write holds does it delete and create."""
+
+    status: RunStatus
+    create: tuple[CreateStep | CreateServing, ...] = ()
+    delete: tuple[DeleteChild, ...] = ()
+    events: tuple[RunEvent, ...] = ()
+    requeue_after: float | None = None
+    """Seconds until time alone may change the decision (a deadline, a retry); None when only the world can. 0 asks
+    to look up :func:`selfreward.plan.artifacts_to_observe` anew and decide again at once."""

@@ -1,0 +1,22 @@
+"""Step → manifests: plain dicts as `kubectl apply` takes them, built by pure functions and snapshot-tested.
+
+Both clusters run what stands here; a second description of a step exists nowhere. This room does no I/O and
+reads no clock: the same run, node and attempt always give the same manifest, byte for byte.
+"""
+
+from selfreward.render.images import Images
+from selfreward.render.metadata import SERVICE_PORT, Manifest, service_name, service_url
+from selfreward.render.serving import serving_manifests
+from selfreward.render.steps import step_manifest
+from selfreward.render.storage import store_config
+
+__all__ = [
+    "SERVICE_PORT",
+    "Images",
+    "Manifest",
+    "service_name",
+    "service_url",
+    "serving_manifests",
+    "step_manifest",
+    "store_config",
+]

@@ -1,0 +1,132 @@
+"""Step → its complete configuration, as it stands in the pod's environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selfreward_steps.contract import (
+    DpoConfig,
+    EftConfig,
+    EvaluateConfig,
+    ImportConfig,
+    JudgeConfig,
+    JudgeModel,
+    ModelImport,
+    PairsConfig,
+    PromptsConfig,
+    RespondConfig,
+    ServingEndpoint,
+    SftConfig,
+    StepConfig,
+    StepName,
+)
+
+from selfreward.api import SelfRewardRun
+from selfreward.plan import CreateStep, Node
+from selfreward.render.metadata import service_url
+from selfreward.render.secrets import JUDGE_KEY, SERVING_KEY, hub_tokens
+from selfreward.render.storage import store_config
+
+BASE_MODEL = "m0"
+JUDGE_MODEL = "judge-model"
+SEED = "seed"
+
+
+def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfig:
+    """The configuration of one attempt at `node`; raises ValueError when the run has no storage yet."""
+    spec = run.spec
+    common = _common(run, node, create)
+    match node.step:
+        case StepName.IMPORT:
+            return _import(run, common)
+        case StepName.SFT_BASELINE | StepName.SFT:
+            return SftConfig(
+                **common,
+                step=node.step,
+                settings=spec.training.sft,
+                judge=spec.judge,
+                report_to=spec.training.report_to,
+            )
+        case StepName.EFT:
+            return EftConfig(**common, settings=spec.eft, judge=spec.judge, serving=_optional_endpoint(run, node))
+        case StepName.PROMPTS:
+            return PromptsConfig(**common, settings=spec.prompts, serving=_optional_endpoint(run, node))
+        case StepName.RESPOND:
+            return RespondConfig(**common, settings=spec.responses, serving=_endpoint(run, node))
+        case StepName.JUDGE:
+            return JudgeConfig(**common, settings=spec.judge, serving=_judge_endpoint(run, node))
+        case StepName.PAIRS:
+            return PairsConfig(**common, settings=spec.preferences)
+        case StepName.DPO:
+            return DpoConfig(
+                **common, settings=spec.training.dpo, pairs=spec.preferences, report_to=spec.training.report_to
+            )
+        case StepName.EVALUATE:
+            return EvaluateConfig(**common, settings=spec.evaluation, judge=spec.judge, serving=_endpoint(run, node))
+
+
+def _common(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, Any]:
+    return {
+        "run": run.metadata.name,
+        "iteration": node.iteration or None,
+        "attempt": create.attempt,
+        "store": store_config(run),
+        "inputs": dict(create.inputs),
+        "output": SEED if node.step is StepName.IMPORT else node.output,
+        "shards": node.shards,
+        "random_seed": run.spec.random_seed,
+    }
+
+
+def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
+    spec = run.spec
+    tokens = hub_tokens(spec)
+
+    def variable(role: str) -> str | None:
+        return tokens[role].variable if role in tokens else None
+
+    models = [ModelImport(source=spec.model, output=BASE_MODEL, token_variable=variable("model"))]
+    if spec.judge.model is JudgeModel.MODEL and spec.judge.source is not None:
+        models.append(ModelImport(source=spec.judge.source, output=JUDGE_MODEL, token_variable=variable("judge")))
+    lowest, highest = spec.judge.score_range
+    return ImportConfig(
+        **common,
+        models=models,
+        min_score=lowest,
+        max_score=highest,
+        seed_data=spec.seed_data,
+        prompts_source=spec.prompts,
+        token_variables={role: token.variable for role, token in tokens.items() if role not in ("model", "judge")},
+    )
+
+
+def _endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
+    """The server of the node's model; the model answers to its artifact's name."""
+    if node.serving is None:
+        raise ValueError(f"step {node.key} has no server")
+    serving = run.spec.serving
+    return ServingEndpoint(
+        url=service_url(run, node.serving),
+        model=node.serving,
+        api_key_variable=SERVING_KEY if serving.api_key_secret_ref is not None else None,
+        concurrency=serving.concurrency,
+        request_timeout_seconds=serving.request_timeout_seconds,
+    )
+
+
+def _optional_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint | None:
+    return None if node.serving is None else _endpoint(run, node)
+
+
+def _judge_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
+    """The judge: a model of the run or an outside endpoint."""
+    outside = run.spec.judge.endpoint
+    if run.spec.judge.model is not JudgeModel.ENDPOINT or outside is None:
+        return _endpoint(run, node)
+    return ServingEndpoint(
+        url=outside.url,
+        model=outside.model,
+        api_key_variable=JUDGE_KEY if outside.api_key_secret_ref is not None else None,
+        concurrency=run.spec.serving.concurrency,
+        request_timeout_seconds=run.spec.serving.request_timeout_seconds,
+    )

@@ -1,0 +1,203 @@
+"""The server of a model: a Deployment, and a Service whose name outlives the Deployment's attempts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from selfreward_steps.contract import (
+    FETCH_VARIABLE,
+    HOST_VARIABLE,
+    MODEL_DIR_VARIABLE,
+    MODEL_NAME_VARIABLE,
+    PORT_VARIABLE,
+    FetchConfig,
+)
+
+from selfreward.api import SelfRewardRun, Serving, ServingEngine
+from selfreward.plan import CreateServing
+from selfreward.render.images import Images
+from selfreward.render.metadata import (
+    ATTEMPT,
+    COMPONENT,
+    MODEL,
+    RUN_UID,
+    SERVICE_PORT,
+    Manifest,
+    object_metadata,
+    run_labels,
+    service_name,
+)
+from selfreward.render.pods import (
+    Container,
+    container_manifest,
+    home,
+    json_value,
+    pod_template,
+    resources,
+    shared_memory,
+    value,
+    value_from_secret,
+)
+from selfreward.render.secrets import SERVING_KEY
+from selfreward.render.storage import storage_environment, storage_volumes, store_config
+
+MODELS: Final = "/models"
+"""Where the init container puts the model: an emptyDir, or links into the storage volume."""
+_PROBE_SECONDS: Final = 5
+_QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1"))
+"""The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
+
+
+def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images) -> tuple[Manifest, Manifest]:
+    """The Deployment of one attempt, and the model's Service, which every attempt applies again."""
+    labels = {COMPONENT: "serving", MODEL: create.model}
+    selector = {RUN_UID: run.metadata.uid, **labels}
+    deployment_labels = {**labels, ATTEMPT: str(create.attempt)}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": object_metadata(run, create.name, deployment_labels),
+        "spec": {
+            "replicas": run.spec.serving.replicas,
+            # An attempt's own pods only: the Service, not the Deployment, spans attempts.
+            "selector": {"matchLabels": {**selector, ATTEMPT: str(create.attempt)}},
+            # Two generations of pods would ask for the GPUs twice.
+            "strategy": {"type": "Recreate"},
+            "progressDeadlineSeconds": run.spec.deadlines.serving,
+            "template": _template(run, create, images, {**run_labels(run), **deployment_labels}),
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": object_metadata(run, service_name(run.metadata.name, create.model), labels),
+        "spec": {
+            "selector": selector,
+            "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
+        },
+    }
+    return deployment, service
+
+
+def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels: dict[str, str]) -> Manifest:
+    serving, workload = run.spec.serving, run.spec.workloads.serving
+    volumes, mounts = storage_volumes(run.spec.storage)
+    memory, memory_mount = shared_memory()
+    models_mount = {"name": "models", "mountPath": MODELS}
+    places = [*home(), value(MODEL_DIR_VARIABLE, f"{MODELS}/{create.model}")]
+    fetch = FetchConfig(store=store_config(run), artifact=create.model, digest=create.digest)
+    init = Container(
+        name="fetch-model",
+        image=images.judge,
+        command=["python3", "-m", "selfreward_steps", "fetch"],
+        environment=[*places, json_value(FETCH_VARIABLE, fetch.model_dump_json(by_alias=True, exclude_none=True))],
+        environment_from=storage_environment(run.spec.storage),
+        mounts=[models_mount, *mounts],
+    )
+    server = Container(
+        name="server",
+        image=workload.image or images.generator,
+        command=serving_command(serving, run.spec.random_seed),
+        environment=[*places, *_QUIET, *_address(create), *_key(serving)],
+        # A folder store is linked to, not copied: the server reads the storage volume itself.
+        mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
+        resources=resources(workload, gpus=serving.tensor_parallel),
+        probes=_probes(run),
+        ports=[{"name": "http", "containerPort": SERVICE_PORT}],
+    )
+    # The init container gets none of the user's extra variables and mounts: those are the server's.
+    plain = workload.model_copy(update={"env": [], "volume_mounts": []})
+    return pod_template(
+        workload,
+        labels,
+        container_manifest(server, workload),
+        volumes=[{"name": "models", "emptyDir": {}}, memory, *volumes],
+        init=[container_manifest(init, plain)],
+        restart="Always",
+    )
+
+
+def _address(create: CreateServing) -> list[Manifest]:
+    return [
+        value(MODEL_NAME_VARIABLE, create.model),
+        value(HOST_VARIABLE, "0.0.0.0"),
+        value(PORT_VARIABLE, str(SERVICE_PORT)),
+    ]
+
+
+def _key(serving: Serving) -> list[Manifest]:
+    ref = serving.api_key_secret_ref
+    return [] if ref is None else [value_from_secret(SERVING_KEY, ref)]
+
+
+def serving_command(serving: Serving, seed: int) -> list[str]:
+    """The server's command line, with `$(NAME)` for what the pod's environment says."""
+    if serving.command:
+        return [*serving.command, *serving.args]
+    match serving.engine:
+        case ServingEngine.AUTO | ServingEngine.VLLM:
+            return [*_vllm(serving, seed), *serving.args]
+        case ServingEngine.TRANSFORMERS:
+            return [*_transformers(serving, seed), *serving.args]
+
+
+def _vllm(serving: Serving, seed: int) -> list[str]:
+    command = [
+        "python3",
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        f"--model=$({MODEL_DIR_VARIABLE})",
+        f"--served-model-name=$({MODEL_NAME_VARIABLE})",
+        f"--host=$({HOST_VARIABLE})",
+        f"--port=$({PORT_VARIABLE})",
+        f"--dtype={serving.dtype}",
+        f"--seed={seed}",
+        f"--tensor-parallel-size={serving.tensor_parallel}",
+        "--enable-prefix-caching",
+        # The model's generation_config would add its own top-k and penalties to the temperature and p asked for.
+        "--generation-config=vllm",
+        "--uvicorn-log-level=warning",
+    ]
+    if serving.max_model_length is not None:
+        command.append(f"--max-model-len={serving.max_model_length}")
+    return command
+
+
+def _transformers(serving: Serving, seed: int) -> list[str]:
+    # It answers to nothing but the path it was given, so it is started beside the folder that bears the model's name.
+    return [
+        "sh",
+        "-c",
+        'cd "$0/.." && exec transformers serve "$@"',
+        f"$({MODEL_DIR_VARIABLE})",
+        f"$({MODEL_NAME_VARIABLE})",
+        f"--host=$({HOST_VARIABLE})",
+        f"--port=$({PORT_VARIABLE})",
+        f"--dtype={serving.dtype}",
+        f"--default-seed={seed}",
+    ]
+
+
+def _probes(run: SelfRewardRun) -> dict[str, Manifest]:
+    """Start as long as `deadlines.serving` allows; then out of the Service while it does not answer, and restarted
+    after three minutes of silence: a busy engine may be slow to answer, and a restart loses every request."""
+    check = _check(run.spec.serving)
+    return {
+        "startupProbe": {
+            **check,
+            "periodSeconds": _PROBE_SECONDS,
+            "timeoutSeconds": 5,
+            "failureThreshold": -(-run.spec.deadlines.serving // _PROBE_SECONDS),
+        },
+        "readinessProbe": {**check, "periodSeconds": _PROBE_SECONDS, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**check, "periodSeconds": 30, "timeoutSeconds": 10, "failureThreshold": 6},
+    }
+
+
+def _check(serving: Serving) -> Manifest:
+    """Our engines have /health. Any other server has /v1/models, which with a key only clients may ask for."""
+    if not serving.command:
+        return {"httpGet": {"path": "/health", "port": "http"}}
+    if serving.api_key_secret_ref is None:
+        return {"httpGet": {"path": "/v1/models", "port": "http"}}
+    return {"tcpSocket": {"port": "http"}}

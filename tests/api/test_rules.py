@@ -1,0 +1,128 @@
+"""Every CEL rule has a resource that breaks it and it alone; the example of a valid resource breaks none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from selfreward.api import RunStatus, SelfRewardRun
+from selfreward.api.rules import DATA_SOURCES, MODEL_SOURCES, RULES, violations
+
+DATA = {"uri": "file:///data.jsonl"}
+TOKEN = {"name": "hub"}
+
+
+def run(status: RunStatus | None = None, **spec: Any) -> SelfRewardRun:
+    valid = {"model": {"uri": "hf://owner/name"}, "seedData": {"instructions": DATA}}
+    return SelfRewardRun(metadata={"name": "run"}, spec=valid | spec, status=status or RunStatus())
+
+
+def custom(**changes: Any) -> dict[str, Any]:
+    template = {"text": "{prompt} {response}"} | changes
+    return {"judge": {"template": "custom", "customTemplate": template}}
+
+
+BROKEN: list[tuple[str, dict[str, Any]]] = [
+    ("spec.model.revision", {"model": {"uri": "file:///m", "revision": "main"}}),
+    ("spec.model.tokenSecretRef", {"model": {"uri": "file:///m", "tokenSecretRef": TOKEN}}),
+    ("spec.judge.source.revision", {"judge": {"model": "model", "source": {"uri": "s3://b/m", "revision": "v1"}}}),
+    (
+        "spec.judge.source.tokenSecretRef",
+        {"judge": {"model": "model", "source": {"uri": "s3://b/m", "tokenSecretRef": TOKEN}}},
+    ),
+    *[
+        (f"spec.seedData.{role}.{field}", {"seedData": {"instructions": DATA, role: DATA | {field: value}}})
+        for role in ("instructions", "rankings", "eft")
+        for field, value in (("revision", "main"), ("tokenSecretRef", TOKEN))
+    ],
+    ("spec.prompts.source.revision", {"prompts": {"source": DATA | {"revision": "main"}}}),
+    ("spec.prompts.source.tokenSecretRef", {"prompts": {"source": DATA | {"tokenSecretRef": TOKEN}}}),
+    ("spec.judge.source", {"judge": {"model": "model"}}),
+    ("spec.judge.source", {"judge": {"source": {"uri": "hf://a/b"}}}),
+    ("spec.judge.endpoint", {"judge": {"model": "endpoint"}}),
+    ("spec.judge.endpoint", {"judge": {"endpoint": {"url": "http://judge/v1", "model": "j"}}}),
+    ("spec.judge.customTemplate", {"judge": {"template": "custom"}}),
+    ("spec.judge.customTemplate", {"judge": {"customTemplate": {"text": "{prompt}{response}"}}}),
+    ("spec.judge.customTemplate.text", custom(text="rate {response}")),
+    ("spec.judge.customTemplate.minScore", custom(minScore=5, maxScore=5)),
+    ("spec.judge.customTemplate.scorePattern", custom(scorePattern="Score: [0-9]")),
+    ("spec.prompts.source", {"prompts": {"generator": "file"}}),
+    ("spec.prompts.source", {"seedData": {}}),
+    ("spec.prompts.minWords", {"prompts": {"minWords": 9, "maxWords": 8}}),
+    ("spec.seedData.eft", {"eft": {"mode": "given"}}),
+    ("spec.seedData.rankings", {"eft": {"mode": "direct"}}),
+    ("spec.seedData.instructions", {"seedData": {"rankings": DATA}, "prompts": {"source": DATA}}),
+    ("spec.preferences.lengthControl", {"iterations": 1, "preferences": {"lengthControl": [0.1, 0.2]}}),
+    ("spec.training.sft.minLearningRate", {"training": {"sft": {"learningRate": 1e-7}}}),
+    ("spec.training.dpo.minLearningRate", {"training": {"dpo": {"learningRate": 1e-8}}}),
+    ("spec.training.sft.batchSize", {"training": {"processesPerNode": 2, "sft": {"batchSize": 3}}}),
+    ("spec.training.dpo.batchSize", {"training": {"nodes": 2, "dpo": {"batchSize": 5}}}),
+    ("spec.serving.tensorParallel", {"serving": {"engine": "transformers", "tensorParallel": 2}}),
+    ("spec.storage.claimName", {"storage": {"uri": "s3://b/p", "claimName": "c"}}),
+    ("spec.storage.endpointUrl", {"storage": {"uri": "file:///p", "endpointUrl": "http://s3"}}),
+    ("spec.storage.secret", {"storage": {"secret": "s"}}),
+    ("spec.deadlines.progress", {"deadlines": {"progress": 100, "step": 60}}),
+    ("spec.retry.backoffSeconds", {"retry": {"backoffSeconds": 400}}),
+]
+
+STARTED = RunStatus(started_at=datetime(2026, 1, 1, tzinfo=UTC))
+ITERATING = STARTED.model_copy(update={"iteration": 1})
+
+CHANGED: list[tuple[str, RunStatus, dict[str, Any]]] = [
+    ("spec.model", STARTED, {"model": {"uri": "hf://owner/other"}}),
+    ("spec.seedData", STARTED, {"seedData": {"instructions": {"uri": "file:///other.jsonl"}}}),
+    ("spec.eft", STARTED, {"eft": {"testFraction": 0.5}}),
+    ("spec.storage", STARTED, {"storage": {"uri": "s3://b/p"}}),
+    ("spec.randomSeed", STARTED, {"randomSeed": 7}),
+    ("spec.training.sft", STARTED, {"training": {"sft": {"epochs": 3}}}),
+    ("spec.prompts", ITERATING, {"prompts": {"count": 9}}),
+    ("spec.responses", ITERATING, {"responses": {"perPrompt": 8}}),
+    ("spec.judge", ITERATING, {"judge": {"samples": 5}}),
+    ("spec.preferences", ITERATING, {"preferences": {"minMargin": 1}}),
+    ("spec.training.dpo", ITERATING, {"training": {"dpo": {"beta": 0.2}}}),
+    ("spec.serving.generationShards", ITERATING, {"serving": {"generationShards": 9}}),
+    ("spec.iterations", STARTED, {"iterations": 1}),
+]
+
+
+def test_the_valid_example_breaks_no_rule() -> None:
+    assert violations(run()) == []
+    assert violations(run(), run(STARTED)) == []
+
+
+@pytest.mark.parametrize(("path", "spec"), [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(BROKEN)])
+def test_a_broken_rule_names_its_field_and_no_other(path: str, spec: dict[str, Any]) -> None:
+    assert [violation.path for violation in violations(run(**spec))] == [path]
+
+
+@pytest.mark.parametrize(("path", "status", "spec"), [pytest.param(*case, id=case[0]) for case in CHANGED])
+def test_what_past_work_used_cannot_change(path: str, status: RunStatus, spec: dict[str, Any]) -> None:
+    assert [violation.path for violation in violations(run(**spec), run(status))] == [path]
+
+
+@pytest.mark.parametrize(("path", "status", "spec"), [pytest.param(*case, id=case[0]) for case in CHANGED[:-1]])
+def test_before_the_start_anything_may_change(path: str, status: RunStatus, spec: dict[str, Any]) -> None:
+    assert violations(run(**spec), run()) == []
+
+
+def test_what_is_left_may_change_at_any_time() -> None:
+    changes = {"iterations": 3, "suspend": True, "retry": {"limit": 9}, "deadlines": {"run": 100}}
+    assert violations(run(**changes), run(ITERATING)) == []
+
+
+def test_every_rule_is_broken_by_some_case() -> None:
+    named = [path for path, _ in BROKEN] + [path for path, _, _ in CHANGED]
+    ruled = [".".join(part for part in (rule.path, rule.field) if part) for rule in RULES]
+    assert sorted(named) == sorted(ruled)
+
+
+def test_the_source_rules_cover_every_source() -> None:
+    schema = run().spec.model_json_schema(by_alias=True)
+    sources = [
+        (owner, field)
+        for owner, definition in schema["$defs"].items()
+        for field, value in definition.get("properties", {}).items()
+        if any(f"$defs/{kind}" in str(value) for kind in ("ModelSource", "DataSource"))
+    ]
+    assert len(sources) + 1 == len(MODEL_SOURCES + DATA_SOURCES)  # spec.model itself stands outside $defs

@@ -1,0 +1,47 @@
+"""From how a process ended to who must act."""
+
+from __future__ import annotations
+
+import pytest
+from selfreward.cluster.local.failures import failure_of
+from selfreward.cluster.local.process import Exit
+from selfreward_steps.contract import FailureClass, StepName, StepResult
+
+RESULT = StepResult(
+    step=StepName.DPO,
+    succeeded=False,
+    reason="LossIsNaN",
+    message="the loss became NaN at step 3",
+    failure_class=FailureClass.APPLICATION,
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "failure_class", "reason"),
+    [
+        pytest.param(1, RESULT, FailureClass.APPLICATION, "LossIsNaN", id="the step's own word"),
+        pytest.param(64, None, FailureClass.PERMANENT, "ConfigurationError", id="64"),
+        pytest.param(69, None, FailureClass.INFRASTRUCTURE, "Unavailable", id="69"),
+        pytest.param(1, None, FailureClass.APPLICATION, "Failed", id="1"),
+        pytest.param(127, None, FailureClass.APPLICATION, "Failed", id="not found"),
+        pytest.param(-15, None, FailureClass.INFRASTRUCTURE, "Stopped", id="SIGTERM"),
+        pytest.param(143, None, FailureClass.INFRASTRUCTURE, "Stopped", id="143"),
+        pytest.param(-9, None, FailureClass.APPLICATION, "Killed", id="SIGKILL counts: out of memory would recur"),
+        pytest.param(137, None, FailureClass.APPLICATION, "Killed", id="137"),
+        pytest.param(-11, None, FailureClass.APPLICATION, "Crashed", id="SIGSEGV"),
+        pytest.param(None, None, FailureClass.INFRASTRUCTURE, "Lost", id="supervisor killed"),
+    ],
+)
+def test_classes(code: int | None, result: StepResult | None, failure_class: FailureClass, reason: str) -> None:
+    failure = failure_of(Exit(code=code, asked=False), result, "the last words")
+    assert (failure.failure_class, failure.reason) == (failure_class, reason)
+
+
+def test_a_result_of_success_does_not_hide_a_failure() -> None:
+    result = StepResult(step=StepName.DPO, succeeded=True, reason="Committed")
+    assert failure_of(Exit(code=-11, asked=False), result, "").reason == "Crashed"
+
+
+def test_the_message_is_the_last_words() -> None:
+    assert failure_of(Exit(code=1, asked=False), None, "ValueError: no").message == "ValueError: no"
+    assert "no word" in failure_of(Exit(code=1, asked=False), None, "").message

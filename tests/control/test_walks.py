@@ -1,0 +1,29 @@
+"""Whole runs on a whole cluster: what an undisturbed operator does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from control.bench import bench, condition, outputs, rows, run_manifest
+from selfreward.api import ConditionType, Phase, StepState
+
+
+async def test_a_run_succeeds(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        made.cluster.create(run_manifest(tmp_path))
+        made.start()
+        status = await made.finished()
+        await made.cluster.idle(90)
+        made.check()
+        left = made.cluster.gpu_pods()
+        raw = made.cluster.get("SelfRewardRun", "demo")
+    assert status.phase is Phase.SUCCEEDED
+    assert condition(status, ConditionType.SUCCEEDED) == "True/Completed"
+    assert {row.state for row in rows(status).values()} == {StepState.SUCCEEDED}
+    assert {row.attempt for row in rows(status).values()} == {1}
+    assert "m2" in outputs(status)
+    assert left == []
+    assert raw is not None
+    assert "annotations" not in raw["metadata"]
+    assert "finalizers" not in raw["metadata"]
+    assert made.cluster.warnings == []

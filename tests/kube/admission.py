@@ -1,0 +1,93 @@
+"""What stands between a request's body and the store: unknown fields, defaults, validation, immutability, webhooks.
+
+For SelfRewardRun everything comes from its CRD; for built-in kinds from the client's models and, in `rules`, from
+the few checks that our manifests could break.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kube import errors, rules
+from kube.cel_rules import cel_causes
+from kube.errors import Cause
+from kube.kinds import BY_NAME, Kind
+from kube.schemas import Schema, Validator, apply_defaults, prune
+from kube.storage import Object
+from kube.typed import model_of, prune_typed, typed_causes
+
+Warn = Callable[[str], None]
+
+MAX_BYTES = 1_572_864
+"""etcd's default limit of one request (1.5 MiB)."""
+
+
+class Admission:
+    """Admits objects, or raises ApiError."""
+
+    namespaces = BY_NAME["Namespace"]
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Schema] = {}
+        """OpenAPI schema of each CRD, by resource name."""
+        self._validators: dict[str, Validator] = {}
+        self.training_operator_down = False
+
+    def learn(self, definition: Mapping[str, Any]) -> None:
+        """Take the schema of a CustomResourceDefinition's stored version."""
+        (version,) = (each for each in definition["spec"]["versions"] if each["storage"])
+        schema = version["schema"]["openAPIV3Schema"]
+        self.schemas[definition["metadata"]["name"]] = schema
+        self._validators[definition["metadata"]["name"]] = _validator(json.dumps(schema))
+
+    def prune(self, kind: Kind, item: Object) -> list[str]:
+        """Remove unknown fields in place; returns their paths."""
+        schema, model = self.schemas.get(kind.resource), model_of(kind)
+        if schema is not None:
+            return prune(item, schema)
+        return prune_typed(item, model) if model is not None else []
+
+    def admit(self, kind: Kind, item: Object, old: Object | None, warn: Warn) -> None:
+        """Prune, default and validate in place; `old` is what is stored, None on create."""
+        for path in self.prune(kind, item):
+            warn(f'unknown field "{path}"')
+        schema = self.schemas.get(kind.resource)
+        if schema is not None:
+            apply_defaults(item, schema)
+        rules.apply_defaults(kind, item)
+        self._validate(kind, item, old, schema)
+        self._call_webhook(kind, item)
+        if len(json.dumps(item)) > MAX_BYTES:
+            raise errors.ApiError(500, "", "etcdserver: request is too large")
+
+    def _validate(self, kind: Kind, item: Object, old: Object | None, schema: Schema | None) -> None:
+        causes: list[Cause] = []
+        model = model_of(kind)
+        if schema is not None:
+            # CEL comes after the schema: a rule may rely on the types it declares.
+            causes = self._validators[kind.resource].causes(item, old) or cel_causes(item, schema, old)
+        elif model is not None:
+            causes = typed_causes(item, model)
+        causes = causes or list(rules.causes(kind, item, old))
+        if causes:
+            raise errors.invalid(kind, item["metadata"].get("name", ""), causes)
+
+    def _call_webhook(self, kind: Kind, item: Object) -> None:
+        if kind.kind not in ("PyTorchJob", "TrainJob"):
+            return
+        name = f"validator.{kind.kind.lower()}.training-operator.kubeflow.org"
+        if self.training_operator_down:
+            # failurePolicy Fail (reference: training-operator v1.9.4, section 2.2)
+            raise errors.internal(f'failed calling webhook "{name}": connect: connection refused')
+        refusal = rules.webhook_refusal(kind, item)
+        if refusal is not None:
+            raise errors.forbidden(f'admission webhook "{name}" denied the request: {refusal}')
+
+
+@functools.cache
+def _validator(schema: str) -> Validator:
+    """The validator of a schema's JSON: every cluster of a test run has the same CRD."""
+    return Validator(json.loads(schema))

@@ -1,0 +1,288 @@
+"""Create, update and patch: what is kept, what is refused, and when an object's versions move.
+
+Expectations are the API server's, from kubernetes.io "Kubernetes API Concepts" and "API conventions".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kube.calls import (
+    CONFIG_MAPS,
+    JOBS,
+    JSON_PATCH,
+    LEASES,
+    MERGE,
+    PODS,
+    RUNS,
+    SECRETS,
+    STRATEGIC,
+    calling,
+    config_map,
+    job,
+    pod,
+    run_manifest,
+)
+
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "leader"},
+    "spec": {"holderIdentity": "a", "leaseDurationSeconds": 15},
+}
+
+
+async def test_the_server_gives_identity(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        made = await call("POST", CONFIG_MAPS, config_map(a="1"))
+        other = await call("POST", CONFIG_MAPS, config_map("other"))
+    assert made.code == 201
+    metadata = made.body["metadata"]
+    assert metadata["uid"] != other.body["metadata"]["uid"]
+    assert metadata["creationTimestamp"] == "2026-01-01T00:00:00Z"
+    assert metadata["namespace"] == "default"
+    assert int(other.version) > int(made.version)
+    assert "generation" not in metadata
+
+
+REFUSED_CREATES: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("taken", CONFIG_MAPS, config_map("taken"), 409, "AlreadyExists"),
+    ("no name", CONFIG_MAPS, {"metadata": {}}, 422, "Invalid"),
+    ("bad name", CONFIG_MAPS, config_map("Bad_Name"), 422, "Invalid"),
+    ("bad label", CONFIG_MAPS, {"metadata": {"name": "x", "labels": {"a": "b" * 64}}}, 422, "Invalid"),
+    ("resourceVersion", CONFIG_MAPS, {"metadata": {"name": "x", "resourceVersion": "5"}}, 500, ""),
+    ("other kind", CONFIG_MAPS, {"kind": "Secret", "metadata": {"name": "x"}}, 400, "BadRequest"),
+    ("other namespace", CONFIG_MAPS, {"metadata": {"name": "x", "namespace": "research"}}, 400, "BadRequest"),
+    ("no such namespace", CONFIG_MAPS.replace("default", "absent"), config_map("x"), 404, "NotFound"),
+    ("no such resource", "/apis/batch/v1/namespaces/default/cronjobs", {}, 404, "NotFound"),
+    ("no namespace", "/api/v1/configmaps", config_map("x"), 404, "NotFound"),
+    ("owner without uid", CONFIG_MAPS, {"metadata": {"name": "x", "ownerReferences": [{"name": "o"}]}}, 422, "Invalid"),
+    ("pod without image", PODS, pod(containers=[{"name": "step"}]), 422, "Invalid"),
+    ("job that restarts", JOBS, job(template={"spec": {**pod()["spec"], "restartPolicy": "Always"}}), 422, "Invalid"),
+    ("indexed without completions", JOBS, job(completionMode="Indexed", parallelism=2), 422, "Invalid"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "reason"), [pytest.param(*case[1:], id=case[0]) for case in REFUSED_CREATES]
+)
+async def test_a_create_is_refused(tmp_path: Path, path: str, body: dict[str, Any], code: int, reason: str) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(config_map("taken"))
+        before = call.cluster.api.storage.revision
+        answer = await call("POST", path, body)
+        assert call.cluster.api.storage.revision == before
+    assert (answer.code, answer.reason) == (code, reason)
+    assert answer.body["kind"] == "Status"
+
+
+async def test_generate_name(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        body = {"metadata": {"generateName": "run-"}}
+        names = {(await call("POST", CONFIG_MAPS, body)).body["metadata"]["name"] for _ in range(20)}
+    assert len(names) == 20
+    assert all(name.startswith("run-") and len(name) == 9 for name in names)
+
+
+async def test_an_update_needs_the_newest_version(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        first = (await call("POST", CONFIG_MAPS, config_map(a="1"))).body
+        second = await call("PUT", f"{CONFIG_MAPS}/map", {**first, "data": {"a": "2"}})
+        stale = await call("PUT", f"{CONFIG_MAPS}/map", {**first, "data": {"a": "3"}})
+        stored = call.cluster.get("ConfigMap", "map")
+    assert second.code == 200
+    assert (stale.code, stale.reason) == (409, "Conflict")
+    assert "the object has been modified" in stale.message
+    assert stored is not None
+    assert stored["data"] == {"a": "2"}
+
+
+UNCONDITIONAL: list[tuple[str, str, dict[str, Any], int]] = [
+    ("built-in", CONFIG_MAPS, config_map("x"), 200),
+    ("custom", RUNS, run_manifest("x"), 422),
+    ("lease", LEASES, {**LEASE, "metadata": {"name": "x"}}, 422),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "code"), [pytest.param(*case[1:], id=case[0]) for case in UNCONDITIONAL])
+async def test_a_put_without_version(tmp_path: Path, path: str, body: dict[str, Any], code: int) -> None:
+    async with calling(tmp_path) as call:
+        await call("POST", path, body)
+        answer = await call("PUT", f"{path}/x", body)
+    assert answer.code == code
+
+
+async def test_a_put_to_nowhere(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        refused = await call("PUT", f"{CONFIG_MAPS}/map", config_map())
+        created = await call("PUT", f"{LEASES}/leader", LEASE)
+    assert refused.code == 404
+    assert created.code == 201
+
+
+async def test_two_candidates_race_for_a_lease(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        seen = (await call("POST", LEASES, LEASE)).body
+        takes = [{**seen, "spec": {**seen["spec"], "holderIdentity": name}} for name in ("b", "c")]
+        answers = [await call("PUT", f"{LEASES}/leader", body) for body in takes]
+        held = call.cluster.get("Lease", "leader")
+    assert [answer.code for answer in answers] == [200, 409]
+    assert held is not None
+    assert held["spec"]["holderIdentity"] == "b"
+
+
+async def test_another_uid_is_a_conflict(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(config_map())
+        patch = {"metadata": {"uid": "another"}, "data": {"a": "1"}}
+        answer = await call("PATCH", f"{CONFIG_MAPS}/map", patch, MERGE)
+    assert answer.code == 409
+    assert "UID in precondition: another" in answer.message
+
+
+async def test_status_and_spec_are_apart(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        made = (await call("POST", RUNS, {**run_manifest(), "status": {"phase": "Made up"}})).body
+        both = {"spec": {"iterations": 3}, "status": {"phase": "Iterating"}}
+        main = (await call("PATCH", f"{RUNS}/demo", both, MERGE)).body
+        sub = (await call("PATCH", f"{RUNS}/demo/status", {**both, "spec": {"iterations": 9}}, MERGE)).body
+    assert made["status"]["phase"] == "Pending"  # the CRD's default: what the user sent is dropped
+    assert (main["spec"]["iterations"], main["status"]["phase"]) == (3, "Pending")
+    assert (sub["spec"]["iterations"], sub["status"]["phase"]) == (3, "Iterating")
+
+
+async def test_status_writes_leave_metadata_alone(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(run_manifest())
+        patch = {"metadata": {"labels": {"a": "b"}}, "status": {"phase": "Iterating"}}
+        answer = await call("PATCH", f"{RUNS}/demo/status", patch, MERGE)
+    assert "labels" not in answer.body["metadata"]
+
+
+GENERATIONS: list[tuple[str, str, dict[str, Any], int]] = [
+    ("spec", "", {"spec": {"iterations": 4}}, 2),
+    ("same spec", "", {"spec": {"suspend": False}}, 1),
+    ("labels", "", {"metadata": {"labels": {"a": "b"}}}, 1),
+    ("status", "/status", {"status": {"phase": "Iterating"}}, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("subresource", "patch", "generation"), [pytest.param(*case[1:], id=case[0]) for case in GENERATIONS]
+)
+async def test_the_generation_counts_changes_of_the_spec(
+    tmp_path: Path, subresource: str, patch: dict[str, Any], generation: int
+) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(run_manifest())
+        answer = await call("PATCH", f"{RUNS}/demo{subresource}", patch, MERGE)
+    assert answer.body["metadata"]["generation"] == generation
+
+
+async def test_a_write_without_change_is_no_write(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        made = await call("POST", CONFIG_MAPS, config_map(a="1"))
+        await call.cluster.idle(5)
+        patched = await call("PATCH", f"{CONFIG_MAPS}/map", {"data": {"a": "1"}}, MERGE)
+        put = await call("PUT", f"{CONFIG_MAPS}/map", made.body)
+        committed = [entry.committed for entry in call.cluster.requests.writes()]
+    assert made.version == patched.version == put.version
+    assert committed == [True, False, False]
+
+
+async def test_merge_patch(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(config_map(a="1", b="2"))
+        answer = await call("PATCH", f"{CONFIG_MAPS}/map", {"data": {"a": None, "c": "3"}}, MERGE)
+        stale = await call("PATCH", f"{CONFIG_MAPS}/map", {"metadata": {"resourceVersion": "1"}}, MERGE)
+        absent = await call("PATCH", f"{CONFIG_MAPS}/absent", {}, MERGE)
+    assert answer.body["data"] == {"b": "2", "c": "3"}
+    assert (stale.code, absent.code) == (409, 404)
+
+
+JSON_PATCHES: list[tuple[str, Any, int]] = [
+    ("test holds", [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}], 200),
+    ("test fails", [{"op": "test", "path": "/data/a", "value": "2"}, {"op": "remove", "path": "/data/a"}], 422),
+    ("no such path", [{"op": "remove", "path": "/data/z"}], 422),
+    ("not a list", {"op": "remove"}, 400),
+]
+
+
+@pytest.mark.parametrize(("patch", "code"), [pytest.param(*case[1:], id=case[0]) for case in JSON_PATCHES])
+async def test_json_patch(tmp_path: Path, patch: Any, code: int) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(config_map(a="1"))
+        answer = await call("PATCH", f"{CONFIG_MAPS}/map", patch, JSON_PATCH)
+        stored = call.cluster.get("ConfigMap", "map")
+    assert answer.code == code
+    assert stored is not None
+    assert ("a" in stored["data"]) is (code != 200)
+
+
+async def test_strategic_merge_is_refused(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(run_manifest())
+        answer = await call("PATCH", f"{RUNS}/demo", {}, STRATEGIC)
+    assert (answer.code, answer.reason) == (415, "UnsupportedMediaType")
+
+
+async def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        made = await call("POST", CONFIG_MAPS, config_map(), dryRun="All")
+        call.cluster.create(config_map("kept", a="1"))
+        before = call.cluster.api.storage.revision
+        patched = await call("PATCH", f"{CONFIG_MAPS}/kept", {"data": {"a": "2"}}, MERGE, dryRun="All")
+        deleted = await call("DELETE", f"{CONFIG_MAPS}/kept", dryRun="All")
+        wrong = await call("POST", CONFIG_MAPS, config_map(), dryRun="Some")
+        assert call.cluster.api.storage.revision == before
+        assert call.cluster.get("ConfigMap", "map") is None
+    assert (made.code, patched.code, deleted.code, wrong.code) == (201, 200, 200, 400)
+    assert patched.body["data"] == {"a": "2"}
+
+
+async def test_a_job_template_is_immutable(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        call.cluster.create(job())
+        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "other"}]
+        answer = await call("PATCH", f"{JOBS}/job", patch, JSON_PATCH)
+        suspended = await call("PATCH", f"{JOBS}/job", {"spec": {"suspend": True}}, MERGE)
+    assert (answer.code, answer.causes) == (422, ["spec.template"])
+    assert suspended.code == 200
+
+
+async def test_secrets_take_text(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        body = {"metadata": {"name": "key"}, "stringData": {"token": "abc"}}
+        answer = await call("POST", SECRETS, body)
+    assert answer.body["data"] == {"token": "YWJj"}
+    assert "stringData" not in answer.body
+    assert answer.body["type"] == "Opaque"
+
+
+@pytest.mark.parametrize(
+    ("validation", "code", "warned"), [("Warn", 201, True), ("Ignore", 201, False), ("Strict", 400, False)]
+)
+async def test_a_misspelt_field_of_a_built_in_kind(tmp_path: Path, validation: str, code: int, warned: bool) -> None:
+    async with calling(tmp_path) as call:
+        body = job(backofLimit=3)
+        answer = await call("POST", JOBS, body, fieldValidation=validation)
+        assert bool(call.cluster.warnings) is warned
+    assert answer.code == code
+    assert ("Warning" in answer.headers) is warned
+    if code == 201:
+        assert "backofLimit" not in answer.body["spec"]
+
+
+async def test_what_is_returned_is_not_what_is_stored(tmp_path: Path) -> None:
+    async with calling(tmp_path) as call:
+        made = call.cluster.create(config_map(a="1"))
+        made["data"]["a"] = "changed here"
+        read = call.cluster.get("ConfigMap", "map")
+        assert read is not None
+        read["data"]["a"] = "and here"
+        again = call.cluster.get("ConfigMap", "map")
+    assert again is not None
+    assert again["data"] == {"a": "1"}

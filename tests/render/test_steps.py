@@ -1,0 +1,162 @@
+"""Manifests of steps and servers, against snapshots (`pytest tests/render --update` writes them anew)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from render.cases import (
+    ON_A_CLAIM,
+    OTHER_JUDGE,
+    PLACED,
+    PROMPTS_FROM_FILE,
+    SECRETS,
+    create_serving,
+    create_step,
+    run_of,
+)
+from selfreward.api import SelfRewardRun
+from selfreward.plan import build_graph
+from selfreward.render import Images, service_name, serving_manifests, step_manifest, store_config
+from selfreward_steps.contract import StepName, parse_config
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    **{key: ({}, key) for key in ("import", "sft-baseline", "eft", "sft")},
+    **{key: ({}, key) for key in ("prompts-1", "respond-1", "judge-1", "pairs-1", "dpo-1", "prompts-2")},
+    **{key: ({}, key) for key in ("evaluate-m1", "evaluate-m2")},
+    "import-secrets": (SECRETS, "import"),
+    "import-other-judge": (OTHER_JUDGE, "import"),
+    "judge-endpoint-secrets": (SECRETS, "judge-1"),
+    "respond-secrets": (SECRETS, "respond-1"),
+    "dpo-tracker": (SECRETS, "dpo-2"),
+    "dpo-claim": (ON_A_CLAIM, "dpo-1"),
+    "dpo-one-node": ({"training": {"processesPerNode": 8}}, "dpo-1"),
+    "dpo-two-nodes": ({"training": {"nodes": 2, "processesPerNode": 8}}, "dpo-1"),
+    "dpo-placed": (PLACED, "dpo-1"),
+    "respond-placed": (PLACED, "respond-1"),
+    "prompts-file": (PROMPTS_FROM_FILE, "prompts-1"),
+    "eft-direct": (PROMPTS_FROM_FILE, "eft"),
+}
+SERVINGS: dict[str, dict[str, Any]] = {
+    "serving-vllm": {},
+    "serving-secrets": SECRETS,
+    "serving-claim": ON_A_CLAIM,
+    "serving-placed": PLACED,
+    "serving-transformers": {"serving": {"engine": "transformers", "args": ["--log-level=info"], "dtype": "float32"}},
+    "serving-tensor-parallel": {"serving": {"engine": "vllm", "tensorParallel": 4, "replicas": 2}},
+    "serving-command": {"serving": {"command": ["my-server", "$(SELFREWARD_MODEL_DIR)"], "args": ["--fast"]}},
+    "serving-command-with-key": {
+        "serving": {"command": ["my-server"], "apiKeySecretRef": {"name": "server", "key": "key"}}
+    },
+}
+
+
+class Plain(yaml.SafeDumper):
+    """Without anchors and aliases, which hide what a reader of the diff wants to see."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    if name in SERVINGS:
+        run = run_of(**SERVINGS[name])
+        return list(serving_manifests(run, create_serving(run, "m1", attempt=2), Images()))
+    spec, key = CASES[name]
+    run = run_of(**spec)
+    return [step_manifest(run, *create_step(run, key), Images())]
+
+
+def containers(document: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(document, dict):
+        yield from [*document.get("containers", []), *document.get("initContainers", [])]
+        document = list(document.values())
+    if isinstance(document, list):
+        for item in document:
+            yield from containers(item)
+
+
+@pytest.mark.parametrize("name", [*CASES, *SERVINGS])
+def test_manifest_is_the_snapshot(name: str, update: bool) -> None:
+    text = yaml.dump_all(manifests(name), Dumper=Plain, sort_keys=False, width=120)
+    path = SNAPSHOTS / f"{name}.yaml"
+    if update:
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_no_snapshot_is_left_over() -> None:
+    assert {path.stem for path in SNAPSHOTS.glob("*.yaml")} == set(CASES) | set(SERVINGS)
+
+
+@pytest.mark.parametrize("name", [*CASES, *SERVINGS])
+def test_every_container_passes_pod_security_restricted(name: str) -> None:
+    found = [container for document in manifests(name) for container in containers(document)]
+    assert found
+    for container in found:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_configuration_survives_the_way_into_the_pod(name: str) -> None:
+    """No `$` for Kubernetes to expand, and what the step reads is the whole configuration."""
+    (document,) = manifests(name)
+    (container,) = containers(document)
+    (text,) = (entry["value"] for entry in container["env"] if entry["name"] == "SELFREWARD_CONFIG")
+    assert "$" not in text
+    config = parse_config(text)
+    assert config.step == container["command"][-1]
+    if name == "judge-endpoint-secrets":
+        assert json.loads(text)["settings"]["customTemplate"]["text"] == "$(HOME) costs $$5: {prompt} {response}"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [pytest.param({}, id="faithful"), pytest.param(OTHER_JUDGE, id="other-judge"), pytest.param(SECRETS, id="secrets")],
+)
+def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
+    run = run_of(**spec)
+    kinds = {}
+    for node in build_graph(run.spec).nodes:
+        document = step_manifest(run, *create_step(run, node.key), Images())
+        kinds[node.step] = document["kind"]
+        assert document["metadata"]["labels"]["selfreward.dev/key"] == node.key
+        assert document["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
+    assert kinds.keys() == set(StepName)
+
+
+def test_names_fit_and_stay_apart() -> None:
+    """Kubernetes appends to names and caps labels at 63; two runs that differ at the end must not share a Service."""
+    first, second = ("a" * 60 + "-x", "a" * 60 + "-y")
+    assert len(service_name(first, "judge-model")) <= 50
+    assert service_name(first, "m1") != service_name(second, "m1")
+    run = run_of(name=first)
+    document = step_manifest(run, *create_step(run, "sft-baseline"), Images())
+    assert len(document["metadata"]["name"]) <= 50
+    assert all(len(value) <= 63 for value in document["metadata"]["labels"].values())
+
+
+def test_a_run_lies_in_a_folder_of_its_own() -> None:
+    assert store_config(run_of(name="demo")).uri == "s3://bucket/runs/research/demo"
+    assert store_config(run_of(storage={"uri": "file:///data/"})).uri == "file:///data/research/demo"
+
+
+@pytest.mark.parametrize(
+    ("spec", "key", "match"),
+    [
+        pytest.param({"storage": {}}, "import", r"spec\.storage\.uri", id="no storage"),
+        pytest.param({"training": {"backend": "trainjob"}}, "sft", r"spec\.training\.backend", id="trainjob"),
+    ],
+)
+def test_what_cannot_be_rendered_names_the_field(spec: dict[str, Any], key: str, match: str) -> None:
+    run: SelfRewardRun = run_of(**spec)
+    with pytest.raises(ValueError, match=match):
+        step_manifest(run, *create_step(run, key), Images())

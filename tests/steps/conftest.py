@@ -1,0 +1,21 @@
+"""Lets the tests of the steps import the programs that stand beside them, as `python tests/steps/X.py` does."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from bench import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Bench":
+    """A store of one's own; scratch is in the test's folder too."""
+    from bench import Bench
+
+    monkeypatch.setenv("SELFREWARD_SCRATCH", str(tmp_path / "scratch"))
+    return Bench(tmp_path)
