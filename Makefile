@@ -3,9 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK_FLAGS ?=
-# In the lock, but not installed: what they depend on needs a compiler for minutes or CUDA (see docs/development.md).
-NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton
-LOCK := uv pip compile pyproject.toml $(LOCK_FLAGS) --python-version 3.11 --no-annotate --no-header $(NOT_LOCKED:%=--no-emit-package %)
+# Resolved, but not in the lock of development (see docs/development.md).
+NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton \
+  aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs constructs \
+  jsii publication typeguard
+LOCK := uv pip compile pyproject.toml --python-version 3.11 --no-annotate --no-header --quiet
 
 .PHONY: help setup quickstart test lint generate lock clean
 
@@ -35,12 +37,15 @@ lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-generate: setup  ## The CRD from the models
+generate: setup  ## The CRD, and the chart's copy, from the models
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
+	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 
-lock: setup  ## Resolve the lock again
-	$(BIN)/$(LOCK) --all-extras --quiet --output-file locks/dev.txt
+lock: setup  ## Resolve the locks again: development's, and of it each image's
+	$(BIN)/$(LOCK) $(LOCK_FLAGS) --all-extras $(NOT_LOCKED:%=--no-emit-package %) --output-file locks/dev.txt
 	sed -i -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' locks/dev.txt
+	for image in operator judge trainer; do \
+	  $(BIN)/$(LOCK) --extra $$image --constraint locks/dev.txt --output-file locks/$$image.txt || exit 1; done
 
 clean:  ## Remove the environment and the quickstart's run
 	rm -rf .venv runs

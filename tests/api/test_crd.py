@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec
-from selfreward.api.crd import as_yaml, custom_resource_definition, structural_schema
+from selfreward.api.crd import as_chart_template, as_yaml, custom_resource_definition, structural_schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -37,8 +37,9 @@ def defaulted(schema: dict[str, Any], value: Any) -> Any:
     return filled
 
 
-def test_the_file_is_fresh() -> None:
+def test_the_files_are_fresh() -> None:
     assert (ROOT / "crds/selfreward.dev_selfrewardruns.yaml").read_text() == as_yaml(), "run `make generate`"
+    assert (ROOT / "charts/selfreward/templates/crd.yaml").read_text() == as_chart_template(), "run `make generate`"
 
 
 @pytest.mark.parametrize("forbidden", ["$ref", "anyOf", "oneOf", "const", "title", "$defs", "exclusiveMinimum: 0"])

@@ -1,7 +1,8 @@
 """The CustomResourceDefinition, generated from the models.
 
-`python -m selfreward.api.crd` prints it; `make generate` writes it. It must not know a field by name: what a
-field means stands in its model, what fields mean together in :mod:`selfreward.api.rules`.
+`python -m selfreward.api.crd` prints it, with `--chart` as a template of the Helm chart; `make generate` writes both.
+It must not know a field by name: what a field means stands in its model, what fields mean together in
+:mod:`selfreward.api.rules`.
 """
 
 from __future__ import annotations
@@ -187,5 +188,24 @@ def as_yaml() -> str:
     )
 
 
+_CHART_METADATA = """\
+  labels: {{- include "selfreward.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+"""
+
+
+def as_chart_template() -> str:
+    """The file under `charts/`. A template, because Helm never upgrades what stands in a chart's `crds/`; its text is
+    that of :func:`as_yaml`, so that no number goes through Helm's own reading of YAML."""
+    text = as_yaml().replace("{{", '{{ "{{" }}')
+    name = f"  name: {PLURAL}.{GROUP}\n"
+    head, found, rest = text.partition(name)
+    assert found
+    return "{{- if .Values.crds.enabled }}\n" + head + name + _CHART_METADATA + rest + "{{- end }}\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(as_yaml())
+    sys.stdout.write(as_chart_template() if sys.argv[1:] == ["--chart"] else as_yaml())

@@ -1,0 +1,188 @@
+"""The chart as helm renders it: valid, closed to unknown values, and of one mind with the operator's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from charts.helm import CHART, NAMESPACE, Helm, Manifest, of_kind, only
+from selfreward.control.settings import Settings, read_settings
+from selfreward.render import Images
+
+ROOT = Path(__file__).parents[2]
+EVERYTHING: dict[str, Any] = {
+    "commonLabels": {"team": "research"},
+    "images": {
+        "registry": "registry.example.com/mirror/",
+        "pullSecrets": ["pull"],
+        "operator": {"repository": "selfreward/operator", "digest": f"sha256:{'a' * 64}"},
+        "trainer": {"repository": "selfreward/trainer", "tag": "cuda12"},
+    },
+    "storage": {"uri": "s3://bucket/runs"},
+    "watchNamespaces": ["team-a", "team-b", "team-a"],
+    "leaderElection": {"leaseName": "leader"},
+    "workers": 3,
+    "logging": {"format": "text"},
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/runs"}},
+    "podAnnotations": {"note": "1"},
+    "podLabels": {"tier": "control"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "control", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}
+    ],
+    "priorityClassName": "system-cluster-critical",
+    "extraEnv": [{"name": "AWS_REGION", "value": "eu-central-1"}],
+    "extraEnvFrom": [{"secretRef": {"name": "s3"}}],
+    "extraVolumes": [{"name": "store", "persistentVolumeClaim": {"claimName": "store"}}],
+    "extraVolumeMounts": [{"name": "store", "mountPath": "/store"}],
+    "metrics": {"service": {"annotations": {"a": "b"}}, "serviceMonitor": {"enabled": True, "labels": {"a": "b"}}},
+    "networkPolicy": {
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "egress": [{"ports": [{"port": 9000}]}],
+    },
+}
+ALONE: dict[str, Any] = {
+    "replicas": 1,
+    "leaderElection": {"enabled": False},
+    "crds": {"enabled": False},
+    "rbac": {"create": False, "aggregate": False},
+    "serviceAccount": {"create": False, "name": "somebody"},
+    "metrics": {"service": {"enabled": False}},
+    "networkPolicy": {"enabled": False},
+}
+VALUES = pytest.mark.parametrize(
+    "values", [{}, EVERYTHING, ALONE, {"global": {}}], ids=["defaults", "everything", "alone", "subchart"]
+)
+
+
+def settings_of(manifests: list[Manifest]) -> Settings:
+    """The operator's settings as its container would read them."""
+    pod = only(manifests, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    fields = {"metadata.name": "demo-selfreward-abc", "metadata.namespace": NAMESPACE}
+    environment = {
+        each["name"]: each["value"] if "value" in each else fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        for each in container["env"]
+    }
+    assert container["command"] == ["python3", "-m", "selfreward.control"]
+    return read_settings(container["args"], environment)
+
+
+@VALUES
+def test_helm_lint_finds_nothing(helm: Helm, values: dict[str, Any]) -> None:
+    done = helm("lint", "--strict", "--quiet", str(CHART), values=values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_operator_reads_the_defaults(helm: Helm) -> None:
+    assert settings_of(helm.render()) == Settings(
+        identity="demo-selfreward-abc", lease_namespace=NAMESPACE, lease_name="demo-selfreward"
+    )
+
+
+def test_the_operator_reads_what_is_set(helm: Helm) -> None:
+    mirror = "registry.example.com/mirror/selfreward"
+    assert settings_of(helm.render(EVERYTHING)) == Settings(
+        namespaces=("team-a", "team-b"),
+        images=Images(
+            generator=f"{mirror}/generator:0.1.0", judge=f"{mirror}/judge:0.1.0", trainer=f"{mirror}/trainer:cuda12"
+        ),
+        storage_uri="s3://bucket/runs",
+        workers=3,
+        identity="demo-selfreward-abc",
+        lease_namespace=NAMESPACE,
+        lease_name="leader",
+        log_format="text",
+    )
+
+
+def test_one_operator_alone_needs_no_lease(helm: Helm) -> None:
+    manifests = helm.render(ALONE)
+    assert [each["kind"] for each in manifests] == ["Deployment"]
+    assert settings_of(manifests).elect is False
+    spec = manifests[0]["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["template"]["spec"]["serviceAccountName"] == "somebody"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({"replica": 1}, "'replica'", id="unknown"),
+        pytest.param({"images": {"judge": {"repo": "x"}}}, "'repo'", id="unknown-within"),
+        pytest.param({"images": {"judge": {"digest": "latest"}}}, "sha256", id="digest"),
+        pytest.param({"storage": {"uri": "gs://bucket"}}, "s3://", id="storage"),
+        pytest.param({"watchNamespaces": "team-a"}, "array", id="one-namespace"),
+        pytest.param({"workers": 0}, "minimum", id="workers"),
+        pytest.param({"logging": {"format": "xml"}}, "json", id="format"),
+        pytest.param({"leaderElection": {"enabled": False}}, "replicas: must be 1", id="two-without-lease"),
+        pytest.param(
+            {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
+            "needs metrics.service.enabled",
+            id="monitor-without-service",
+        ),
+    ],
+)
+def test_bad_values_are_refused(helm: Helm, values: dict[str, Any], said: str) -> None:
+    done = helm("template", "demo", str(CHART), values=values)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_the_crd_is_that_of_the_models(helm: Helm) -> None:
+    expected = yaml.safe_load((ROOT / "crds/selfreward.dev_selfrewardruns.yaml").read_text())
+    rendered = only(helm.render(), "CustomResourceDefinition")
+    assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert rendered["metadata"].pop("labels")["app.kubernetes.io/part-of"] == "selfreward"
+    assert rendered == expected
+
+
+def test_a_crd_that_is_not_kept_goes_with_the_chart(helm: Helm) -> None:
+    rendered = only(helm.render({"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert "annotations" not in rendered["metadata"]
+
+
+@VALUES
+def test_pods_pass_pod_security_restricted(helm: Helm, values: dict[str, Any]) -> None:
+    pod = only(helm.render(values), "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    allowed = {"name", "emptyDir", "persistentVolumeClaim", "configMap", "secret", "projected", "csi", "ephemeral"}
+    assert {key for volume in pod["volumes"] for key in volume} <= allowed
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+@VALUES
+def test_selectors_find_the_pods_and_nothing_in_them_changes_with_a_version(helm: Helm, values: dict[str, Any]) -> None:
+    manifests = helm.render(values)
+    deployment = only(manifests, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"]["matchLabels"]]
+    selectors += [each["spec"]["selector"] for each in of_kind(manifests, "Service")]
+    selectors += [each["spec"]["selector"]["matchLabels"] for each in of_kind(manifests, "PodDisruptionBudget")]
+    selectors += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind(manifests, "NetworkPolicy")]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+        assert not {"app.kubernetes.io/version", "helm.sh/chart", "team"} & set(selector)
+
+
+def test_a_long_release_name_stays_a_name(helm: Helm) -> None:
+    manifests = helm.render({"fullnameOverride": "x" * 63})
+    assert len(only(manifests, "Service")["metadata"]["name"]) <= 63
+
+
+def test_egress_is_open_unless_it_is_said(helm: Helm) -> None:
+    opened, closed = (only(helm.render(values), "NetworkPolicy")["spec"] for values in ({}, EVERYTHING))
+    assert opened["policyTypes"] == ["Ingress"]
+    assert closed["policyTypes"] == ["Ingress", "Egress"]
+    assert {port["port"] for rule in closed["egress"] for port in rule["ports"]} == {53, 443, 6443, 9000}
