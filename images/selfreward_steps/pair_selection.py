@@ -1,8 +1,8 @@
 """Which two candidates of one prompt become a preference pair: the whole choice, as a pure function.
 
 Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: margin,
-judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected and
-positive-only. It must not read, write or count.
+judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected, anchored
+rejected (Temporal Self-Rewarding, arXiv 2508.06026) and positive-only. It must not read, write or count.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ class ScoredCandidate:
     """Mean of the scores that could be read; those that could not do not count as a score."""
     std: float
     """Their population standard deviation: the judgements at hand are all there are, and one alone has none."""
+    anchored: bool = False
+    """Whether it is an answer of M1's, which may be rejected and never chosen."""
 
     @classmethod
-    def of(cls, index: int, text: str, scores: Sequence[float]) -> ScoredCandidate:
+    def of(cls, index: int, text: str, scores: Sequence[float], *, anchored: bool = False) -> ScoredCandidate:
         """From a candidate's readable scores, at least one."""
         mean = math.fsum(scores) / len(scores)
         std = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
-        return cls(index, text, round(mean, DECIMALS), std)
+        return cls(index, text, round(mean, DECIMALS), std, anchored)
 
 
 class NoPair(StrEnum):
@@ -93,26 +95,32 @@ class PairRules:
         return difference > _ROUNDING and difference >= self.min_margin - _ROUNDING
 
 
-def choose(rules: PairRules, prompt_id: str, scored: Sequence[ScoredCandidate]) -> Pair | NoPair:
+def choose(
+    rules: PairRules, prompt_id: str, scored: Sequence[ScoredCandidate], anchors: Sequence[ScoredCandidate] = ()
+) -> Pair | NoPair:
     """The pair of one prompt from its candidates with a score, in the order of `index`, or why there is none.
 
     Candidates are exchangeable draws, so among equals the one with the lowest index is taken: that is the same on
     every machine and prefers nothing. `positive-only` takes the best answer of every prompt that has a score, tied
     or not, for there is nothing it must be better than; `minMargin` has no meaning there.
+
+    `anchors` are answers of M1's to the same prompt: they may be rejected beside the candidates. Only a worse one
+    takes a candidate's place, so pairs differ from those without anchors where M1's answers are the worst.
     """
     candidates = [candidate for candidate in scored if rules.steady(candidate)]
+    rejectable = candidates + [anchor for anchor in anchors if rules.steady(anchor)]
     least = 1 if rules.strategy is PairStrategy.POSITIVE_ONLY else 2
-    if len(candidates) < least:
-        return NoPair.UNSCORED if len(scored) < least else NoPair.NOISY
+    if not candidates or len(rejectable) < least:
+        return NoPair.UNSCORED if not scored or len(scored) + len(anchors) < least else NoPair.NOISY
     chosen = _chosen(rules, candidates)
     if rules.strategy is PairStrategy.POSITIVE_ONLY:
         return Pair(chosen, None)
-    best, worst = max(candidates, key=_mean), min(candidates, key=_mean)
+    best, worst = max(candidates, key=_mean), min(rejectable, key=_mean)
     if not best.mean - worst.mean > _ROUNDING:
         return NoPair.TIED
     if not rules.better(best, worst):
         return NoPair.BELOW_MARGIN
-    rejected = _rejected(rules, prompt_id, chosen, candidates)
+    rejected = _rejected(rules, prompt_id, chosen, rejectable)
     if rejected is None:
         return NoPair.LENGTH_CONTROL
     if chosen.text.strip() == rejected.text.strip():

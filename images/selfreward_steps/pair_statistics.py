@@ -52,6 +52,8 @@ class PairStatistics:
     judgements: int = 0
     parsed: int = 0
     """Judgements that state a score."""
+    anchored_pairs: int | None = None
+    """Pairs whose rejected answer is M1's; None where M1 was not asked."""
     _scores: Counter[float] = field(default_factory=Counter)
     _means: Counter[float] = field(default_factory=Counter)
     _candidate_chars: _Mean = field(default_factory=_Mean)
@@ -61,6 +63,7 @@ class PairStatistics:
     _rejected_score: _Mean = field(default_factory=_Mean)
     _margin: _Mean = field(default_factory=_Mean)
     _score: _Mean = field(default_factory=_Mean)
+    _anchor_score: _Mean = field(default_factory=_Mean)
 
     def add(self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Pair | NoPair) -> None:
         """One prompt: what was read, its candidates with a score, how many of these are `noisy`, and the choice."""
@@ -79,6 +82,12 @@ class PairStatistics:
         else:
             self.dropped[choice] += 1
 
+    def add_anchors(self, anchors: Sequence[ScoredCandidate]) -> None:
+        """M1's answers to one prompt, as far as they have a score."""
+        self.anchored_pairs = self.anchored_pairs or 0
+        for anchor in anchors:
+            self._anchor_score.add(anchor.mean)
+
     def _count(self, scores: Sequence[float | None]) -> None:
         for score in scores:
             self.judgements += 1
@@ -95,6 +104,8 @@ class PairStatistics:
             self._rejected_chars.add(len(pair.rejected.text))
             self._rejected_score.add(pair.rejected.mean)
             self._margin.add(pair.chosen.mean - pair.rejected.mean)
+            if pair.rejected.anchored:
+                self.anchored_pairs = (self.anchored_pairs or 0) + 1
 
     @property
     def parse_rate(self) -> float | None:
@@ -135,7 +146,11 @@ class PairStatistics:
             "mean_chosen_score": self._chosen_score.value,
             "mean_rejected_score": self._rejected_score.value,
             "mean_margin": self._margin.value,
+            **({} if self.anchored_pairs is None else self._anchors()),
         }
+
+    def _anchors(self) -> dict[str, Any]:
+        return {"anchored_pairs": self.anchored_pairs, "mean_anchor_score": self._anchor_score.value}
 
     def metrics(self) -> dict[str, float]:
         """The few numbers that status shows; those that do not exist are left out."""
@@ -148,6 +163,7 @@ class PairStatistics:
             "chosen_chars": self._chosen_chars.value,
             "rejected_chars": self._rejected_chars.value,
             "top_score_share": self.top_score_share,
+            "anchored_pairs": self.anchored_pairs,
         }
         return {name: value for name, value in found.items() if value is not None}
 

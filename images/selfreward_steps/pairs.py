@@ -8,7 +8,9 @@ nothing would only fail later, and dearer.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
 from typing import Final
 
 from selfreward_steps.contract import PairsConfig
@@ -25,6 +27,8 @@ _PROGRESS_EVERY: Final = 500
 
 def run(context: StepContext[PairsConfig]) -> StepOutcome:
     """Roles `prompts`, `responses` and `judgements` to `pairs.jsonl` (in the prompts' order) and `statistics.json`.
+
+    With the roles `anchors` and `anchor-judgements`, M1's answers may be rejected too (`preferences.rejected`).
 
     Raises PermanentError NoScores when no judgement states a score, NoPreferencePairs when no prompt gives a pair,
     and RowsDoNotMatch when the inputs do not belong together.
@@ -43,32 +47,51 @@ def run(context: StepContext[PairsConfig]) -> StepOutcome:
 
 def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: PairStatistics) -> Iterator[PairRow]:
     prompts = context.fetch("prompts") / "prompts.jsonl"
-    responses = [folder / "responses.jsonl" for folder in context.fetch_shards("responses")]
-    judgements = [folder / "judgements.jsonl" for folder in context.fetch_shards("judgements")]
     total = count_rows(prompts)
-    for judged in judged_prompts(prompts, responses, judgements):
+    anchors: Iterable[JudgedPrompt | None] = (
+        _judged(context, prompts, "anchors", "anchor-judgements") if _is_anchored(context) else repeat(None)
+    )
+    for judged, anchor in zip(_judged(context, prompts, "responses", "judgements"), anchors, strict=False):
         scored = scored_candidates(judged)
-        choice = choose(rules, judged.id, scored)
+        anchored = [] if anchor is None else scored_candidates(anchor, anchored=True)
+        choice = choose(rules, judged.id, scored, anchored)
         noisy = sum(not rules.steady(candidate) for candidate in scored)
         statistics.add(judged, scored, noisy, choice)
+        if anchor is not None:
+            statistics.add_anchors(anchored)
         if statistics.prompts % _PROGRESS_EVERY == 0 or statistics.prompts == total:
             context.progress.update(statistics.prompts, total, "prompts", pairs=statistics.pairs)
         if isinstance(choice, Pair):
-            yield pair_row(judged, choice)
+            yield pair_row(judged, choice, tell_anchored=anchor is not None)
 
 
-def scored_candidates(judged: JudgedPrompt) -> list[ScoredCandidate]:
+def _is_anchored(context: StepContext[PairsConfig]) -> bool:
+    return "anchors" in context.config.inputs
+
+
+def _judged(context: StepContext[PairsConfig], prompts: Path, answers: str, judgements: str) -> Iterator[JudgedPrompt]:
+    return judged_prompts(
+        prompts,
+        [folder / "responses.jsonl" for folder in context.fetch_shards(answers)],
+        [folder / "judgements.jsonl" for folder in context.fetch_shards(judgements)],
+    )
+
+
+def scored_candidates(judged: JudgedPrompt, *, anchored: bool = False) -> list[ScoredCandidate]:
     """The candidates for which at least one judgement states a score, in their order."""
     found = []
     for index, (candidate, scores) in enumerate(zip(judged.candidates, judged.scores, strict=True)):
         parsed = [score for score in scores if score is not None]
         if parsed:
-            found.append(ScoredCandidate.of(index, candidate["text"], parsed))
+            found.append(ScoredCandidate.of(index, candidate["text"], parsed, anchored=anchored))
     return found
 
 
-def pair_row(judged: JudgedPrompt, pair: Pair) -> PairRow:
-    """TRL's conversational form; without the `rejected` fields under `positive-only`."""
+def pair_row(judged: JudgedPrompt, pair: Pair, *, tell_anchored: bool = False) -> PairRow:
+    """TRL's conversational form; without the `rejected` fields under `positive-only`.
+
+    `tell_anchored`: say of every rejected answer whether it is M1's.
+    """
     row: PairRow = {
         "id": judged.id,
         "prompt": [{"role": "user", "content": judged.prompt}],
@@ -77,7 +100,8 @@ def pair_row(judged: JudgedPrompt, pair: Pair) -> PairRow:
     }
     if pair.rejected is None:
         return row
-    return {**row, "rejected": _answer(pair.rejected), "rejected_score": pair.rejected.mean}
+    row = {**row, "rejected": _answer(pair.rejected), "rejected_score": pair.rejected.mean}
+    return {**row, "rejected_anchored": pair.rejected.anchored} if tell_anchored else row
 
 
 def _answer(candidate: ScoredCandidate) -> list[Message]:

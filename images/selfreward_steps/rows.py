@@ -92,7 +92,10 @@ class JudgementRow(TypedDict):
 
 
 class PairRow(TypedDict):
-    """`pairs.jsonl`: a preference pair in TRL's conversational form; `positive-only` leaves out the rejected one."""
+    """`pairs.jsonl`: a preference pair in TRL's conversational form; `positive-only` leaves out the rejected one.
+
+    `rejected_anchored` is there with `preferences.rejected: anchored` and says whether the rejected answer is M1's.
+    """
 
     id: str
     prompt: list[Message]
@@ -100,6 +103,7 @@ class PairRow(TypedDict):
     rejected: NotRequired[list[Message]]
     chosen_score: float
     rejected_score: NotRequired[float]
+    rejected_anchored: NotRequired[bool]
 
 
 Row = TypeVar("Row", bound=Mapping[str, Any])

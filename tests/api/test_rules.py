@@ -54,6 +54,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.seedData.rankings", {"eft": {"mode": "direct"}}),
     ("spec.seedData.instructions", {"seedData": {"rankings": DATA}, "prompts": {"source": DATA}}),
     ("spec.preferences.lengthControl", {"iterations": 1, "preferences": {"lengthControl": [0.1, 0.2]}}),
+    ("spec.preferences.rejected", {"preferences": {"strategy": "positive-only", "rejected": "anchored"}}),
     ("spec.training.sft.minLearningRate", {"training": {"sft": {"learningRate": 1e-7}}}),
     ("spec.training.dpo.minLearningRate", {"training": {"dpo": {"learningRate": 1e-8}}}),
     ("spec.training.sft.batchSize", {"training": {"processesPerNode": 2, "sft": {"batchSize": 3}}}),

@@ -68,6 +68,19 @@ def test_the_undisturbed_walk() -> None:
     assert told[-1] is EventReason.RUN_SUCCEEDED
 
 
+def test_m1_is_served_once_more_for_its_anchored_answers() -> None:
+    walk = a_walk(iterations=2, preferences={"rejected": "anchored", "history": "all"})
+    walk.finish()
+    assert walk.status.phase == "Succeeded"
+    second = walk.world.created[walk.world.created.index("run-serve-m2-a1") :]
+    names = [name.removeprefix("run-").rsplit("-", 1)[0] for name in second]
+    assert [name for name in names if name.startswith(("serve", "respond", "judge", "pairs"))] == [
+        *("serve-m2", "respond-2", "judge-2"),
+        *("serve-m1", "respond-anchor-2"),
+        *("serve-m2", "judge-anchor-2", "pairs-2", "serve-m3"),
+    ]
+
+
 def test_judging_runs_beside_responding() -> None:
     walk = a_walk(Scripted(work={"respond-1": 8, "judge-1": 8}))
     walk.until("judge-1=Running")

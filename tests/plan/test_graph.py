@@ -177,6 +177,44 @@ def test_the_reference_model(reference: str, artifact: str) -> None:
     assert graph["dpo-2"].inputs["reference"] == artifact
 
 
+@pytest.mark.parametrize(
+    ("judge", "serving", "beside"),
+    [
+        pytest.param({"model": "self"}, "m2", False, id="self: after M1 has answered, on a server of its own"),
+        pytest.param({"model": "initial"}, "m1", True, id="M1 judges what M1 answers, beside it"),
+        pytest.param(ENDPOINT, None, True, id="an outside endpoint"),
+    ],
+)
+def test_anchored_answers_are_m1s_and_judged_like_the_candidates(
+    judge: dict[str, Any], serving: str | None, beside: bool
+) -> None:
+    graph = nodes(iterations=2, judge=judge, preferences={"rejected": "anchored"})
+    assert "respond-anchor-1" not in graph, "the first candidates are M1's own"
+    anchors, judged = graph["respond-anchor-2"], graph["judge-anchor-2"]
+    assert (anchors.serving, anchors.inputs["prompts"], anchors.output) == (
+        "m1",
+        "iteration-2/prompts",
+        "iteration-2/anchors",
+    )
+    assert (judged.serving, judged.output) == (serving, "iteration-2/anchor-judgements")
+    assert judged.serving == graph["judge-2"].serving
+    assert judged.after_first_shard == (("respond-anchor-2",) if beside else ())
+    assert {"respond-2", "judge-2", "respond-anchor-2", "judge-anchor-2"} <= set(graph["pairs-2"].after)
+    assert graph["pairs-2"].inputs["anchor-judgements"] == "iteration-2/anchor-judgements"
+
+
+@pytest.mark.parametrize(
+    ("history", "earlier"),
+    [
+        pytest.param("iteration", {}, id="the paper"),
+        pytest.param("all", {"pairs-1": "iteration-1/pairs", "pairs-2": "iteration-2/pairs"}, id="all so far"),
+    ],
+)
+def test_the_pairs_that_dpo_learns_from(history: str, earlier: dict[str, str]) -> None:
+    node = nodes(iterations=3, preferences={"history": history})["dpo-3"]
+    assert dict(node.inputs) == {"model": "m3", "reference": "m3", "pairs": "iteration-3/pairs", **earlier}
+
+
 def test_an_aligned_base_is_m1() -> None:
     run = a_run(**ALIGNED, iterations=2)
     graph = nodes(**ALIGNED, iterations=2)
@@ -212,6 +250,9 @@ specs = st.fixed_dictionaries(
             {"generator": st.sampled_from(["self", "initial", "file"]), "source": st.just(DATA)}
         ),
         "evaluation": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "preferences": st.fixed_dictionaries(
+            {"rejected": st.sampled_from(["current", "anchored"]), "history": st.sampled_from(["iteration", "all"])}
+        ),
     }
 )
 

@@ -16,6 +16,10 @@ from selfreward_steps.store.digests import digest_of
 ITERATION = "iteration-1"
 
 
+_FILES = {"anchors": "responses", "anchor-judgements": "judgements"}
+"""File by role, where it is not the role's own name."""
+
+
 @dataclass
 class Judged:
     """One prompt: the text, finish reason and scores of each candidate."""
@@ -78,7 +82,7 @@ class Iteration:
                 name = f"{ITERATION}/{role}" + (f"/shard-{shard:05d}" if sharded else "")
                 folder = self.root / "made" / name
                 folder.mkdir(parents=True)
-                (folder / f"{role}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+                (folder / f"{_FILES.get(role, role)}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
                 digests.append(self.store.commit(name, folder, inputs_digest=digest_of(name), step="test").digest)
             pinned = digest_of(digests) if len(digests) > 1 else digests[0]
             inputs[role] = {"artifact": f"{ITERATION}/{role}", "digest": pinned}
@@ -105,7 +109,7 @@ class Iteration:
             "output": f"{ITERATION}/pairs",
             "settings": settings,
         }
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
         return {
             **kept,
             "SELFREWARD_CONFIG": json.dumps(config),

@@ -106,6 +106,32 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
     }
 
 
+def test_anchored_answers_of_m1_may_be_rejected(iteration: Iteration, tmp_path: Path) -> None:
+    prompts = [
+        Judged("p0", [("good", [5]), ("fair", [4])]),
+        Judged("p1", [("one", [3]), ("two", [3])]),
+        Judged("p2", [("new", [5]), ("worse", [1])]),
+    ]
+    first = [
+        Judged("p0", [("old", [1]), ("older", [2])]),
+        Judged("p1", [("past", [3]), ("worst", [None])]),
+        Judged("p2", [("a", [2]), ("b", [2])]),
+    ]
+    rows = iteration.judged(prompts, 2).rows
+    anchored = Iteration(tmp_path / "other").judged(first, 2).rows
+    rows |= {"anchors": anchored["responses"], "anchor-judgements": anchored["judgements"]}
+    ended = iteration.run(iteration.commit(), rejected="anchored")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = [
+        (row["rejected"][0]["content"], row["rejected_score"], row["rejected_anchored"]) for row in iteration.pairs()
+    ]
+    assert told == [("old", 1.0, True), ("worse", 1.0, False)]
+    statistics = iteration.statistics()
+    assert (statistics["candidates"], statistics["anchored_pairs"], statistics["mean_anchor_score"]) == (6, 1, 2.0)
+    assert statistics["prompts_without_pair"]["tied"] == 1
+    assert iteration.result().metrics["anchored_pairs"] == 1
+
+
 def test_the_file_opens_as_a_dataset(iteration: Iteration, tmp_path: Path) -> None:
     iteration.run(iteration.judged(many(30), 3).commit())
     found = load_dataset("json", data_files=str(iteration.pairs_file), split="train", cache_dir=str(tmp_path / "cache"))

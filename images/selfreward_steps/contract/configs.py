@@ -179,14 +179,20 @@ class JudgeConfig(_Config):
 
 
 class PairsConfig(_Config):
-    """`inputs`: prompts, responses, judgements. Output: `pairs.jsonl`, `statistics.json`."""
+    """`inputs`: prompts, responses, judgements and, for `anchored`, anchors and anchor-judgements.
+
+    Output: `pairs.jsonl`, `statistics.json`.
+    """
 
     step: Literal[StepName.PAIRS] = StepName.PAIRS
     settings: PairSettings
 
 
 class DpoConfig(_Config):
-    """`inputs`: model, reference and pairs. Output: the model artifact."""
+    """`inputs`: model, reference, pairs and, for `history: all`, those before it (`pairs-1`, …).
+
+    Output: the model artifact.
+    """
 
     step: Literal[StepName.DPO] = StepName.DPO
     settings: DpoSettings

@@ -212,6 +212,24 @@ class PairStrategy(StrEnum):
     POSITIVE_ONLY = "positive-only"
 
 
+class RejectedSource(StrEnum):
+    """Whose answers may be rejected."""
+
+    CURRENT = "current"
+    """The iteration's own candidates, the paper's."""
+    ANCHORED = "anchored"
+    """Those and M1's answers to the same prompts (Temporal Self-Rewarding, arXiv 2508.06026)."""
+
+
+class PairHistory(StrEnum):
+    """Which iterations' pairs DPO learns from."""
+
+    ITERATION = "iteration"
+    """This iteration's only, the paper's."""
+    ALL = "all"
+    """All so far."""
+
+
 class PairSettings(ContractModel):
     """From scores to preference pairs (paper section 2.3; Meta-Rewarding for length control)."""
 
@@ -224,6 +242,11 @@ class PairSettings(ContractModel):
     length_control: list[Fraction] = []
     """ρ of Meta-Rewarding (arXiv 2407.19594), one an iteration, the last one repeated: the shortest of the top
     tier against the longest of the bottom tier. Empty or 0 is off."""
+    rejected: RejectedSource = RejectedSource.CURRENT
+    """`anchored`: from iteration 2, M1 answers the prompts too; its answers are written and judged once and may be
+    rejected, which keeps chosen and rejected apart as the model improves. `current`: the candidates alone."""
+    history: PairHistory = PairHistory.ITERATION
+    """`iteration`: DPO learns from this iteration's pairs; `all`: from those of every iteration so far."""
 
 
 class EvaluationSettings(ContractModel):

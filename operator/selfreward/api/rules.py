@@ -170,6 +170,12 @@ RULES: tuple[Rule, ...] = (
         "has more entries than there are iterations",
         "preferences.lengthControl",
     ),
+    Rule(
+        "spec.preferences",
+        "self.strategy != 'positive-only' || self.rejected == 'current'",
+        "strategy: positive-only rejects no answer; remove it",
+        "rejected",
+    ),
     _falling_rate("spec.training.sft"),
     _falling_rate("spec.training.dpo"),
     _divisible_batch("sft"),

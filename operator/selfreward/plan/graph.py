@@ -10,13 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from selfreward_steps.contract import EftMode, JudgeModel, PromptGenerator, ReferenceModel, StepName
+from selfreward_steps.contract import JudgeModel, PairHistory, StepName
 
 from selfreward.api import RunStatus, SelfRewardRunSpec, StepState
+from selfreward.plan.lineage import (
+    JUDGE_MODEL,
+    eft_input,
+    generator_of,
+    has_judge_data,
+    has_seed,
+    is_anchored,
+    is_evaluated,
+    is_filtered,
+    is_tuned,
+    judge_of,
+    model_artifact,
+    model_input,
+    reference_of,
+    seed_input,
+)
 from selfreward.plan.types import ChildKind, Graph, Node
 
 BASELINE = "sft-baseline"
-JUDGE_MODEL = "judge-model"
 
 _TRAINING = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
 
@@ -30,16 +45,6 @@ def build_graph(spec: SelfRewardRunSpec) -> Graph:
         _add_round(builder, spec, iteration)
         _add_evaluation(builder, spec, iteration + 1)
     return Graph(tuple(builder.nodes))
-
-
-def model_artifact(spec: SelfRewardRunSpec, number: int) -> str:
-    """The artifact of M_number. Without human data the base model is M1 itself, so both 0 and 1 are `m0`."""
-    return "m0" if number == 1 and not _is_tuned(spec) else f"m{number}"
-
-
-def has_seed(spec: SelfRewardRunSpec) -> bool:
-    """Whether there is a `seed` artifact: human data, or the user's own prompts."""
-    return _is_tuned(spec) or spec.prompts.source is not None
 
 
 def artifacts_to_observe(graph: Graph, status: RunStatus) -> dict[str, int | None]:
@@ -114,140 +119,108 @@ def _add_way_to_m1(builder: _Builder, spec: SelfRewardRunSpec) -> None:
     models = ("m0", JUDGE_MODEL) if spec.judge.model is JudgeModel.MODEL else ("m0",)
     first, *others = (("seed",) if has_seed(spec) else ()) + models
     builder.add(StepName.IMPORT, first, {}, also_commits=tuple(others))
-    if not _is_tuned(spec):
+    if not is_tuned(spec):
         return
-    if _is_filtered(spec):
+    if is_filtered(spec):
         builder.add(StepName.SFT_BASELINE, BASELINE, {"model": "m0", "seed": "seed"})
         builder.add(StepName.EFT, "eft", {"seed": "seed", "model": BASELINE}, serving=BASELINE)
-    elif _has_judge_data(spec):
+    elif has_judge_data(spec):
         builder.add(StepName.EFT, "eft", {"seed": "seed"})
-    builder.add(StepName.SFT, "m1", {"model": "m0", "seed": "seed", **_eft_input(spec)})
+    builder.add(StepName.SFT, "m1", {"model": "m0", "seed": "seed", **eft_input(spec)})
 
 
 def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> None:
     """One self-reward round, M_t to M_{t+1}."""
-    model, shards = model_artifact(spec, iteration), spec.serving.generation_shards
-    folder = f"iteration-{iteration}"
-    prompts, responses, judgements, pairs = (
-        f"{folder}/{name}" for name in ("prompts", "responses", "judgements", "pairs")
-    )
-    generator, judge = _generator(spec, iteration), _judge(spec, iteration)
-    earlier = {f"prompts-{number}": f"iteration-{number}/prompts" for number in range(1, iteration)}
+    model, folder = model_artifact(spec, iteration), f"iteration-{iteration}"
+    prompts, pairs = f"{folder}/prompts", f"{folder}/pairs"
+    generator = generator_of(spec, iteration)
     builder.add(
         StepName.PROMPTS,
         prompts,
-        {**_seed_input(spec), **_model_input(generator), **earlier},
+        {**seed_input(spec), **model_input(generator), **_earlier("prompts", iteration)},
         iteration=iteration,
         # What `file` and `initial` read is there long before: an iteration starts with its model all the same.
         waits_for=(model,),
         serving=generator,
     )
+    _add_judged(builder, spec, iteration, model, prompts=prompts, answers="responses", judgements="judgements")
+    scored = {"prompts": prompts, **_roles(folder, "responses", "judgements")}
+    if is_anchored(spec, iteration):
+        first = model_artifact(spec, 1)
+        _add_judged(builder, spec, iteration, first, prompts=prompts, answers="anchors", judgements="anchor-judgements")
+        scored |= _roles(folder, "anchors", "anchor-judgements")
+    builder.add(StepName.PAIRS, pairs, scored, iteration=iteration)
+    builder.add(
+        StepName.DPO,
+        model_artifact(spec, iteration + 1),
+        {
+            "model": model,
+            "reference": reference_of(spec, iteration),
+            "pairs": pairs,
+            **(_earlier("pairs", iteration) if spec.preferences.history is PairHistory.ALL else {}),
+        },
+        iteration=iteration,
+    )
+
+
+def _add_judged(
+    builder: _Builder,
+    spec: SelfRewardRunSpec,
+    iteration: int,
+    model: str,
+    *,
+    prompts: str,
+    answers: str,
+    judgements: str,
+) -> None:
+    """Answers of `model` to the prompts, and the iteration's judge on them: the candidates', and those of M1 that
+    `preferences.rejected: anchored` asks for, which have keys of their own."""
+    folder, shards, judge = f"iteration-{iteration}", spec.serving.generation_shards, judge_of(spec, iteration)
+    extra = "" if answers == "responses" else "-anchor"
     builder.add(
         StepName.RESPOND,
-        responses,
+        f"{folder}/{answers}",
         {"prompts": prompts, "model": model},
         iteration=iteration,
+        key=f"{StepName.RESPOND}{extra}-{iteration}",
         shards=shards,
         serving=model,
     )
     builder.add(
         StepName.JUDGE,
-        judgements,
-        {"responses": responses, **_model_input(judge)},
+        f"{folder}/{judgements}",
+        {"responses": f"{folder}/{answers}", **model_input(judge)},
         iteration=iteration,
+        key=f"{StepName.JUDGE}{extra}-{iteration}",
         # Beside responding only on the same server, or on none of ours: servers of two models take turns, so a
         # judge that held its own while it waited for answers would wait for ever.
-        beside=(builder.producers[responses],) if judge in (None, model) else (),
+        beside=(builder.producers[f"{folder}/{answers}"],) if judge in (None, model) else (),
         shards=shards,
         serving=judge,
     )
-    scored = {"prompts": prompts, "responses": responses, "judgements": judgements}
-    builder.add(StepName.PAIRS, pairs, scored, iteration=iteration)
-    builder.add(
-        StepName.DPO,
-        model_artifact(spec, iteration + 1),
-        {"model": model, "reference": _reference(spec, iteration), "pairs": pairs},
-        iteration=iteration,
-    )
+
+
+def _roles(folder: str, *names: str) -> dict[str, str]:
+    """Inputs whose role is the artifact's own name."""
+    return {name: f"{folder}/{name}" for name in names}
+
+
+def _earlier(name: str, iteration: int) -> dict[str, str]:
+    """The artifacts of that name of the iterations before, by role: `pairs-1`, `pairs-2`, …"""
+    return {f"{name}-{number}": f"iteration-{number}/{name}" for number in range(1, iteration)}
 
 
 def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> None:
     """What is measured of M_number; M1's is what later models are compared with. Part of the round that made it."""
-    if not _is_evaluated(spec):
+    if not is_evaluated(spec):
         return
     model = model_artifact(spec, number)
     against = {"against": "evaluation/m1"} if number > 1 else {}
     builder.add(
         StepName.EVALUATE,
         f"evaluation/m{number}",
-        {**_eft_input(spec), **_seed_input(spec), "model": model, **against},
+        {**eft_input(spec), **seed_input(spec), "model": model, **against},
         iteration=number - 1,
         key=f"evaluate-m{number}",
         serving=model,
     )
-
-
-def _is_tuned(spec: SelfRewardRunSpec) -> bool:
-    """Whether M1 is fine-tuned on human data rather than the base model as it came."""
-    return spec.seed_data.instructions is not None
-
-
-def _has_judge_data(spec: SelfRewardRunSpec) -> bool:
-    return spec.seed_data.rankings is not None or spec.seed_data.eft is not None
-
-
-def _is_filtered(spec: SelfRewardRunSpec) -> bool:
-    """Whether the SFT baseline judges the ranked answers to make EFT data (paper, section 2.1)."""
-    return spec.eft.mode is EftMode.FILTERED and spec.seed_data.rankings is not None
-
-
-def _is_evaluated(spec: SelfRewardRunSpec) -> bool:
-    """Whether anything can be measured: the judge on ranked answers, or wins on held-out prompts."""
-    has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
-    has_held_out_prompts = spec.evaluation.prompts > 0 and has_seed(spec)
-    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts)
-
-
-def _seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
-    return {"seed": "seed"} if has_seed(spec) else {}
-
-
-def _eft_input(spec: SelfRewardRunSpec) -> dict[str, str]:
-    return {"eft": "eft"} if _has_judge_data(spec) else {}
-
-
-def _model_input(model: str | None) -> dict[str, str]:
-    return {} if model is None else {"model": model}
-
-
-def _generator(spec: SelfRewardRunSpec, iteration: int) -> str | None:
-    match spec.prompts.generator:
-        case PromptGenerator.SELF:
-            return model_artifact(spec, iteration)
-        case PromptGenerator.INITIAL:
-            return model_artifact(spec, 1)
-        case PromptGenerator.FILE:
-            return None
-
-
-def _judge(spec: SelfRewardRunSpec, iteration: int) -> str | None:
-    match spec.judge.model:
-        case JudgeModel.SELF:
-            return model_artifact(spec, iteration)
-        case JudgeModel.PREVIOUS:
-            return model_artifact(spec, max(1, iteration - 1))
-        case JudgeModel.INITIAL:
-            return model_artifact(spec, 1)
-        case JudgeModel.MODEL:
-            return JUDGE_MODEL
-        case JudgeModel.ENDPOINT:
-            return None
-
-
-def _reference(spec: SelfRewardRunSpec, iteration: int) -> str:
-    """DPO's reference model."""
-    match spec.training.dpo.reference_model:
-        case ReferenceModel.PREVIOUS:
-            return model_artifact(spec, iteration)
-        case ReferenceModel.INITIAL:
-            return model_artifact(spec, 1)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from selfreward_steps.dpo import pair_examples, pair_roles
 from selfreward_steps.errors import InfrastructureError, PermanentError
+from selfreward_steps.rows import write_rows
 from selfreward_steps.store import Store, open_store
 from selfreward_steps.training.batches import BatchPlan
 from selfreward_steps.training.card import model_card
@@ -162,3 +164,14 @@ def test_the_card_has_what_a_reader_of_the_model_asks() -> None:
         "Precision: float32",
     ):
         assert line in text.splitlines()
+
+
+def test_pairs_of_every_iteration_so_far_come_oldest_first(tmp_path: Path) -> None:
+    inputs = ["model", "reference", "pairs", "pairs-10", "pairs-2"]
+    for role in ("pairs", "pairs-10", "pairs-2"):
+        (tmp_path / role).mkdir()
+        answer = [{"role": "assistant", "content": role}]
+        pair = {"id": role, "prompt": [{"role": "user", "content": "?"}], "chosen": answer, "rejected": answer}
+        write_rows(tmp_path / role / "pairs.jsonl", [pair])
+    examples = pair_examples(pair_roles(inputs), lambda role: tmp_path / role)
+    assert [example.answers["chosen"][0]["content"] for example in examples] == ["pairs-2", "pairs-10", "pairs"]

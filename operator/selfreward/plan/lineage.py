@@ -1,0 +1,100 @@
+"""Which artifact plays which part in a run: whose weights write, judge, are trained on and compared with.
+
+Pure questions to a spec, so that the graph's builder reads as a list of steps. This module must not know steps.
+"""
+
+from __future__ import annotations
+
+from selfreward_steps.contract import EftMode, JudgeModel, PromptGenerator, ReferenceModel, RejectedSource
+
+from selfreward.api import SelfRewardRunSpec
+
+JUDGE_MODEL = "judge-model"
+"""The weights of `judge.source`."""
+
+
+def model_artifact(spec: SelfRewardRunSpec, number: int) -> str:
+    """The artifact of M_number. Without human data the base model is M1 itself, so both 0 and 1 are `m0`."""
+    return "m0" if number == 1 and not is_tuned(spec) else f"m{number}"
+
+
+def has_seed(spec: SelfRewardRunSpec) -> bool:
+    """Whether there is a `seed` artifact: human data, or the user's own prompts."""
+    return is_tuned(spec) or spec.prompts.source is not None
+
+
+def is_tuned(spec: SelfRewardRunSpec) -> bool:
+    """Whether M1 is fine-tuned on human data rather than the base model as it came."""
+    return spec.seed_data.instructions is not None
+
+
+def has_judge_data(spec: SelfRewardRunSpec) -> bool:
+    """Whether there are ranked answers or ready judgements."""
+    return spec.seed_data.rankings is not None or spec.seed_data.eft is not None
+
+
+def is_filtered(spec: SelfRewardRunSpec) -> bool:
+    """Whether the SFT baseline judges the ranked answers to make EFT data (paper, section 2.1)."""
+    return spec.eft.mode is EftMode.FILTERED and spec.seed_data.rankings is not None
+
+
+def is_evaluated(spec: SelfRewardRunSpec) -> bool:
+    """Whether anything can be measured: the judge on ranked answers, or wins on held-out prompts."""
+    has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
+    has_held_out_prompts = spec.evaluation.prompts > 0 and has_seed(spec)
+    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts)
+
+
+def seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
+    """The user's data by role, when there are any."""
+    return {"seed": "seed"} if has_seed(spec) else {}
+
+
+def eft_input(spec: SelfRewardRunSpec) -> dict[str, str]:
+    """Judging data by role, when there are any."""
+    return {"eft": "eft"} if has_judge_data(spec) else {}
+
+
+def model_input(model: str | None) -> dict[str, str]:
+    """A model by role, when one is needed."""
+    return {} if model is None else {"model": model}
+
+
+def generator_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
+    """Who writes the iteration's prompts; None when they are read."""
+    match spec.prompts.generator:
+        case PromptGenerator.SELF:
+            return model_artifact(spec, iteration)
+        case PromptGenerator.INITIAL:
+            return model_artifact(spec, 1)
+        case PromptGenerator.FILE:
+            return None
+
+
+def judge_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
+    """Who judges the iteration's candidates; None for an outside endpoint."""
+    match spec.judge.model:
+        case JudgeModel.SELF:
+            return model_artifact(spec, iteration)
+        case JudgeModel.PREVIOUS:
+            return model_artifact(spec, max(1, iteration - 1))
+        case JudgeModel.INITIAL:
+            return model_artifact(spec, 1)
+        case JudgeModel.MODEL:
+            return JUDGE_MODEL
+        case JudgeModel.ENDPOINT:
+            return None
+
+
+def reference_of(spec: SelfRewardRunSpec, iteration: int) -> str:
+    """DPO's reference model."""
+    match spec.training.dpo.reference_model:
+        case ReferenceModel.PREVIOUS:
+            return model_artifact(spec, iteration)
+        case ReferenceModel.INITIAL:
+            return model_artifact(spec, 1)
+
+
+def is_anchored(spec: SelfRewardRunSpec, iteration: int) -> bool:
+    """Whether M1 answers the iteration's prompts too. In the first one the candidates are M1's own."""
+    return iteration > 1 and spec.preferences.rejected is RejectedSource.ANCHORED
