@@ -122,6 +122,15 @@ class PairStatistics:
         bars = list(histogram(self._scores)["counts"].values())
         return bars[-1] / self.parsed if bars else None
 
+    @property
+    def common_score(self) -> tuple[float | None, float | None]:
+        """The histogram's fullest bar and its share of the scores: near 1 the judge tells nothing apart."""
+        bars = histogram(self._scores)["counts"]
+        if not bars:
+            return None, None
+        score, count = max(bars.items(), key=lambda bar: bar[1])
+        return float(score), count / self.parsed
+
     def as_json(self) -> dict[str, Any]:
         """`statistics.json`; a mean of nothing is null."""
         return {
@@ -138,6 +147,8 @@ class PairStatistics:
             "mean_score": self._score.value,
             "top_score": self.top_score,
             "top_score_share": self.top_score_share,
+            "common_score": self.common_score[0],
+            "common_score_share": self.common_score[1],
             "score_histogram": histogram(self._scores),
             "mean_score_histogram": histogram(self._means),
             "mean_candidate_chars": self._candidate_chars.value,
@@ -156,6 +167,7 @@ class PairStatistics:
         """The few numbers that status shows; those that do not exist are left out."""
         found: dict[str, float | None] = {
             "pairs": self.pairs,
+            "prompts": self.prompts,
             "ties": self.dropped[NoPair.TIED],
             "parse_rate": self.parse_rate,
             "mean_margin": self._margin.value,
@@ -163,6 +175,9 @@ class PairStatistics:
             "chosen_chars": self._chosen_chars.value,
             "rejected_chars": self._rejected_chars.value,
             "top_score_share": self.top_score_share,
+            "common_score": self.common_score[0],
+            "common_score_share": self.common_score[1],
+            "candidate_chars": self._candidate_chars.value,
             "anchored_pairs": self.anchored_pairs,
         }
         return {name: value for name, value in found.items() if value is not None}

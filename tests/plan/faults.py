@@ -55,6 +55,10 @@ class Faults:
         """How many beats of work a step is."""
         return 2
 
+    def numbers(self, key: str) -> dict[str, float]:
+        """What a step says of itself at its end, beside its beats."""
+        return {}
+
     def lag(self) -> int:
         """Beats until a new child is seen."""
         return 0
@@ -71,6 +75,8 @@ class Scripted(Faults):
     fates: dict[str, list[Fate]] = field(default_factory=dict)
     work: dict[str, int] = field(default_factory=dict)
     """Beats of work by step key."""
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What steps say of themselves at their end, by key."""
     kills: frozenset[int] = frozenset()
     """Which questions of :meth:`dies_before`, counted over the whole run, are answered with a kill."""
     asked: int = 0
@@ -83,6 +89,9 @@ class Scripted(Faults):
 
     def beats(self, key: str) -> int:
         return self.work.get(key, 2)
+
+    def numbers(self, key: str) -> dict[str, float]:
+        return self.metrics.get(key, {})
 
     def dies_before(self, command: int) -> bool:
         self.asked += 1

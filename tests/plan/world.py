@@ -241,7 +241,8 @@ class World:
                 self._commit(child)
         if child.fate is Fate.LINGER:
             return
-        result = StepResult(step=node.step, succeeded=True, reason="Committed", metrics={"beats": child.work})
+        metrics = {"beats": child.work, **self.faults.numbers(node.key)}
+        result = StepResult(step=node.step, succeeded=True, reason="Committed", metrics=metrics)
         child.seen = replace(child.seen, results=(result,))
         if child.fate is Fate.SAY_FAILED:
             lie = Failure(FailureClass.APPLICATION, "PyTorchJobFailed", "a worker left before the others")

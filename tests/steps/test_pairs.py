@@ -82,6 +82,8 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "mean_score": pytest.approx(mean, abs=1e-9),
         "top_score": 5,
         "top_score_share": 4 / 16,
+        "common_score": 5,
+        "common_score_share": 4 / 16,
         "score_histogram": {"width": None, "counts": {"0": 3, "1": 3, "2": 1, "3": 2, "4": 3, "5": 4}},
         "mean_score_histogram": {
             "width": None,
@@ -96,6 +98,7 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
     }
     assert iteration.result().metrics == {
         "pairs": 2,
+        "prompts": 5,
         "ties": 1,
         "parse_rate": 16 / 19,
         "mean_margin": pytest.approx(margin, abs=1e-9),
@@ -103,6 +106,9 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "chosen_chars": 5.5,
         "rejected_chars": 9.5,
         "top_score_share": 0.25,
+        "common_score": 5,
+        "common_score_share": 0.25,
+        "candidate_chars": 5.3,
     }
 
 

@@ -3,6 +3,7 @@
 The lowest room: types, defaults and validation. It does no I/O but reading the file it is given to load.
 """
 
+from selfreward.api.gates import ACCEPTED, GateAction, Gates
 from selfreward.api.run import API_VERSION, GROUP, KIND, PLURAL, VERSION, ObjectMeta, SelfRewardRun
 from selfreward.api.spec import (
     Deadlines,
@@ -32,6 +33,7 @@ from selfreward.api.status import (
 from selfreward.api.workloads import Resources, Workload, Workloads
 
 __all__ = [
+    "ACCEPTED",
     "API_VERSION",
     "GROUP",
     "KIND",
@@ -42,6 +44,8 @@ __all__ = [
     "ConditionType",
     "Deadlines",
     "DeletionPolicy",
+    "GateAction",
+    "Gates",
     "IterationStatus",
     "ObjectMeta",
     "Phase",

@@ -25,6 +25,7 @@ from selfreward_steps.contract import (
     SftSettings,
 )
 
+from selfreward.api.gates import Gates
 from selfreward.api.workloads import Workloads
 
 Seconds = Annotated[int, Field(ge=1)]
@@ -186,6 +187,8 @@ class SelfRewardRunSpec(ContractModel):
     """SFT and DPO."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """What is measured of every model."""
+    gates: Gates = Gates()
+    """What the numbers must keep to, and what happens when they do not."""
     serving: Serving = Serving()
     """The inference server."""
     storage: Storage = Storage()

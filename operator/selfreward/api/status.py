@@ -132,6 +132,8 @@ class ConditionType(StrEnum):
     FAILED = "Failed"
     SUSPENDED = "Suspended"
     PROGRESSING = "Progressing"
+    GATE_TRIPPED = "GateTripped"
+    """Absent until a gate trips."""
 
 
 class ConditionStatus(StrEnum):
@@ -155,6 +157,14 @@ class Reason(StrEnum):
     """The last model is committed."""
     SUSPENDED_BY_USER = "SuspendedByUser"
     """`spec.suspend` is true."""
+    GATE_TRIPPED = "GateTripped"
+    """A number does not keep to `spec.gates`."""
+    PAUSED_BY_GATE = "PausedByGate"
+    """A tripped gate holds the run until somebody accepts it."""
+    STOPPED_BY_GATE = "StoppedByGate"
+    """A tripped gate has ended the run at its last good model."""
+    GATES_KEPT = "GatesKept"
+    """What tripped before does so no more."""
     STEP_FAILED = "StepFailed"
     """A step used up its retries."""
     CONFIGURATION_ERROR = "ConfigurationError"
@@ -200,7 +210,7 @@ class RunStatus(ContractModel):
     progress: str = ""
     """Summary: done/total of it."""
     model: str = ""
-    """Newest committed model, such as `m2`."""
+    """Newest committed model, such as `m2`; the last good one when a gate has stopped the run."""
     pairs: int | None = None
     """Summary: preference pairs of the newest iteration."""
     judge_accuracy: str = ""

@@ -10,9 +10,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from selfreward_steps.contract import StepName
 from selfreward_steps.store import Store
 
-from selfreward.api import SelfRewardRun, StepState
+from selfreward.api import ConditionStatus, ConditionType, Reason, SelfRewardRun, StepState
 from selfreward.cli.highlights import highlights
 from selfreward.cli.samples import Sample, samples
 from selfreward.cli.words import duration, rows, took
@@ -23,13 +24,25 @@ def print_report(run: SelfRewardRun, folder: Path, store: Store) -> None:
     """Print it on standard output."""
     console = Console(width=None if Console().is_terminal else 140)
     console.print(step_table(run))
-    for sample in samples(store, run.spec.iterations, run.spec.serving.generation_shards):
+    last = _last_round(run)
+    for sample in samples(store, last, run.spec.serving.generation_shards) if last else ():
         _print_sample(console, sample)
     status = run.status
+    for condition in status.conditions:
+        if condition.type is ConditionType.GATE_TRIPPED and condition.status is ConditionStatus.TRUE:
+            console.print(f"gates tripped: {condition.message}", style="yellow", markup=False, soft_wrap=True)
+        if condition.reason == Reason.STOPPED_BY_GATE and condition.type is ConditionType.SUCCEEDED:
+            console.print(condition.message, style="yellow", markup=False, soft_wrap=True)
     whole = duration(status.finished_at - status.started_at) if status.finished_at and status.started_at else ""
     console.print(f"run {run.metadata.name} succeeded{f' in {whole}' if whole else ''}", style="bold", markup=False)
     for name, place in _places(run, folder, store).items():
         console.print(f"{name:<8} {place}", markup=False, soft_wrap=True)
+
+
+def _last_round(run: SelfRewardRun) -> int:
+    """The last iteration that has pairs: not the last one of the spec where a gate has stopped the run."""
+    done = (row.key for row in rows(run.status) if row.step is StepName.PAIRS and row.state is StepState.SUCCEEDED)
+    return max((int(key.rpartition("-")[2]) for key in done), default=0)
 
 
 def step_table(run: SelfRewardRun) -> Table:
@@ -64,12 +77,12 @@ def _print_sample(console: Console, sample: Sample) -> None:
 
 
 def _places(run: SelfRewardRun, folder: Path, store: Store) -> dict[str, str]:
-    last = run.spec.iterations
-    places = {
-        "model": store.address(model_artifact(run.spec, last + 1)),
-        "pairs": f"{store.address(f'iteration-{last}/pairs')}/pairs.jsonl",
-    }
-    if any(row.key == f"evaluate-m{last + 1}" for row in rows(run.status)):
+    last = _last_round(run)
+    done = {row.key for row in rows(run.status) if row.state is StepState.SUCCEEDED}
+    places = {"model": store.address(run.status.model or model_artifact(run.spec, last + 1))}
+    if last:
+        places["pairs"] = f"{store.address(f'iteration-{last}/pairs')}/pairs.jsonl"
+    if f"evaluate-m{last + 1}" in done:
         places["metrics"] = f"{store.address(f'evaluation/m{last + 1}')}/metrics.json"
     places["status"] = str(folder / "status.json")
     places["logs"] = str(folder / "children")

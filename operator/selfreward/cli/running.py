@@ -112,13 +112,21 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     if interrupted:
         click.echo(f"run {name} is stopped; the same command resumes it", err=True)
         return INTERRUPTED
+    if (suspended := _true(status, ConditionType.SUSPENDED)) is not None and suspended.reason == Reason.PAUSED_BY_GATE:
+        click.echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
+        return 0
     click.echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
     return 0
 
 
 def _failure(status: RunStatus) -> Condition | None:
+    return _true(status, ConditionType.FAILED)
+
+
+def _true(status: RunStatus, kind: ConditionType) -> Condition | None:
+    """The condition, if it holds."""
     for condition in status.conditions:
-        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
+        if condition.type is kind and condition.status is ConditionStatus.TRUE:
             return condition
     return None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, ServingState, StepState
+from selfreward.api import ACCEPTED, Condition, ConditionStatus, ConditionType, Reason, ServingState, StepState
 from selfreward.plan.draft import ACTIVE, Draft
 
 MAX_MESSAGE: Final = 1024
@@ -30,9 +30,9 @@ def tell_story(draft: Draft) -> Story:
     if draft.failure is not None:
         return Story(draft.failure.reason, draft.failure.message)
     if draft.is_complete():
-        return Story(Reason.COMPLETED, "the last model is committed")
+        return _end_story(draft)
     if draft.suspended_at is not None:
-        return Story(Reason.SUSPENDED_BY_USER, "spec.suspend is true")
+        return _suspension_story(draft)
     return _serving_story(draft) or _step_story(draft) or Story(Reason.PENDING, "nothing has started yet")
 
 
@@ -51,10 +51,37 @@ def conditions(draft: Draft, story: Story) -> list[Condition]:
         ConditionType.PROGRESSING: story.reason in (Reason.RUNNING, Reason.WAITING_FOR_SERVING),
     }
     since = {old.type: (old.status, old.last_transition_time) for old in draft.status.conditions}
-    return [
+    found = [
         _condition(kind, ConditionStatus.TRUE if fact else ConditionStatus.FALSE, story, since.get(kind), draft)
         for kind, fact in facts.items()
     ]
+    return [*found, *_gate_condition(draft, since.get(ConditionType.GATE_TRIPPED))]
+
+
+def _gate_condition(draft: Draft, old: tuple[ConditionStatus, datetime] | None) -> list[Condition]:
+    """`GateTripped`, which is not there until a gate trips and stays from then on; the newest is told first."""
+    if not draft.tripped and old is None:
+        return []
+    status = ConditionStatus.TRUE if draft.tripped else ConditionStatus.FALSE
+    told = "; ".join(each.message for each in reversed(draft.tripped))
+    story = Story(Reason.GATE_TRIPPED, told) if draft.tripped else Story(Reason.GATES_KEPT)
+    return [_condition(ConditionType.GATE_TRIPPED, status, story, old, draft)]
+
+
+def _end_story(draft: Draft) -> Story:
+    stopped = draft.stopping
+    if stopped is None:
+        return Story(Reason.COMPLETED, "the last model is committed")
+    return Story(Reason.STOPPED_BY_GATE, f"ended with {stopped.last_good}, the last good model: {stopped.message}")
+
+
+def _suspension_story(draft: Draft) -> Story:
+    if draft.run.spec.suspend or not draft.pausing:
+        return Story(Reason.SUSPENDED_BY_USER, "spec.suspend is true")
+    last = max(each.iteration for each in draft.pausing)
+    why = "; ".join(each.message for each in draft.pausing)
+    accept = f'to go on all the same, set the annotation {ACCEPTED} to "{last}"'
+    return Story(Reason.PAUSED_BY_GATE, f"{_cut(why, MAX_MESSAGE - len(accept) - 2)}; {accept}")
 
 
 def _has_started(draft: Draft) -> bool:
@@ -103,5 +130,5 @@ def _step_story(draft: Draft) -> Story | None:
     return Story(Reason.RUNNING, "between steps") if draft.started_at is not None else None
 
 
-def _cut(message: str) -> str:
-    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+def _cut(message: str, limit: int = MAX_MESSAGE) -> str:
+    return message if len(message) <= limit else message[: limit - 1] + "…"

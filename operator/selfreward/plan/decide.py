@@ -12,6 +12,7 @@ from selfreward.api import SelfRewardRun
 from selfreward.plan.attempts import follow_attempts, take_commits
 from selfreward.plan.deadlines import check_run
 from selfreward.plan.draft import Draft, open_draft
+from selfreward.plan.gates import weigh_gates
 from selfreward.plan.graph import build_graph
 from selfreward.plan.leftovers import deletions
 from selfreward.plan.retry import reopen, repaired
@@ -30,14 +31,17 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
     :func:`selfreward.plan.artifacts_to_observe` names. With nothing to note, `Decision.status` is `run.status`.
     """
     draft = open_draft(run, repaired(run, now), build_graph(run.spec), observed, now)
+    weigh_gates(draft)
     reopen(draft)
     has_found = take_commits(draft)
+    weigh_gates(draft)
     note_suspension(draft)
     if hold_of(draft) is not Hold.ALL:
         # Servers first: whether a client's silence is its own depends on them.
         follow_servings(draft)
         follow_attempts(draft)
         check_run(draft)
+        weigh_gates(draft)
     hold = hold_of(draft)
     if hold is Hold.ALL:
         halt_steps(draft)
@@ -67,4 +71,6 @@ def _note_finish(draft: Draft) -> None:
         draft.finished_at = draft.now
     elif draft.is_complete():
         draft.finished_at = draft.now
-        draft.tell(EventReason.RUN_SUCCEEDED, "the last model is committed")
+        stopped = draft.stopping
+        told = "the last model is committed" if stopped is None else f"a gate has ended it with {stopped.last_good}"
+        draft.tell(EventReason.RUN_SUCCEEDED, told)

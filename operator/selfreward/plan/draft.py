@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from selfreward.api import ConditionStatus, ConditionType, Reason, RunStatus, SelfRewardRun, StepState, StepStatus
+from selfreward.api import (
+    ConditionStatus,
+    ConditionType,
+    GateAction,
+    Reason,
+    RunStatus,
+    SelfRewardRun,
+    StepState,
+    StepStatus,
+)
 from selfreward.api.status import ServingStatus
 from selfreward.plan.types import ChildKind, EventReason, Graph, Node, Observed, ObservedChild, RunEvent
 
@@ -25,6 +34,23 @@ class RunFailure:
 
     reason: Reason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A gate that a step's numbers do not keep to."""
+
+    gate: str
+    """Field of `spec.gates`."""
+    key: str
+    """The step whose numbers they are."""
+    iteration: int
+    action: GateAction
+    message: str
+    is_accepted: bool
+    """Whether somebody has looked at it and lets the run go on."""
+    last_good: str
+    """The model to end with, if the run ends here."""
 
 
 @dataclass(slots=True)
@@ -49,6 +75,7 @@ class Draft:
     step_children: dict[str, list[ObservedChild]] = field(default_factory=dict)
     """Observed children by step; a step may have some of several attempts."""
     serving_children: list[ObservedChild] = field(default_factory=list)
+    tripped: list[Tripped] = field(default_factory=list)
     events: list[RunEvent] = field(default_factory=list)
     alarm: datetime | None = None
     """Next moment at which time alone may change something."""
@@ -106,14 +133,27 @@ class Draft:
         """Whether the child of any training step may still hold a GPU."""
         return any(child.kind is ChildKind.TRAINING and not child.phase.is_terminal for child in self.observed.children)
 
+    @property
+    def pausing(self) -> list[Tripped]:
+        """Gates that hold the run until somebody accepts them."""
+        return [each for each in self.tripped if each.action is GateAction.PAUSE and not each.is_accepted]
+
+    @property
+    def stopping(self) -> Tripped | None:
+        """The first gate that ends the run."""
+        return next((each for each in self.tripped if each.action is GateAction.STOP), None)
+
     def has_all(self) -> bool:
         """Whether every step has succeeded."""
         return all(row.state is StepState.SUCCEEDED for row in self.rows.values())
 
     def is_complete(self) -> bool:
-        """Whether every step has succeeded and no child of one is still about to say how it went."""
+        """Whether every step has succeeded, or a gate has stopped the run, and no child is still about to say how it
+        went."""
+        if self.failure is not None or not (self.has_all() or self.stopping is not None):
+            return False
         ended = (child.phase.is_terminal for children in self.step_children.values() for child in children)
-        return self.has_all() and (self.finished_at is not None or all(ended))
+        return self.finished_at is not None or (all(ended) and not any(self.active_nodes()))
 
 
 def open_draft(run: SelfRewardRun, status: RunStatus, graph: Graph, observed: Observed, now: datetime) -> Draft:

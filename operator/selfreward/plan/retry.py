@@ -52,10 +52,11 @@ def repaired(run: SelfRewardRun, now: datetime) -> RunStatus:
 
 
 def reopen(draft: Draft) -> None:
-    """Let a complete run go on when there is more to do (iterations were raised), and say so of a repaired one."""
+    """Let a complete run go on when there is more to do (iterations were raised, a gate that ended it no longer
+    does), and say so of a repaired one."""
     if draft.status is not draft.run.status:
         draft.tell(EventReason.RUN_REOPENED, "the spec has changed since the run failed")
-    if draft.finished_at is None or draft.failure is not None or draft.has_all():
+    if draft.finished_at is None or draft.is_complete() or draft.failure is not None:
         return
     draft.suspended_seconds += _seconds_finished(draft.finished_at, draft.now)
     draft.finished_at = None

@@ -85,7 +85,9 @@ def _progress(progress: Progress) -> str:
 
 
 def _newest_model(draft: Draft) -> str:
-    """The last model of the chain that is committed."""
+    """The last model of the chain that is committed; when a gate has stopped the run, the last good one."""
+    if draft.stopping is not None:
+        return draft.stopping.last_good
     models = (model_artifact(draft.run.spec, number) for number in range(draft.run.spec.iterations + 1, -1, -1))
     committed = {artifact for row in _succeeded(draft) for artifact in row.outputs}
     return next((model for model in models if model in committed), "")

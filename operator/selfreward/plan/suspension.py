@@ -24,11 +24,15 @@ class Hold(StrEnum):
 
 
 def hold_of(draft: Draft) -> Hold:
-    """What the spec, or a failure, holds back."""
+    """What the spec, a failure or a tripped gate holds back."""
     spec = draft.run.spec
-    if draft.failure is not None or (spec.suspend and spec.suspend_policy is SuspendPolicy.IMMEDIATE):
+    if (
+        draft.failure is not None
+        or draft.stopping is not None
+        or (spec.suspend and spec.suspend_policy is SuspendPolicy.IMMEDIATE)
+    ):
         return Hold.ALL
-    return Hold.STARTS if spec.suspend else Hold.NOTHING
+    return Hold.STARTS if spec.suspend or draft.pausing else Hold.NOTHING
 
 
 def halt_steps(draft: Draft) -> None:
@@ -55,10 +59,11 @@ def note_suspension(draft: Draft) -> None:
 
     Asked before the deadline of the run is looked at, and again when it is clear what runs.
     """
-    held = draft.run.spec.suspend and draft.failure is None and not draft.has_all()
+    asked = draft.run.spec.suspend or bool(draft.pausing)
+    held = asked and draft.failure is None and draft.stopping is None and not draft.has_all()
     if held and draft.suspended_at is None and not any(draft.active_nodes()):
         draft.suspended_at = draft.now
-        draft.tell(EventReason.RUN_SUSPENDED, "suspended")
+        draft.tell(EventReason.RUN_SUSPENDED, "suspended" if draft.run.spec.suspend else "paused by a gate")
     elif not held and draft.suspended_at is not None:
         draft.suspended_seconds += (draft.now - draft.suspended_at).total_seconds()
         draft.suspended_at = None

@@ -23,6 +23,7 @@ from selfreward_steps.contract import StepName
 
 from selfreward.api import ServingState, StepState
 from selfreward.plan.draft import ACTIVE, Draft
+from selfreward.plan.gates import awaits_numbers
 from selfreward.plan.types import ChildKind, Node
 
 HOLD_SECONDS: Final = 60
@@ -61,7 +62,7 @@ def is_ready(draft: Draft, node: Node) -> bool:
     """Whether the step waits for nothing but its turn, its server and the time of its next attempt."""
     return (
         draft.rows[node.key].state is StepState.WAITING
-        and all(draft.rows[key].state is StepState.SUCCEEDED for key in node.after)
+        and all(draft.rows[key].state is StepState.SUCCEEDED and not awaits_numbers(draft, key) for key in node.after)
         and all(_has_shard(draft, key) for key in node.after_first_shard)
     )
 

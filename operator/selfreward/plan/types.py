@@ -190,6 +190,8 @@ class EventReason(StrEnum):
     SERVING_STARTED = "ServingStarted"
     SERVING_READY = "ServingReady"
     SERVING_RETRIED = "ServingRetried"
+    GATE_TRIPPED = "GateTripped"
+    """A step's numbers do not keep to `spec.gates`."""
     RUN_SUSPENDED = "RunSuspended"
     RUN_RESUMED = "RunResumed"
     RUN_REOPENED = "RunReopened"
