@@ -3,13 +3,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK_FLAGS ?=
+DOCKER ?= docker
+REGISTRY ?= selfreward
+TAG ?= 0.1.0
+IMAGES ?= operator generator judge trainer
 # Resolved, but not in the lock of development (see docs/development.md).
 NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton \
   aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs constructs \
   jsii publication typeguard
 LOCK := uv pip compile pyproject.toml --python-version 3.11 --no-annotate --no-header --quiet
 
-.PHONY: help setup quickstart test lint generate lock clean
+.PHONY: help setup quickstart test lint generate lock images clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -46,6 +50,10 @@ lock: setup  ## Resolve the locks again: development's, and of it each image's
 	sed -i -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' locks/dev.txt
 	for image in operator judge trainer; do \
 	  $(BIN)/$(LOCK) --extra $$image --constraint locks/dev.txt --output-file locks/$$image.txt || exit 1; done
+
+images:  ## Build the images (DOCKER=buildah, REGISTRY=…, TAG=…, IMAGES="operator judge", BUILD_FLAGS="--build-arg BASE=…")
+	for image in $(IMAGES); do \
+	  $(DOCKER) build $(BUILD_FLAGS) --file images/$$image/Dockerfile --tag $(REGISTRY)/$$image:$(TAG) . || exit 1; done
 
 clean:  ## Remove the environment and the quickstart's run
 	rm -rf .venv runs

@@ -1,0 +1,77 @@
+"""Dockerfiles without a builder: pinned, locked, and not root."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+from selfreward.render import Images
+from selfreward.render.pods import USER_ID
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("operator", "generator", "judge", "trainer")
+LOCKED = ("operator", "judge", "trainer")
+
+
+def instructions(image: str) -> list[tuple[str, str]]:
+    """Keyword and arguments of each instruction of an image's Dockerfile."""
+    lines = (ROOT / "images" / image / "Dockerfile").read_text().splitlines()
+    told = [line.partition(" ") for line in lines if line and not line.startswith("#")]
+    return [(keyword, arguments) for keyword, _, arguments in told]
+
+
+def all_of(image: str, keyword: str) -> list[str]:
+    return [arguments for each, arguments in instructions(image) if each == keyword]
+
+
+@pytest.mark.parametrize("image", NAMES)
+def test_the_base_is_pinned_and_can_be_replaced(image: str) -> None:
+    (base,) = all_of(image, "ARG")
+    assert re.fullmatch(r"BASE=[a-z/-]+:v?\d+\.\d+\.\d+[a-z0-9.-]*", base)
+    assert {each.split()[0] for each in all_of(image, "FROM")} == {"${BASE}"}
+
+
+@pytest.mark.parametrize("image", NAMES)
+def test_the_user_is_the_one_pods_run_as(image: str) -> None:
+    assert all_of(image, "USER")[-1] == f"{USER_ID}:{USER_ID}"
+    assert instructions(image)[-2][0] == "USER", "nothing is done as root after it"
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_the_image_holds_its_lock_and_nothing_that_is_resolved_anew(image: str) -> None:
+    assert f"locks/{image}.txt /tmp/lock.txt" in all_of(image, "COPY")
+    (install,) = [each for each in all_of(image, "RUN") if "pip" in each]
+    assert "--no-deps --requirement /tmp/lock.txt" in install
+
+
+@pytest.mark.parametrize("image", NAMES)
+def test_what_is_copied_is_there(image: str) -> None:
+    copied = [each.split()[0] for each in all_of(image, "COPY") if not each.startswith("--from")]
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert [each for each in copied if not (ROOT / each).exists() or Path(each).parts[0] not in sent] == []
+
+
+@pytest.mark.parametrize(
+    ("image", "module"),
+    [
+        ("operator", "selfreward.control"),
+        ("generator", "vllm.entrypoints.openai.api_server"),
+        ("judge", "selfreward_steps"),
+        ("trainer", "selfreward_steps"),
+    ],
+)
+def test_the_image_starts_what_the_operator_would(image: str, module: str) -> None:
+    (entrypoint,) = all_of(image, "ENTRYPOINT")
+    assert json.loads(entrypoint) == ["python3", "-m", module]
+
+
+def test_the_images_that_are_built_are_those_that_are_asked_for() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    tag, registry = (re.findall(rf"^{name} \?= (.+)$", makefile, re.M)[0] for name in ("TAG", "REGISTRY"))
+    chart = yaml.safe_load((ROOT / "charts/selfreward/Chart.yaml").read_text())
+    assert chart["appVersion"] == tag
+    assert asdict(Images()) == {name: f"{registry}/{name}:{tag}" for name in ("generator", "judge", "trainer")}
