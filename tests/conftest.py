@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A test of many examples is timed as a whole; how long one of them takes says more of the machine than of the code.
+hypothesis.settings.register_profile("selfreward", deadline=None)
+hypothesis.settings.load_profile("selfreward")
 
 
 def pytest_configure() -> None:

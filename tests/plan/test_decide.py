@@ -173,7 +173,7 @@ def test_random_schedules(rate: float, part: int) -> None:
     assert children > WALKS * CHILDREN, "faults must have happened"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.15]))
 def test_users_may_suspend_resume_and_raise_at_any_moment(chance: random.Random, rate: float) -> None:
     walk = a_walk(Seeded(chance.randrange(10**6), rate, RETRY["limit"]))

@@ -27,7 +27,7 @@ class Precision(StrEnum):
     """Number format of training."""
 
     AUTO = "auto"
-    """bfloat16 on a GPU that has it, else float32."""
+    """bfloat16 where the GPU (or, without one, the CPU) multiplies in it, else float32."""
     BF16 = "bf16"
     FP32 = "fp32"
 

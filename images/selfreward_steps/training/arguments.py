@@ -29,14 +29,24 @@ SMOOTHED_LOSSES: Final = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"}
 
 
 def in_bfloat16(precision: Precision) -> bool:
-    """Whether to compute in bfloat16: `auto` means on a GPU that has it."""
+    """Whether to compute in bfloat16: `auto` means where the GPU, or without one the CPU, multiplies in it.
+
+    A CPU that emulates it is slower by far than in float32: 7 times forward and 60 times backward on AVX2.
+    """
     match precision:
         case Precision.AUTO:
-            return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            if torch.cuda.is_available():
+                return bool(torch.cuda.is_bf16_supported())
+            return _cpu_multiplies_in_bfloat16()
         case Precision.BF16:
             return True
         case Precision.FP32:
             return False
+
+
+def _cpu_multiplies_in_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def sft_arguments(settings: TrainingSettings, batches: BatchPlan, common: dict[str, Any]) -> SFTConfig:

@@ -13,7 +13,7 @@ from selfreward_steps.store import FileEntry, Manifest, inputs_digest
 from .stored_bytes import A, B
 
 # A loaded machine is slow, not wrong.
-UNHURRIED = settings(deadline=None, max_examples=60)
+UNHURRIED = settings(max_examples=60)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from selfreward_steps.contract import Precision
 from selfreward_steps.dpo import pair_examples, pair_roles
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store import Store, open_store
+from selfreward_steps.training.arguments import in_bfloat16
 from selfreward_steps.training.batches import BatchPlan
 from selfreward_steps.training.card import model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
@@ -175,3 +177,22 @@ def test_pairs_of_every_iteration_so_far_come_oldest_first(tmp_path: Path) -> No
         write_rows(tmp_path / role / "pairs.jsonl", [pair])
     examples = pair_examples(pair_roles(inputs), lambda role: tmp_path / role)
     assert [example.answers["chosen"][0]["content"] for example in examples] == ["pairs-2", "pairs-10", "pairs"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        pytest.param({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False, id="avx2-emulates"),
+        pytest.param({"avx2": True, "avx512_bf16": True, "amx_bf16": False}, True, id="avx512"),
+        pytest.param({"amx_bf16": True}, True, id="amx"),
+        pytest.param({"bf16": True}, True, id="arm"),
+    ],
+)
+def test_auto_computes_in_what_the_processor_multiplies_in(
+    capabilities: dict[str, bool], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert in_bfloat16(Precision.AUTO) is expected
+    assert in_bfloat16(Precision.BF16)
+    assert not in_bfloat16(Precision.FP32)
