@@ -13,7 +13,7 @@ NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton \
   jsii publication typeguard
 LOCK := uv pip compile pyproject.toml --python-version 3.11 --no-annotate --no-header --quiet
 
-.PHONY: help setup quickstart test lint generate lock images clean
+.PHONY: help setup quickstart test test-cluster lint generate lock images clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ quickstart: setup  ## A whole self-rewarding run on this machine, about ten minu
 
 test: setup lint  ## Everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
+
+test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
+	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster
 
 lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/ruff check .
