@@ -25,6 +25,18 @@ def training() -> Scene:
         pytest.param(
             lambda s: s.child("sft", ChildPhase.PENDING, waiting="no GPU"), StepState.RUNNING, "Pending", id="told why"
         ),
+        pytest.param(
+            lambda s: s.child("sft", ChildPhase.PENDING, outdated=True),
+            StepState.WAITING,
+            "SpecChanged",
+            id="never started, and the spec was mended",
+        ),
+        pytest.param(
+            lambda s: s.child("sft", ChildPhase.RUNNING, outdated=True),
+            StepState.RUNNING,
+            "",
+            id="started, then changed",
+        ),
         pytest.param(lambda s: s.child("sft", ChildPhase.RUNNING), StepState.RUNNING, "", id="running"),
         pytest.param(lambda s: s.child("sft", ChildPhase.SUCCEEDED), StepState.RUNNING, "", id="not committed yet"),
         pytest.param(lambda s: s, StepState.WAITING, "ChildLost", id="vanished"),

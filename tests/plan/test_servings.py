@@ -102,6 +102,22 @@ def test_a_server_that_is_being_deleted_by_others_is_lost() -> None:
     assert created(moment.accept(decision).later(60).decide()) == [], "it must be gone first"
 
 
+def test_a_server_that_has_not_started_is_replaced_when_its_spec_is_mended() -> None:
+    moment = wanted().serving("m1", STARTING).server("m1", ChildPhase.PENDING, outdated=True)
+    decision = moment.decide()
+    entry = serving(decision, "m1")
+    assert entry is not None
+    assert (entry.state, entry.reason, entry.failures) == (STOPPING, Reason.SPEC_CHANGED, 0)
+    assert deleted(decision) == ["run-serve-m1-a1"]
+    assert moment.accept(decision).run.status.servings[0].retry_at == ago(-5)
+
+
+@pytest.mark.parametrize("phase", [ChildPhase.RUNNING, ChildPhase.READY])
+def test_a_server_that_has_started_stays_as_it_is(phase: ChildPhase) -> None:
+    decision = wanted().serving("m1", READY).server("m1", phase, outdated=True).decide()
+    assert deleted(decision) == []
+
+
 def test_its_replacement_waits_for_its_time() -> None:
     moment = wanted().serving("m1", STOPPING, retry_at=ago(-7), failures=1, reason="ExitCode", message="died")
     decision = moment.decide()

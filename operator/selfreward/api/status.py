@@ -181,6 +181,8 @@ class Reason(StrEnum):
     """A child vanished; infrastructure."""
     NOT_COMMITTED = "NotCommitted"
     """A child ended well but its output is not in the store."""
+    SPEC_CHANGED = "SpecChanged"
+    """A child that had not started was replaced by one of the changed spec."""
     INFRASTRUCTURE_TIMEOUT = "InfrastructureTimeout"
     """A step met nothing but infrastructure faults for too long."""
 

@@ -16,7 +16,7 @@ from selfreward.api import Reason, StepState, StepStatus
 from selfreward.api.status import Progress
 from selfreward.plan.deadlines import late_start, missing_output, overrun, silence
 from selfreward.plan.draft import Draft
-from selfreward.plan.failures import child_failure, fail_attempt
+from selfreward.plan.failures import OUTDATED, child_failure, fail_attempt
 from selfreward.plan.types import ChildPhase, EventReason, Failure, Node, ObservedChild
 
 PROGRESS_SECONDS: Final = 15
@@ -115,7 +115,7 @@ def _observe(draft: Draft, node: Node, row: StepStatus, child: ObservedChild) ->
             return missing_output(draft, row)
         case ChildPhase.PENDING:
             _say(draft, row, Reason.PENDING if child.waiting else "", child.waiting)
-            return late_start(draft, row, child)
+            return OUTDATED if child.outdated else late_start(draft, row, child)
         case ChildPhase.RUNNING | ChildPhase.READY:
             if row.running_at is None:
                 row = draft.put(row, running_at=child.running_at or draft.now)

@@ -17,6 +17,10 @@ from selfreward.plan.draft import Draft
 from selfreward.plan.types import EventReason, Failure, ObservedChild
 
 _SEVERITY: Final = (FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE)
+OUTDATED: Final = Failure(
+    FailureClass.INFRASTRUCTURE, Reason.SPEC_CHANGED, "had not started when spec.workloads or spec.serving changed"
+)
+"""Of a child that waited for what has been mended since: nobody's fault, and replaced."""
 _MOST_DOUBLINGS: Final = 30
 """Any limit of a day or less is reached long before; keeps the power small when `retry.limit` is huge."""
 

@@ -12,7 +12,7 @@ from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Reason, ServingState, ServingStatus
 from selfreward.plan.draft import Draft
-from selfreward.plan.failures import backoff_seconds
+from selfreward.plan.failures import OUTDATED, backoff_seconds
 from selfreward.plan.names import serving_name
 from selfreward.plan.turns import Turn
 from selfreward.plan.types import ChildPhase, EventReason, Failure, ObservedChild
@@ -70,6 +70,9 @@ def _observe(draft: Draft, serving: ServingStatus, child: ObservedChild) -> Fail
             if serving.message != child.waiting:
                 reason = Reason.WAITING_FOR_SERVING if child.waiting else ""
                 serving = draft.put_serving(serving, reason=reason, message=child.waiting)
+            if child.outdated and child.phase is ChildPhase.PENDING:
+                _again(draft, serving, serving.failures, OUTDATED.reason, OUTDATED.message)
+                return None
             return _late(draft, serving, child)
 
 

@@ -132,6 +132,8 @@ class ObservedChild:
     waiting: str = ""
     """Why it is not running or ready, in the user's words."""
     deleting: bool = False
+    outdated: bool = False
+    """Whether the spec now asks for another image, other resources or another place than it was created with."""
 
 
 @dataclass(frozen=True, slots=True)

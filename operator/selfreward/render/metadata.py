@@ -29,7 +29,9 @@ def run_labels(run: SelfRewardRun) -> dict[str, str]:
     return {MANAGED_BY: "selfreward", RUN: run.metadata.name, RUN_UID: run.metadata.uid}
 
 
-def object_metadata(run: SelfRewardRun, name: str, labels: Mapping[str, str]) -> Manifest:
+def object_metadata(
+    run: SelfRewardRun, name: str, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
+) -> Manifest:
     """Metadata of an object that goes when the run goes.
 
     `controller: true` so that adopting it is refused to anyone else; `blockOwnerDeletion` so that a foreground
@@ -43,12 +45,13 @@ def object_metadata(run: SelfRewardRun, name: str, labels: Mapping[str, str]) ->
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    return {
+    metadata = {
         "name": name,
         "namespace": run.metadata.namespace,
         "labels": {**run_labels(run), **labels},
         "ownerReferences": [owner],
     }
+    return metadata | ({"annotations": dict(annotations)} if annotations else {})
 
 
 def service_name(run_name: str, model: str) -> str:

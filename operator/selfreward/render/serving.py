@@ -27,6 +27,7 @@ from selfreward.render.metadata import (
     run_labels,
     service_name,
 )
+from selfreward.render.placement import PLACEMENT, serving_placement
 from selfreward.render.pods import (
     Container,
     container_manifest,
@@ -53,10 +54,11 @@ def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images)
     labels = {COMPONENT: "serving", MODEL: create.model}
     selector = {RUN_UID: run.metadata.uid, **labels}
     deployment_labels = {**labels, ATTEMPT: str(create.attempt)}
+    placement = {PLACEMENT: serving_placement(run, images)}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": object_metadata(run, create.name, deployment_labels),
+        "metadata": object_metadata(run, create.name, deployment_labels, placement),
         "spec": {
             "replicas": run.spec.serving.replicas,
             # An attempt's own pods only: the Service, not the Deployment, spans attempts.

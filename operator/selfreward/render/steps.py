@@ -12,6 +12,7 @@ from selfreward.render.configs import step_config
 from selfreward.render.images import Images, workload_of
 from selfreward.render.jobs import indexed_job, job
 from selfreward.render.metadata import ATTEMPT, COMPONENT, ITERATION, KEY, STEP, Manifest, object_metadata, run_labels
+from selfreward.render.placement import PLACEMENT, step_placement
 from selfreward.render.pods import (
     Container,
     container_manifest,
@@ -38,7 +39,8 @@ def step_manifest(run: SelfRewardRun, node: Node, create: CreateStep, images: Im
         KEY: node.key,
         ATTEMPT: str(create.attempt),
     }
-    metadata = object_metadata(run, create.name, labels)
+    placement = {PLACEMENT: step_placement(run, node.step, images)}
+    metadata = object_metadata(run, create.name, labels, placement)
     pod_labels = {**run_labels(run), **labels}
     match node.kind:
         case ChildKind.JOB:

@@ -31,7 +31,9 @@ from selfreward.plan import (
     serving_name,
     step_name,
 )
+from selfreward.render import Images
 from selfreward.render.metadata import ATTEMPT, KEY, MODEL
+from selfreward.render.placement import PLACEMENT, serving_placement, step_placement
 
 _CRASHES: Final = 3
 """Restarts after which a server that once answered is given up: the kubelet alone does not mend it."""
@@ -49,7 +51,9 @@ class RunObjects:
 HeardOf = Callable[[View], Heard]
 
 
-def observed_children(run: SelfRewardRun, graph: Graph, objects: RunObjects, heard: HeardOf) -> Iterator[ObservedChild]:
+def observed_children(
+    run: SelfRewardRun, graph: Graph, objects: RunObjects, heard: HeardOf, images: Images
+) -> Iterator[ObservedChild]:
     """Every child of the run that is there."""
     pods: dict[tuple[str, str, int], list[View]] = {}
     for pod in objects.pods:
@@ -57,9 +61,9 @@ def observed_children(run: SelfRewardRun, graph: Graph, objects: RunObjects, hea
     for workload in objects.workloads:
         own = sorted(pods.pop(_place(workload), []), key=shard_of)
         if label_of(workload, MODEL):
-            yield _serving(run, workload, own)
+            yield _serving(run, workload, own, images)
         else:
-            yield _step(graph, workload, own, heard)
+            yield _step(run, graph, workload, own, heard, images)
     for (key, model, attempt), left in pods.items():
         if not all(is_over(pod) for pod in left):
             yield _leftover(run, graph, key, model, attempt, left)
@@ -70,7 +74,9 @@ def _place(item: View) -> tuple[str, str, int]:
     return label_of(item, KEY), label_of(item, MODEL), int(label_of(item, ATTEMPT) or 1)
 
 
-def _step(graph: Graph, workload: View, pods: Sequence[View], heard: HeardOf) -> ObservedChild:
+def _step(
+    run: SelfRewardRun, graph: Graph, workload: View, pods: Sequence[View], heard: HeardOf, images: Images
+) -> ObservedChild:
     verdict = _verdict(workload)
     phase = _phase(verdict, pods)
     key, _, attempt = _place(workload)
@@ -93,7 +99,13 @@ def _step(graph: Graph, workload: View, pods: Sequence[View], heard: HeardOf) ->
         failure=failure,
         waiting=_unstarted(workload) if waits is None and phase is ChildPhase.PENDING else _words(waits),
         deleting=is_going(workload),
+        outdated=node is not None and _is_outdated(workload, step_placement(run, node.step, images)),
     )
+
+
+def _is_outdated(workload: View, placement: str) -> bool:
+    """What an older operator made says nothing of it, and is left alone."""
+    return bool((workload["metadata"].get("annotations") or {}).get(PLACEMENT, placement) != placement)
 
 
 def _phase(verdict: Verdict | None, pods: Sequence[View]) -> ChildPhase:
@@ -131,7 +143,7 @@ def _words(waits: Waiting | None) -> str:
     return "" if waits is None else f"{waits.reason}: {waits.message}"
 
 
-def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View]) -> ObservedChild:
+def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images: Images) -> ObservedChild:
     _, model, attempt = _place(deployment)
     live = [pod for pod in pods if not is_over(pod) and not is_going(pod)]
     failure = _serving_failure(run, name_of(deployment), live)
@@ -157,6 +169,7 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View]) -> Obse
         failure=failure,
         waiting="" if phase in (ChildPhase.READY, ChildPhase.FAILED) else words,
         deleting=is_going(deployment),
+        outdated=_is_outdated(deployment, serving_placement(run, images)),
     )
 
 

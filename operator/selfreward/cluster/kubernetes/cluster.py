@@ -79,7 +79,7 @@ class KubernetesCluster:
         await self._logs.read([pod for pod in objects.pods if label_of(pod, COMPONENT) == "step"])
         # Once more: reading logs took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
-        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard))
+        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard, self._images))
         committed, shards = await self._observe_commits(run, graph, artifacts)
         return Observed(children=children, committed=committed, shards_committed=shards)
 
@@ -110,7 +110,7 @@ class KubernetesCluster:
 
     async def remove_children(self, run: SelfRewardRun, graph: Graph) -> bool:
         """Delete whatever the run has; returns whether anything is still there."""
-        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard))
+        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard, self._images))
         for child in children:
             if not child.deleting:
                 await self.delete(run, DeleteChild(child.name, child.uid, child.kind, "its run is deleted"))

@@ -1,0 +1,41 @@
+"""What of a child the user may put right while it has not started: its image, resources, placement, server command.
+
+Each child carries a digest of it. A child that still waits under another digest than the spec now gives would wait
+for ever for what the user has already mended, so it is replaced (:mod:`selfreward.plan.attempts`). What a step makes
+is not in it: that cannot change once the run has started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from selfreward_steps.contract import StepName
+
+from selfreward.api import SelfRewardRun
+from selfreward.render.images import Images, workload_of
+from selfreward.render.metadata import PREFIX
+
+PLACEMENT: Final = f"{PREFIX}/placement"
+"""Annotation of workloads."""
+_DIGITS: Final = 16
+
+
+def step_placement(run: SelfRewardRun, step: StepName, images: Images) -> str:
+    """The digest for the children of a step."""
+    workload = workload_of(step, run.spec.workloads)
+    return _digest(workload.image or images.of_step(step), workload.model_dump_json())
+
+
+def serving_placement(run: SelfRewardRun, images: Images) -> str:
+    """The digest for the servers of the run."""
+    workload = run.spec.workloads.serving
+    # How hard its clients drive a server is not the server's.
+    serving = run.spec.serving.model_dump_json(
+        exclude={"concurrency", "request_timeout_seconds", "generation_shards", "parallelism"}
+    )
+    return _digest(workload.image or images.generator, images.judge, workload.model_dump_json(), serving)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGITS]
