@@ -149,8 +149,9 @@ def test_overrides_that_cannot_be(tmp_path: Path, override: str, line: str) -> N
 
 def stored(run: SelfRewardRun, state: StepState) -> SelfRewardRun:
     """`run` as it was recorded, with an import in `state`."""
+    model = "m0" if state is StepState.SUCCEEDED else ""
     row = StepStatus.model_validate({"key": "import", "step": "import", "state": state})
-    status = RunStatus.model_validate({"startedAt": "2026-01-01T00:00:00Z"})
+    status = RunStatus.model_validate({"startedAt": "2026-01-01T00:00:00Z", "model": model})
     return run.model_copy(
         update={"status": status.model_copy(update={"iterations": [IterationStatus(number=0, steps=[row])]})}
     )
@@ -160,7 +161,7 @@ def test_what_has_been_used_cannot_change(tmp_path: Path) -> None:
     old = stored(load_run(run_file(tmp_path)), StepState.SUCCEEDED)
     new = load_run(run_file(tmp_path, randomSeed=7))
     assert changes_refused(new, old) == [
-        "spec.randomSeed: 7: cannot change once the run has started; use a new run (it was 0)"
+        "spec.randomSeed: 7: cannot change once the base model is imported; use a new run (it was 0)"
     ]
 
 

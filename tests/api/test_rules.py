@@ -63,11 +63,12 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.storage.claimName", {"storage": {"uri": "s3://b/p", "claimName": "c"}}),
     ("spec.storage.endpointUrl", {"storage": {"uri": "file:///p", "endpointUrl": "http://s3"}}),
     ("spec.storage.secret", {"storage": {"secret": "s"}}),
+    ("spec.schedule.cron", {"schedule": {}}),
     ("spec.deadlines.progress", {"deadlines": {"progress": 100, "step": 60}}),
     ("spec.retry.backoffSeconds", {"retry": {"backoffSeconds": 400}}),
 ]
 
-STARTED = RunStatus(started_at=datetime(2026, 1, 1, tzinfo=UTC))
+STARTED = RunStatus(started_at=datetime(2026, 1, 1, tzinfo=UTC), model="m0")
 ITERATING = STARTED.model_copy(update={"iteration": 1})
 
 CHANGED: list[tuple[str, RunStatus, dict[str, Any]]] = [
@@ -107,8 +108,14 @@ def test_before_the_start_anything_may_change(path: str, status: RunStatus, spec
     assert violations(run(**spec), run()) == []
 
 
+@pytest.mark.parametrize("spec", [{"model": {"uri": "hf://owner/other"}}, {"randomSeed": 7}])
+def test_before_anything_is_committed_a_mistyped_path_may_be_mended(spec: dict[str, Any]) -> None:
+    assert violations(run(**spec), run(STARTED.model_copy(update={"model": ""}))) == []
+
+
 def test_what_is_left_may_change_at_any_time() -> None:
-    changes = {"iterations": 3, "suspend": True, "retry": {"limit": 9}, "deadlines": {"run": 100}}
+    lively = {"deadlines": {"run": 100}, "schedule": {"approval": True}}
+    changes = {"iterations": 3, "suspend": True, "retry": {"limit": 9}} | lively
     assert violations(run(**changes), run(ITERATING)) == []
 
 

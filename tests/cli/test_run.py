@@ -88,7 +88,7 @@ def steps_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
             "import sys\nif sys.argv[0] == '-m' and 'selfreward_steps' in sys.orig_argv:\n"
             f"    sys.path.insert(0, {str(package.parent)!r})\n"
         )
-        monkeypatch.setenv("PYTHONPATH", str(site))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
 
     return put
 
@@ -167,3 +167,20 @@ def test_a_store_that_is_not_there_is_one_line(selfreward: Command, write: Calla
     assert answer.code == 64
     (line,) = answer.err.splitlines()
     assert line.startswith("run.yaml: StoreMisconfigured: ")
+
+
+def test_an_iteration_that_needs_approval_ends_the_runner(
+    started: Started, write: Callable[..., None], selfreward: Command
+) -> None:
+    started.popen.send_signal(signal.SIGINT)
+    started.answer()
+    record = json.loads(started.status.read_text())
+    record["status"]["iterations"][0]["steps"][0] |= {"state": "Succeeded", "outputs": {"seed": "s", "m0": "m"}}
+    started.status.write_text(json.dumps(record))
+    write(schedule={"approval": True})
+    answer = selfreward("run", "run.yaml")
+    assert answer.code == 0
+    assert answer.err == (
+        'run demo: iteration 1 waits for approval: set the annotation selfreward.dev/approved-iteration to "1" in '
+        "run.yaml and run the same command\n"
+    )

@@ -3,8 +3,10 @@
 The lowest room: types, defaults and validation. It does no I/O but reading the file it is given to load.
 """
 
+from selfreward.api.annotations import APPROVED, PAUSED, RETRY
 from selfreward.api.gates import ACCEPTED, GateAction, Gates
 from selfreward.api.run import API_VERSION, GROUP, KIND, PLURAL, VERSION, ObjectMeta, SelfRewardRun
+from selfreward.api.schedule import Schedule
 from selfreward.api.spec import (
     Deadlines,
     DeletionPolicy,
@@ -35,9 +37,12 @@ from selfreward.api.workloads import Resources, Workload, Workloads
 __all__ = [
     "ACCEPTED",
     "API_VERSION",
+    "APPROVED",
     "GROUP",
     "KIND",
+    "PAUSED",
     "PLURAL",
+    "RETRY",
     "VERSION",
     "Condition",
     "ConditionStatus",
@@ -53,6 +58,7 @@ __all__ = [
     "Resources",
     "Retry",
     "RunStatus",
+    "Schedule",
     "SelfRewardRun",
     "SelfRewardRunSpec",
     "Serving",

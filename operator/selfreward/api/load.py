@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from selfreward.api.problems import described
 from selfreward.api.rules import violations
 from selfreward.api.run import SelfRewardRun
-from selfreward.api.status import StepState
 
 
 class RunInvalid(Exception):
@@ -50,13 +49,7 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> SelfRewardRun:
 
 
 def changes_refused(run: SelfRewardRun, old: SelfRewardRun) -> list[str]:
-    """One line for each change from `old`, with its status, that a run under way does not allow.
-
-    A run of which nothing has succeeded yet allows all: whoever mistyped a path may mend it.
-    """
-    rows = [row for iteration in old.status.iterations for row in iteration.steps]
-    if not any(row.state is StepState.SUCCEEDED for row in rows):
-        old = old.model_copy(update={"status": old.status.model_copy(update={"started_at": None})})
+    """One line for each change from `old`, with its status, that a run under way does not allow."""
     new_document, old_document = (each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in (run, old))
     return [
         f"{broken.path}: {_shown(new_document, broken.path)}{broken.message}{_was(old_document, broken.path)}"

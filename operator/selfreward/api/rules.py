@@ -112,7 +112,8 @@ def _same(field: str) -> str:
     return f"self.spec.{field} == oldSelf.spec.{field}"
 
 
-_STARTED = "has(oldSelf.status.startedAt)"
+_STARTED = "has(oldSelf.status.model) && oldSelf.status.model != ''"
+"""Something is committed. Before, whoever mistyped a path may mend it: nothing has used it yet."""
 _ITERATING = "has(oldSelf.status.iteration) && oldSelf.status.iteration > 0"
 
 RULES: tuple[Rule, ...] = (
@@ -204,6 +205,7 @@ RULES: tuple[Rule, ...] = (
         "only an s3:// URI takes credentials",
         "secret",
     ),
+    Rule("spec.schedule", "has(self.cron) != self.approval", "give exactly one of cron and approval: true", "cron"),
     Rule("spec.deadlines", "self.progress <= self.step", "must not be above deadlines.step", "progress"),
     Rule(
         "spec.retry",
@@ -211,8 +213,8 @@ RULES: tuple[Rule, ...] = (
         "must not be above maxBackoffSeconds",
         "backoffSeconds",
     ),
-    *_frozen(("model", "seedData", "eft", "storage", "randomSeed"), _STARTED, "the run has started"),
-    *_frozen(("training.sft",), _STARTED, "the run has started"),
+    *_frozen(("model", "seedData", "eft", "storage", "randomSeed"), _STARTED, "the base model is imported"),
+    *_frozen(("training.sft",), _STARTED, "the base model is imported"),
     *_frozen(
         ("prompts", "responses", "judge", "preferences", "training.dpo", "serving.generationShards"),
         _ITERATING,

@@ -26,6 +26,7 @@ from selfreward_steps.contract import (
 )
 
 from selfreward.api.gates import Gates
+from selfreward.api.schedule import Schedule
 from selfreward.api.workloads import Workloads
 
 Seconds = Annotated[int, Field(ge=1)]
@@ -201,6 +202,8 @@ class SelfRewardRunSpec(ContractModel):
     """Hold the run."""
     suspend_policy: SuspendPolicy = SuspendPolicy.IMMEDIATE
     """`Immediate` or `StepBoundary`."""
+    schedule: Schedule | None = None
+    """When the next iteration may start: `cron` or `approval: true`. At once, without it."""
     deadlines: Deadlines = Deadlines()
     """How long is too long."""
     retry: Retry = Retry()

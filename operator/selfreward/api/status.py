@@ -117,6 +117,8 @@ class Phase(StrEnum):
     PENDING = "Pending"
     SEEDING = "Seeding"
     ITERATING = "Iterating"
+    WAITING = "Waiting"
+    """Between two iterations: the next one waits for its time or for approval."""
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -153,6 +155,10 @@ class Reason(StrEnum):
     """A server is starting."""
     WAITING_FOR_RETRY = "WaitingForRetry"
     """A step failed and waits for its next attempt."""
+    WAITING_FOR_SCHEDULE = "WaitingForSchedule"
+    """The next iteration starts at the time that `spec.schedule.cron` says."""
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    """The next iteration starts when it is approved (`spec.schedule.approval`)."""
     COMPLETED = "Completed"
     """The last model is committed."""
     SUSPENDED_BY_USER = "SuspendedByUser"
@@ -225,5 +231,7 @@ class RunStatus(ContractModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     suspended_at: datetime | None = None
+    waiting_since: datetime | None = None
+    """Since when the next iteration waits for its time or for approval (`spec.schedule`)."""
     suspended_seconds: float = 0
-    """Time spent suspended so far; it does not count against the run's deadline."""
+    """Time spent suspended, or waiting for `spec.schedule`, so far; it does not count against the run's deadline."""

@@ -25,7 +25,7 @@ from selfreward.cli.validating import loaded
 from selfreward.cli.words import rows
 from selfreward.cluster.local import LocalCluster
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder, RunLocked, recorded
-from selfreward.cluster.local.walk import Walk
+from selfreward.cluster.local.walk import Walk, waits_for_approval
 from selfreward.plan import retry_failed
 from selfreward.render import store_config
 
@@ -114,6 +114,10 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
         return INTERRUPTED
     if (suspended := _true(status, ConditionType.SUSPENDED)) is not None and suspended.reason == Reason.PAUSED_BY_GATE:
         click.echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
+        return 0
+    if waits_for_approval(status):
+        words = next(condition.message for condition in status.conditions if condition.type is ConditionType.READY)
+        click.echo(f"run {name}: {words} in {file} and run the same command", err=True)
         return 0
     click.echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
     return 0

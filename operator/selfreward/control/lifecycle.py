@@ -12,11 +12,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec
+from selfreward.api import RETRY, RunStatus, SelfRewardRun, SelfRewardRunSpec
 from selfreward.api.spec import ArtifactPolicy
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, NotFound
 from selfreward.cluster.kubernetes.resources import RUNS, View, uid_of
-from selfreward.control.runs import FINALIZER, RETRY, annotation, with_status
+from selfreward.control.runs import FINALIZER, annotation, with_status
 from selfreward.plan import build_graph, retry_failed
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Final
 
 from selfreward_steps.errors import PermanentError
 
-from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
+from selfreward.api import PAUSED, RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, NotFound, Refused
 from selfreward.cluster.kubernetes.logs import PERIOD
 from selfreward.cluster.kubernetes.resources import RUNS, View
@@ -23,7 +23,7 @@ from selfreward.control.events import Events
 from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
-from selfreward.control.runs import PAUSED, UnreadableRun, annotation, parse_run, parse_status, with_status
+from selfreward.control.runs import UnreadableRun, annotation, parse_run, parse_status, with_status
 from selfreward.plan import (
     CreateServing,
     CreateStep,

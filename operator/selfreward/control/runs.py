@@ -15,10 +15,6 @@ from selfreward.api import RunStatus, SelfRewardRun
 from selfreward.api.problems import described
 from selfreward.cluster.kubernetes.resources import Object, View
 
-PAUSED: Final = "selfreward.dev/paused"
-"""Annotation: "true" makes the operator leave the run alone, children and all."""
-RETRY: Final = "selfreward.dev/retry"
-"""Annotation: any value asks once for a failed run to be tried again; the operator removes it."""
 FINALIZER: Final = "selfreward.dev/artifacts"
 """Only on runs that ask for their artifacts to be deleted with them."""
 

@@ -126,6 +126,8 @@ def _step_story(draft: Draft) -> Story | None:
     for row in draft.rows.values():
         if row.state is StepState.WAITING and row.retry_at is not None:
             return Story(Reason.WAITING_FOR_RETRY, f"{row.key}: {row.reason}: {row.message}")
+    if draft.wait is not None:
+        return Story(draft.wait.reason, draft.wait.message)
     # Between two steps, while a server stops.
     return Story(Reason.RUNNING, "between steps") if draft.started_at is not None else None
 

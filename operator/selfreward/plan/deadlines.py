@@ -69,9 +69,11 @@ def missing_output(draft: Draft, row: StepStatus) -> Failure | None:
 
 
 def check_run(draft: Draft) -> None:
-    """Fail a run that takes too long. The time it was suspended or finished does not count."""
+    """Fail a run that takes too long. The time it was suspended, waited for `spec.schedule` or was finished does not
+    count."""
     seconds = draft.run.spec.deadlines.run
-    if seconds is None or draft.started_at is None or draft.suspended_at is not None or draft.is_complete():
+    is_held = draft.suspended_at is not None or draft.waiting_since is not None
+    if seconds is None or draft.started_at is None or is_held or draft.is_complete():
         return
     if draft.due(draft.started_at, seconds + draft.suspended_seconds):
         draft.fail(Reason.DEADLINE_EXCEEDED, f"not finished after {seconds} s (deadlines.run)")

@@ -16,6 +16,7 @@ from selfreward.plan.gates import weigh_gates
 from selfreward.plan.graph import build_graph
 from selfreward.plan.leftovers import deletions
 from selfreward.plan.retry import reopen, repaired
+from selfreward.plan.schedule import wait_for_next
 from selfreward.plan.servings import follow_servings, settle_servings
 from selfreward.plan.starting import creations, start_ready
 from selfreward.plan.summary import new_status
@@ -45,12 +46,14 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
     hold = hold_of(draft)
     if hold is Hold.ALL:
         halt_steps(draft)
+    wait_for_next(draft, hold)
     # What follows on work that was found in the store may be there too: look before anything starts.
     starting = hold is Hold.NOTHING and not has_found
     turn = choose_turn(draft, starting=starting)
     settle_servings(draft, turn)
     if starting:
         start_ready(draft, turn)
+        wait_for_next(draft, hold)
     note_suspension(draft)
     _note_finish(draft)
     delete, create = tuple(deletions(draft)), tuple(creations(draft))

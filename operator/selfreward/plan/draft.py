@@ -53,6 +53,15 @@ class Tripped:
     """The model to end with, if the run ends here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why the next iteration may not start yet."""
+
+    iteration: int
+    reason: Reason
+    message: str
+
+
 @dataclass(slots=True)
 class Draft:
     """What is known, and what has been decided so far."""
@@ -71,11 +80,13 @@ class Draft:
     finished_at: datetime | None
     suspended_at: datetime | None
     suspended_seconds: float
+    waiting_since: datetime | None
     failure: RunFailure | None
     step_children: dict[str, list[ObservedChild]] = field(default_factory=dict)
     """Observed children by step; a step may have some of several attempts."""
     serving_children: list[ObservedChild] = field(default_factory=list)
     tripped: list[Tripped] = field(default_factory=list)
+    wait: Wait | None = None
     events: list[RunEvent] = field(default_factory=list)
     alarm: datetime | None = None
     """Next moment at which time alone may change something."""
@@ -171,6 +182,7 @@ def open_draft(run: SelfRewardRun, status: RunStatus, graph: Graph, observed: Ob
         finished_at=status.finished_at,
         suspended_at=status.suspended_at,
         suspended_seconds=status.suspended_seconds,
+        waiting_since=status.waiting_since,
         failure=_written_failure(status),
     )
     for child in observed.children:

@@ -10,9 +10,9 @@ from typing import Final
 
 from selfreward_steps.contract import StepName
 
-from selfreward.api import IterationStatus, Phase, RunStatus, StepState, StepStatus
+from selfreward.api import IterationStatus, Phase, Reason, RunStatus, StepState, StepStatus
 from selfreward.api.status import Progress
-from selfreward.plan.conditions import conditions, tell_story
+from selfreward.plan.conditions import Story, conditions, tell_story
 from selfreward.plan.draft import ACTIVE, Draft
 from selfreward.plan.lineage import model_artifact
 
@@ -24,9 +24,10 @@ def new_status(draft: Draft) -> RunStatus:
     """The status to write; the very object that was given when nothing changed, so that nothing is written."""
     before = draft.status
     running = [row for row in draft.rows.values() if row.state in ACTIVE]
+    story = tell_story(draft)
     status = RunStatus(
         observed_generation=draft.run.metadata.generation,
-        phase=_phase(draft),
+        phase=_phase(draft, story),
         iteration=max(before.iteration, _iteration(draft)),
         step=", ".join(row.key for row in running),
         progress=next((_progress(row.progress) for row in running if row.progress is not None), ""),
@@ -34,13 +35,14 @@ def new_status(draft: Draft) -> RunStatus:
         pairs=_pairs(draft, before.pairs),
         judge_accuracy=_judge_accuracy(draft) or before.judge_accuracy,
         artifacts=_artifacts(draft),
-        conditions=conditions(draft, tell_story(draft)),
+        conditions=conditions(draft, story),
         iterations=_iterations(draft),
         servings=list(draft.servings.values()),
         started_at=draft.started_at,
         finished_at=draft.finished_at,
         suspended_at=draft.suspended_at,
         suspended_seconds=draft.suspended_seconds,
+        waiting_since=draft.waiting_since,
     )
     return draft.run.status if status == draft.run.status else status
 
@@ -57,13 +59,15 @@ def _iterations(draft: Draft) -> list[IterationStatus]:
     return [IterationStatus(number=number, steps=steps) for number, steps in sorted(rows.items())]
 
 
-def _phase(draft: Draft) -> Phase:
+def _phase(draft: Draft, story: Story) -> Phase:
     if draft.failure is not None:
         return Phase.FAILED
     if draft.is_complete():
         return Phase.SUCCEEDED
     if draft.suspended_at is not None:
         return Phase.SUSPENDED
+    if story.reason in (Reason.WAITING_FOR_SCHEDULE, Reason.WAITING_FOR_APPROVAL):
+        return Phase.WAITING
     if draft.started_at is None:
         return Phase.PENDING
     return Phase.ITERATING if _iteration(draft) > 0 else Phase.SEEDING

@@ -189,6 +189,8 @@ class EventReason(StrEnum):
     STEP_RETRIED = "StepRetried"
     """An attempt failed and there will be another."""
     STEP_FAILED = "StepFailed"
+    ITERATION_WAITING = "IterationWaiting"
+    """The next iteration waits for its time or for approval."""
     SERVING_STARTED = "ServingStarted"
     SERVING_READY = "ServingReady"
     SERVING_RETRIED = "ServingRetried"

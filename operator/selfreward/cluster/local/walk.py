@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from selfreward_steps.errors import InfrastructureError
 
-from selfreward.api import SelfRewardRun, SuspendPolicy
+from selfreward.api import Reason, RunStatus, SelfRewardRun, SuspendPolicy
 from selfreward.cluster.local.cluster import LocalCluster
 from selfreward.cluster.local.record import RunFolder
 from selfreward.plan import (
@@ -73,7 +73,8 @@ class Walk:
         self._wake.set()
 
     async def walk(self) -> SelfRewardRun:
-        """Walk until the run has finished, is suspended, or :meth:`stop` was called and nothing runs any more.
+        """Walk until the run has finished, is suspended or needs approval, or :meth:`stop` was called; nothing runs
+        any more then.
 
         Raises PermanentError when the store refuses.
         """
@@ -134,7 +135,7 @@ class Walk:
     def _has_ended(self, observed: Observed) -> bool:
         """Whether the status says that nothing more will happen, and no process is left."""
         status = self.run.status
-        over = status.finished_at is not None or status.suspended_at is not None
+        over = status.finished_at is not None or status.suspended_at is not None or waits_for_approval(status)
         return over and not self._cluster.is_busy and not any(child.deleting for child in observed.children)
 
     async def _stop_without_store(self) -> bool:
@@ -151,6 +152,11 @@ class Walk:
         except TimeoutError:
             return
         self._wake.clear()
+
+
+def waits_for_approval(status: RunStatus) -> bool:
+    """Whether the next iteration needs approval, which on one machine comes with the next start of the runner."""
+    return any(condition.reason == Reason.WAITING_FOR_APPROVAL for condition in status.conditions)
 
 
 def _suspended(run: SelfRewardRun) -> SelfRewardRun:

@@ -1,0 +1,13 @@
+"""Annotations by which users ask for something that is no state of the run, so no field of its spec."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAUSED: Final = "selfreward.dev/paused"
+"""With the value `true` the operator leaves the run alone, children and all."""
+RETRY: Final = "selfreward.dev/retry"
+"""Any value asks once for a failed run to be tried again; the operator removes it."""
+APPROVED: Final = "selfreward.dev/approved-iteration"
+"""Number of the last iteration that may start, where `spec.schedule.approval` asks for one. The operator never
+changes it, so that it may come from a repository as the rest of the resource does."""
