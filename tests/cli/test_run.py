@@ -177,7 +177,7 @@ def test_an_iteration_that_needs_approval_ends_the_runner(
     record = json.loads(started.status.read_text())
     record["status"]["iterations"][0]["steps"][0] |= {"state": "Succeeded", "outputs": {"seed": "s", "m0": "m"}}
     started.status.write_text(json.dumps(record))
-    write(schedule={"approval": True})
+    write(schedule={"approval": True}, evaluation={"enabled": False})
     answer = selfreward("run", "run.yaml")
     assert answer.code == 0
     assert answer.err == (
