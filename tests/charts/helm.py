@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
@@ -65,11 +66,17 @@ class Helm:
             timeout=120,
         )
 
-    def render(self, values: Mapping[str, Any] | None = None, *options: str) -> list[Manifest]:
+    def render(self, values: Mapping[str, Any] | None = None) -> list[Manifest]:
         """The chart's objects."""
-        done = self("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *options, values=values or {})
-        assert done.returncode == 0, done.stderr
-        return [each for each in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if each]
+        text = _rendered(self, json.dumps(values or {}))
+        return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
+
+
+@cache
+def _rendered(helm: Helm, values: str) -> str:
+    done = helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, values=json.loads(values))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from charts.helm import CHART, NAMESPACE, Helm, Manifest, of_kind, only
+from selfreward.api import SelfRewardRun
+from selfreward.api.rules import violations
 from selfreward.control.settings import Settings, read_settings
 from selfreward.render import Images
 
@@ -174,6 +176,26 @@ def test_selectors_find_the_pods_and_nothing_in_them_changes_with_a_version(helm
     for selector in selectors:
         assert selector.items() <= labels.items()
         assert not {"app.kubernetes.io/version", "helm.sh/chart", "team"} & set(selector)
+
+
+@pytest.mark.parametrize(
+    ("values", "namespace"),
+    [({}, "default"), ({"watchNamespaces": ["team-a"], "storage": {"uri": "s3://bucket/runs"}}, "team-a")],
+    ids=["defaults", "one-namespace"],
+)
+def test_the_first_run_of_the_notes_is_a_run(helm: Helm, values: dict[str, Any], namespace: str) -> None:
+    done = helm("install", "demo", str(CHART), "--dry-run=client", values=values)
+    manifest = done.stdout.partition("NOTES:")[2].partition("<<EOF | kubectl apply -f -\n")[2].partition("\nEOF\n")[0]
+    run = SelfRewardRun.model_validate(yaml.safe_load(manifest))
+    assert violations(run) == []
+    assert run.metadata.namespace == namespace
+    assert (run.spec.storage.uri is None) is ("storage" in values)
+
+
+def test_the_example_of_the_chart_is_a_run() -> None:
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    (example,) = yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
+    assert violations(SelfRewardRun.model_validate(example)) == []
 
 
 def test_a_long_release_name_stays_a_name(helm: Helm) -> None:

@@ -76,6 +76,11 @@ def test_some_namespaces_give_no_right_in_others(helm: Helm) -> None:
     assert {right.resource for right in rights if right.namespace == NAMESPACE} == {"leases.coordination.k8s.io"}
 
 
+def test_without_rights_on_the_cluster_nothing_is_asked_of_it(helm: Helm) -> None:
+    values = {"watchNamespaces": [NAMESPACE], "crds": {"enabled": False}, "rbac": {"aggregate": False}}
+    assert {each["metadata"].get("namespace") for each in helm.render(values)} == {NAMESPACE}
+
+
 def test_secrets_are_never_read(helm: Helm) -> None:
     rights = granted(helm.render(), ACCOUNT)
     assert {right.verb for right in rights if right.resource == "secrets"}.isdisjoint({"get", "list", "watch", "*"})
