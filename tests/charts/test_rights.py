@@ -20,10 +20,6 @@ NOT_SEEN_HERE = {
     ("get", "pods"): "a delete that met a conflict looks whether the pod is still there",
     ("delete", "pods"): "pods that outlived their Job",
     ("update", "selfrewardruns/finalizers.selfreward.dev"): "asked for by an admission plugin of the API server",
-    ("create", "secrets"): "a run's API key",
-    ("patch", "secrets"): "a run's API key",
-    ("create", "networkpolicies.networking.k8s.io"): "who may reach a run's servers",
-    ("patch", "networkpolicies.networking.k8s.io"): "who may reach a run's servers",
 }
 
 

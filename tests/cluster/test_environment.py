@@ -35,6 +35,12 @@ def environment(*entries: dict[str, Any], **machine: Any) -> dict[str, str]:
     return container_environment({"env": list(entries)}, known)
 
 
+def test_a_secret_that_the_operator_would_have_made() -> None:
+    machine = Machine({}, {}, {("demo-key-1", "api-key"): "drawn"})
+    source = {"secretKeyRef": {"name": "demo-key-1", "key": "api-key"}}
+    assert container_environment({"env": [{"name": "KEY", "valueFrom": source}]}, machine)["KEY"] == "drawn"
+
+
 def test_a_value_sees_only_what_stands_before_it() -> None:
     found = environment(
         {"name": "EARLY", "value": "$(LATE)"}, {"name": "LATE", "value": "1"}, {"name": "LAST", "value": "$(LATE)!"}

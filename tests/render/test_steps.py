@@ -21,7 +21,16 @@ from render.cases import (
 )
 from selfreward.api import SelfRewardRun
 from selfreward.plan import build_graph
-from selfreward.render import Images, service_name, serving_manifests, step_manifest, store_config
+from selfreward.render import (
+    Images,
+    key_secret,
+    network_policy,
+    service_name,
+    serving_key,
+    serving_manifests,
+    step_manifest,
+    store_config,
+)
 from selfreward_steps.contract import StepName, parse_config
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -131,6 +140,48 @@ def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
         assert document["metadata"]["labels"]["selfreward.dev/key"] == node.key
         assert document["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
     assert kinds.keys() == set(StepName)
+
+
+def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -> None:
+    run = run_of()
+    ref = serving_key(run)
+    assert ref is not None
+    assert run.metadata.uid[:8] in ref.name, "a run of the same name that is still going must not lend its key"
+    secret = key_secret(run, "drawn")
+    assert (secret["metadata"]["name"], secret["stringData"]) == (ref.name, {ref.key: "drawn"})
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    asked = [
+        deployment,
+        *(step_manifest(run, *create_step(run, key), Images()) for key in ("respond-1", "evaluate-m1")),
+    ]
+    for document in asked:
+        env = next(each for each in containers(document) if each["name"] in ("server", "step"))["env"]
+        assert {"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}} in env
+
+
+@pytest.mark.parametrize(
+    "serving", [{"command": ["my-server"]}, {"engine": "transformers"}], ids=["any command", "transformers"]
+)
+def test_a_server_that_would_not_read_a_key_gets_none(serving: dict[str, Any]) -> None:
+    run = run_of(serving=serving)
+    assert serving_key(run) is None
+    assert "VLLM_API_KEY" not in str(step_manifest(run, *create_step(run, "respond-1"), Images()))
+
+
+def test_only_the_runs_steps_reach_its_servers() -> None:
+    run = run_of()
+    policy = network_policy(run)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    step = step_manifest(run, *create_step(run, "respond-1"), Images())
+    (ingress,) = policy["spec"]["ingress"]
+    for selector, document in (
+        (policy["spec"]["podSelector"], deployment),
+        (ingress["from"][0]["podSelector"], step),
+    ):
+        labels = document["spec"]["template"]["metadata"]["labels"]
+        assert selector["matchLabels"].items() <= labels.items()
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
 
 
 def test_names_fit_and_stay_apart() -> None:

@@ -60,7 +60,7 @@ class Serving(ContractModel):
     dtype: str = "auto"
     """Number format of the served weights."""
     api_key_secret_ref: SecretKeyRef | None = None
-    """Secret with a key that the server asks its clients for; it answers anyone in the cluster otherwise."""
+    """Secret with a key that the server asks its clients for. Without one, vLLM's is made for the run."""
     concurrency: Annotated[int, Field(ge=1)] = 64
     """Requests that each client pod keeps in flight."""
     request_timeout_seconds: Seconds = 600

@@ -4,6 +4,7 @@ Both clusters run what stands here; a second description of a step exists nowher
 reads no clock: the same run, node and attempt always give the same manifest, byte for byte.
 """
 
+from selfreward.render.access import has_own_key, key_secret, network_policy, serving_key
 from selfreward.render.images import Images
 from selfreward.render.metadata import SERVICE_PORT, Manifest, service_name, service_url
 from selfreward.render.serving import serving_manifests
@@ -14,8 +15,12 @@ __all__ = [
     "SERVICE_PORT",
     "Images",
     "Manifest",
+    "has_own_key",
+    "key_secret",
+    "network_policy",
     "service_name",
     "service_url",
+    "serving_key",
     "serving_manifests",
     "step_manifest",
     "store_config",

@@ -23,6 +23,7 @@ from selfreward_steps.contract import (
 
 from selfreward.api import SelfRewardRun
 from selfreward.plan import CreateStep, Node
+from selfreward.render.access import serving_key
 from selfreward.render.metadata import service_url
 from selfreward.render.secrets import JUDGE_KEY, SERVING_KEY, hub_tokens
 from selfreward.render.storage import store_config
@@ -108,7 +109,7 @@ def _endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
     return ServingEndpoint(
         url=service_url(run, node.serving),
         model=node.serving,
-        api_key_variable=SERVING_KEY if serving.api_key_secret_ref is not None else None,
+        api_key_variable=SERVING_KEY if serving_key(run) is not None else None,
         concurrency=serving.concurrency,
         request_timeout_seconds=serving.request_timeout_seconds,
     )

@@ -9,6 +9,7 @@ from selfreward_steps.contract import JudgeModel, SecretKeyRef, StepName
 
 from selfreward.api import SelfRewardRun, SelfRewardRunSpec
 from selfreward.plan import Node
+from selfreward.render.access import serving_key
 from selfreward.render.metadata import Manifest
 from selfreward.render.pods import value_from_secret
 from selfreward.render.storage import storage_environment
@@ -46,7 +47,7 @@ def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
 
 
 def secret_refs(spec: SelfRewardRunSpec) -> dict[str, SecretKeyRef]:
-    """Every single key that the run's steps and servers read, by the field that names it."""
+    """Every single key of the user's that the run's steps and servers read, by the field that names it."""
     fields = {
         "model": "spec.model",
         "judge": "spec.judge.source",
@@ -70,8 +71,9 @@ def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
     found = []
     if node.step is StepName.IMPORT:
         found += [value_from_secret(token.variable, token.ref) for token in hub_tokens(spec).values()]
-    if node.serving is not None and spec.serving.api_key_secret_ref is not None:
-        found.append(value_from_secret(SERVING_KEY, spec.serving.api_key_secret_ref))
+    key = serving_key(run) if node.serving is not None else None
+    if key is not None:
+        found.append(value_from_secret(SERVING_KEY, key))
     endpoint = spec.judge.endpoint if spec.judge.model is JudgeModel.ENDPOINT else None
     if node.step is StepName.JUDGE and endpoint is not None and endpoint.api_key_secret_ref is not None:
         found.append(value_from_secret(JUDGE_KEY, endpoint.api_key_secret_ref))

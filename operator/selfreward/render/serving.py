@@ -15,6 +15,7 @@ from selfreward_steps.contract import (
 
 from selfreward.api import SelfRewardRun, Serving, ServingEngine
 from selfreward.plan import CreateServing
+from selfreward.render.access import serving_key
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
     ATTEMPT,
@@ -100,7 +101,7 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
         name="server",
         image=workload.image or images.generator,
         command=serving_command(serving, run.spec.random_seed),
-        environment=[*places, *_QUIET, *_address(create), *_key(serving)],
+        environment=[*places, *_QUIET, *_address(create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
         resources=resources(workload, gpus=serving.tensor_parallel),
@@ -127,8 +128,8 @@ def _address(create: CreateServing) -> list[Manifest]:
     ]
 
 
-def _key(serving: Serving) -> list[Manifest]:
-    ref = serving.api_key_secret_ref
+def _key(run: SelfRewardRun) -> list[Manifest]:
+    ref = serving_key(run)
     return [] if ref is None else [value_from_secret(SERVING_KEY, ref)]
 
 

@@ -7,6 +7,7 @@ created, the API server itself is asked, for a cache may be behind.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,8 +26,10 @@ from selfreward.cluster.kubernetes.pods import is_over
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
     JOBS,
+    NETWORK_POLICIES,
     OPTIONAL,
     PODS,
+    SECRETS,
     Object,
     Resource,
     View,
@@ -38,7 +41,16 @@ from selfreward.cluster.kubernetes.resources import (
 from selfreward.cluster.kubernetes.training import choose
 from selfreward.cluster.kubernetes.waiting import waiting_of
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
-from selfreward.render import Images, Manifest, serving_manifests, step_manifest, store_config
+from selfreward.render import (
+    Images,
+    Manifest,
+    has_own_key,
+    key_secret,
+    network_policy,
+    serving_manifests,
+    step_manifest,
+    store_config,
+)
 from selfreward.render.metadata import COMPONENT, KEY, MODEL
 
 _WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
@@ -93,6 +105,7 @@ class KubernetesCluster:
             await self._apply(run, manifest)
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
+        await self._guard(run)
         deployment, service = serving_manifests(run, create, self._images)
         await self._apply(run, service)
         await self._apply(run, deployment)
@@ -195,6 +208,17 @@ class KubernetesCluster:
             message = f"{resource.kind} {name_of(manifest)} exists and belongs to another: delete it or rename the run"
             raise Occupied(message, reason="NameTaken")
         self._cache.put(resource, found)
+
+    async def _guard(self, run: SelfRewardRun) -> None:
+        """Let nobody but the run's own steps ask its servers. Neither object is ever read: a Secret that is there is
+        this run's, by its name, and a policy that is another's the API server does not let be taken over."""
+        if has_own_key(run.spec.serving):
+            try:
+                await self._client.create(SECRETS, key_secret(run, secrets.token_urlsafe(32)))
+            except Conflict as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        await self._client.apply(NETWORK_POLICIES, network_policy(run))
 
     async def _delete(self, resource: Resource, namespace: str, item: View) -> None:
         name, uid = name_of(item), uid_of(item)

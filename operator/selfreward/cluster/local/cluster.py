@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import secrets
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from selfreward.cluster.local.manifests import Place, served_of, work_of
 from selfreward.cluster.local.ports import free_port, is_free
 from selfreward.cluster.local.stillborn import Stillborn
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Failure, Graph, Node, Observed
-from selfreward.render import SERVICE_PORT, Images, serving_manifests, step_manifest
+from selfreward.render import SERVICE_PORT, Images, has_own_key, serving_key, serving_manifests, step_manifest
 
 
 class LocalCluster:
@@ -39,6 +40,8 @@ class LocalCluster:
         self._now = now
         self._children: dict[str, Child] = {}
         self._ports: dict[str, int] = {}
+        # Servers do not outlive their runner, so neither need their key.
+        self._key = secrets.token_urlsafe(32)
 
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         self.refresh()
@@ -67,13 +70,13 @@ class LocalCluster:
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
         identity = self._identity(create.name, node.kind, create.attempt, key=create.key)
         manifest = step_manifest(run, node, create, Images())
-        self._add(identity, lambda place: work_of(identity, manifest, place))
+        self._add(run, identity, lambda place: work_of(identity, manifest, place))
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
         identity = self._identity(create.name, ChildKind.SERVING, create.attempt, model=create.model)
         deployment, service = serving_manifests(run, create, Images())
         port = self._port(service["metadata"]["name"])
-        self._add(identity, lambda place: served_of(identity, deployment, place, port))
+        self._add(run, identity, lambda place: served_of(identity, deployment, place, port))
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         found = self._children.get(child.name)
@@ -89,7 +92,7 @@ class LocalCluster:
         """The log files of a child, also of one that is gone."""
         return sorted(self._child_folder(name).glob("*.log"))
 
-    def _add(self, identity: Identity, build: Callable[[Place], Child]) -> None:
+    def _add(self, run: SelfRewardRun, identity: Identity, build: Callable[[Place], Child]) -> None:
         if identity.name in self._children:
             return
         folder = self._child_folder(identity.name)
@@ -97,18 +100,20 @@ class LocalCluster:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            child = build(self._place(folder))
+            child = build(self._place(run, folder))
         except MissingSecret as error:
             child = Stillborn(identity, Failure(FailureClass.PERMANENT, "MissingSecret", str(error)))
         self._children[identity.name] = child
         child.refresh(identity.created_at)
 
-    def _place(self, folder: Path) -> Place:
+    def _place(self, run: SelfRewardRun, folder: Path) -> Place:
         scratch = self.folder / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         home = {"HOME": str(Path.home()), "USER": getpass.getuser()}
         services = {f"{name}:{SERVICE_PORT}": port for name, port in self._ports.items()}
-        return Place(folder, scratch, str(self.folder), home, services)
+        ref = serving_key(run) if has_own_key(run.spec.serving) else None
+        own = {} if ref is None else {(ref.name, ref.key): self._key}
+        return Place(folder, scratch, str(self.folder), home, services, own)
 
     def _port(self, service: str) -> int:
         """The same for every attempt at a server while nobody else took it: running clients keep the address."""

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ class Machine:
     """Values that take the place of the manifest's, where it names these variables, and are set where not."""
     services: Mapping[str, int]
     """Local port by `service:port`."""
+    secrets: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Values of Secrets that the operator would have made, by name and key."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -50,7 +52,7 @@ def container_environment(container: Mapping[str, Any], machine: Machine) -> dic
         if name in machine.variables:
             own[name] = machine.variables[name]
         elif "valueFrom" in entry:
-            own[name] = _from_source(name, entry["valueFrom"])
+            own[name] = _from_source(name, entry["valueFrom"], machine.secrets)
         else:
             own[name] = _local_addresses(expand(entry.get("value", ""), own), machine.services)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SELFREWARD_")}
@@ -79,12 +81,12 @@ def secret_value(name: str, key: str) -> str | None:
     return None
 
 
-def _from_source(variable: str, source: Mapping[str, Any]) -> str:
+def _from_source(variable: str, source: Mapping[str, Any], secrets: Mapping[tuple[str, str], str]) -> str:
     ref = source.get("secretKeyRef")
     if ref is None:
         kind = next(iter(source), "nothing")
         raise MissingSecret(f"variable {variable}: valueFrom.{kind} means nothing on one machine: give it a value")
-    found = secret_value(ref["name"], ref["key"])
+    found = secrets.get((ref["name"], ref["key"])) or secret_value(ref["name"], ref["key"])
     if found is None and not ref.get("optional"):
         first, second = secret_variables(ref["name"], ref["key"])
         raise MissingSecret(

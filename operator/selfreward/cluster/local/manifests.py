@@ -38,10 +38,11 @@ class Place:
     home: Mapping[str, str]
     """HOME and USER of this machine's user, for those of the image."""
     services: Mapping[str, int]
+    secrets: Mapping[tuple[str, str], str]
 
     def machine(self, **variables: str) -> Machine:
         """This machine, with variables of one pod."""
-        return Machine({**self.home, SCRATCH_VARIABLE: str(self.scratch), **variables}, self.services)
+        return Machine({**self.home, SCRATCH_VARIABLE: str(self.scratch), **variables}, self.services, self.secrets)
 
     def pod(self, name: str, container: Manifest, machine: Machine) -> Pod:
         environment = container_environment(container, machine)
