@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from selfreward.api import StepStatus
 from selfreward.api.status import Progress
-from selfreward.cli.highlights import highlights
 from selfreward.cli.pace import Paces
-from selfreward.cli.words import duration, number, progress
+from selfreward.cli.words import progress
+from selfreward.report.highlights import highlights
+from selfreward.report.words import duration, number
 from selfreward_steps.contract import StepName
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

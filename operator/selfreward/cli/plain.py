@@ -9,11 +9,11 @@ import click
 from selfreward_steps.errors import InfrastructureError
 
 from selfreward.api import SelfRewardRun, ServingState, StepState
-from selfreward.cli.highlights import highlights
 from selfreward.cli.pace import Paces
 from selfreward.cli.words import progress, rows
 from selfreward.plan import Decision, Observed
 from selfreward.plan.types import EventReason
+from selfreward.report.highlights import highlights
 
 _PERIOD: Final = timedelta(seconds=10)
 _TOLD_AT_THE_END: Final = (EventReason.RUN_FAILED, EventReason.RUN_SUCCEEDED)

@@ -14,10 +14,11 @@ from selfreward_steps.contract import StepName
 from selfreward_steps.store import Store
 
 from selfreward.api import ConditionStatus, ConditionType, Reason, SelfRewardRun, StepState
-from selfreward.cli.highlights import highlights
 from selfreward.cli.samples import Sample, samples
-from selfreward.cli.words import duration, rows, took
+from selfreward.cli.words import rows, took
 from selfreward.plan import model_artifact
+from selfreward.report.highlights import highlights
+from selfreward.report.words import duration
 
 
 def print_report(run: SelfRewardRun, folder: Path, store: Store) -> None:

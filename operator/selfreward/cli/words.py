@@ -1,4 +1,4 @@
-"""Times, numbers and steps in few words, the same in every display."""
+"""Steps in few words, the same in every display."""
 
 from __future__ import annotations
 
@@ -6,21 +6,7 @@ from datetime import datetime, timedelta
 
 from selfreward.api import RunStatus, StepState, StepStatus
 from selfreward.cli.pace import Pace
-
-
-def duration(time: timedelta) -> str:
-    """12s, 3m05s, 2h07m."""
-    seconds = round(time.total_seconds())
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02}s"
-    return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
-
-
-def number(value: float) -> str:
-    """Four significant digits, whole numbers whole."""
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}"
+from selfreward.report.words import duration
 
 
 def progress(row: StepStatus, pace: Pace) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from selfreward_steps.contract import StepName
 
-from selfreward.cli.words import number
+from selfreward.report.words import number
 
 _TRAINED: Final = (
     "loss {loss_first} → {loss}",
