@@ -1,0 +1,72 @@
+"""Shares of a whole and histograms as inline SVG, in the manner of :mod:`selfreward.report.charts`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from selfreward.report.model import Bar, Histogram
+from selfreward.report.svg import drawing, tag, text
+
+_WIDTH, _ROW, _LEFT = 360, 34, 64
+_SMALL, _TALL, _EDGE = 170, 96, 8
+_FOOT, _HEAD = 18, 14
+
+
+def share_bars(label: str, names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
+    """For every name one bar of the whole, cut into its shares; each row of `shares` sums to about 1."""
+    parts: list[str] = []
+    for place, (name, cut) in enumerate(zip(names, shares, strict=True)):
+        y = 6 + place * _ROW
+        parts.append(text(name, _LEFT - 8, y + 15, anchor="end"))
+        parts += _cut(cut, y)
+    return drawing(label, _WIDTH, 6 + _ROW * len(names), parts)
+
+
+def _cut(shares: Sequence[float], y: float) -> Iterator[str]:
+    x = float(_LEFT)
+    for index, share in enumerate(shares):
+        width = (_WIDTH - _LEFT - 4) * share
+        yield tag("rect", kind=f"fill w{index}", x=x, y=y, width=width, height=22)
+        if width >= 32:
+            yield text(f"{share:.0%}", x + width / 2, y + 15, kind=f"inside w{index}")
+        x += width
+
+
+def histogram_chart(label: str, histogram: Histogram, low: float, high: float, top: float) -> str:
+    """Share of every score between `low` and `high`; `top` is the largest share of all histograms that stand side by
+    side, so that one iteration can be read against another."""
+    bar = histogram.width or _gap([each.score for each in histogram.bars])
+    scale = (_SMALL - 2 * _EDGE) / (high - low + bar)
+    ground = _TALL - _FOOT
+    parts = [tag("line", kind="base", x1=_EDGE, x2=_SMALL - _EDGE, y1=ground, y2=ground)]
+    highest = max(histogram.bars, key=lambda each: each.count)
+    for each in histogram.bars:
+        share = each.count / histogram.total
+        tall = (ground - _HEAD) * share / top
+        x, width = _EDGE + (each.score - low) * scale, bar * scale
+        title = tag("title", f"{each.score:g}: {each.count:,} ({share:.1%})")
+        parts.append(
+            tag("rect", title, kind="fill s0", x=x + 1, y=ground - tall, width=max(1.0, width - 2), height=tall)
+        )
+        if each is highest:
+            parts.append(text(f"{share:.0%}", x + width / 2, ground - tall - 4))
+    parts += [text(f"{value:g}", _EDGE + (value - low + bar / 2) * scale, _TALL - 4) for value in _ends(low, high)]
+    return drawing(label, _SMALL, _TALL, parts)
+
+
+def score_span(histograms: Sequence[Histogram]) -> tuple[float, float, float]:
+    """Lowest score, highest score and largest share of all of them."""
+    bars: list[Bar] = [bar for each in histograms for bar in each.bars]
+    shares = [bar.count / each.total for each in histograms for bar in each.bars]
+    return min(bar.score for bar in bars), max(bar.score for bar in bars), max(shares)
+
+
+def _ends(low: float, high: float) -> tuple[float, ...]:
+    return (low, high) if high > low else (low,)
+
+
+def _gap(scores: Sequence[float]) -> float:
+    """Width of a bar when each score has its own: the smallest distance of two, but no hair."""
+    distances = [later - earlier for earlier, later in pairwise(scores)]
+    return max(min(distances, default=1.0), (max(scores) - min(scores)) / 60)

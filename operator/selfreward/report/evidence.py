@@ -1,0 +1,87 @@
+"""The documents that steps commit, as typed evidence. Pure.
+
+Written to be patient: these documents gain fields with every version, and a report must open on a run of an earlier
+one. What is absent or no number is left out; nothing is computed anew, so a page shows what the artifact says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from selfreward.report.model import Bar, Estimate, HeadToHead, Histogram, IterationReport, JudgeQuality
+
+Document = Mapping[str, Any]
+
+
+def judge_quality(metrics: Document) -> JudgeQuality | None:
+    """Part `judge` of an evaluation's `metrics.json`; None when the model was not tested as a judge."""
+    judge = metrics.get("judge")
+    if not isinstance(judge, Mapping) or not judge.get("prompts"):
+        return None
+    measures = {name: found for name, value in judge.items() if (found := estimate(value)) is not None}
+    return JudgeQuality(_whole(judge.get("prompts")), number(judge.get("parse_rate")), measures)
+
+
+def head_to_heads(metrics: Document, model: int) -> Iterator[HeadToHead]:
+    """Every part that counts wins; `model` is the number of the model that was evaluated."""
+    for name, part in metrics.items():
+        if isinstance(part, Mapping) and "win" in part and "loss" in part:
+            yield HeadToHead(
+                against=_opponent(name, part, model),
+                prompts=_whole(part.get("prompts")),
+                win=estimate(part.get("win")),
+                tie=estimate(part.get("tie")),
+                loss=estimate(part.get("loss")),
+                unparsed=_whole(part.get("unparsed")),
+            )
+
+
+def answer_chars(metrics: Document) -> float | None:
+    """Mean length of the answers to the held-out prompts."""
+    answers = metrics.get("answers")
+    return number(answers.get("mean_chars")) if isinstance(answers, Mapping) else None
+
+
+def iteration(number_: int, statistics: Document) -> IterationReport:
+    """`statistics.json` of the pairs step."""
+    dropped = statistics.get("prompts_without_pair")
+    return IterationReport(
+        number=number_,
+        counts={name: found for name, value in statistics.items() if (found := number(value)) is not None},
+        dropped={reason: int(count) for reason, count in dropped.items()} if isinstance(dropped, Mapping) else {},
+        scores=histogram(statistics.get("score_histogram")),
+    )
+
+
+def histogram(document: Any) -> Histogram | None:
+    """`{"width": w, "counts": {"4": 12}}`; None when no score was given."""
+    if not isinstance(document, Mapping) or not document.get("counts"):
+        return None
+    bars = sorted((float(score), int(count)) for score, count in document["counts"].items())
+    return Histogram(tuple(Bar(score, count) for score, count in bars), number(document.get("width")))
+
+
+def estimate(value: Any) -> Estimate | None:
+    """`{"value", "low", "high", "count"}`; None when nothing could be counted."""
+    if not isinstance(value, Mapping) or (known := number(value.get("value"))) is None:
+        return None
+    return Estimate(known, number(value.get("low")), number(value.get("high")), number(value.get("count")))
+
+
+def number(value: Any) -> float | None:
+    """A JSON number; true and false are none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def _opponent(name: str, part: Document, model: int) -> str:
+    if isinstance(stated := part.get("against"), str):
+        return f"M{stated[1:]}" if stated[:1] == "m" and stated[1:].isdigit() else stated
+    if name == "head_to_head":
+        return "M1"
+    return f"M{model - 1}" if "previous" in name else name.removeprefix("head_to_head_").replace("_", " ")

@@ -1,0 +1,125 @@
+"""The prompts that a page carries, with candidates, critiques, scores and what was chosen.
+
+A run of the paper's size has 40,000 candidates; a page that held them all would not open. So there is a limit, and
+beyond it an even sample: the prompts whose ids have the smallest hashes, which is the same sample every time and in
+every iteration, and of which any part is even again. Files are streamed; what is held is what the page shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from heapq import nsmallest
+from statistics import fmean
+from typing import Any
+
+from selfreward.report.artifacts import Artifacts
+from selfreward.report.model import CandidateReport, Excerpt, PromptReport
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Found:
+    """One prompt as its rows come in."""
+
+    prompt: str
+    candidates: list[Row]
+    judgements: dict[int, Row] = field(default_factory=dict)
+    pair: Row | None = None
+
+
+def excerpt(artifacts: Artifacts, iterations: int, candidates: int) -> Excerpt:
+    """At most about `candidates` candidates, evenly from all iterations that have some; ordered for a page."""
+    answered = {number: _answered(artifacts, number) for number in range(1, iterations + 1)}
+    answered = {number: counts for number, counts in answered.items() if counts}
+    share = candidates // len(answered) if answered else 0
+    prompts = [
+        prompt
+        for number, counts in answered.items()
+        for prompt in _iteration(artifacts, number, _chosen(counts, share))
+    ]
+    return Excerpt(tuple(prompts), sum(map(len, answered.values())))
+
+
+def _answered(artifacts: Artifacts, iteration: int) -> dict[str, int]:
+    """Candidates by prompt id, of the shards that are committed."""
+    return {row["id"]: len(row["candidates"]) for row in _shards(artifacts, iteration, "responses")}
+
+
+def _chosen(counts: Mapping[str, int], candidates: int) -> set[str]:
+    """The ids of an even sample of so many candidates; at least one prompt."""
+    if sum(counts.values()) <= candidates:
+        return set(counts)
+    mean = fmean(counts.values())
+    return set(nsmallest(max(1, int(candidates / mean)), counts, key=even_order))
+
+
+def even_order(prompt_id: str) -> str:
+    """A key that sorts prompts so that every beginning is an even sample of them."""
+    return sha256(prompt_id.encode(errors="replace")).hexdigest()
+
+
+def _iteration(artifacts: Artifacts, iteration: int, ids: set[str]) -> Iterator[PromptReport]:
+    found = {
+        row["id"]: _Found(row["prompt"], row["candidates"])
+        for row in _shards(artifacts, iteration, "responses")
+        if row["id"] in ids
+    }
+    for row in _shards(artifacts, iteration, "judgements"):
+        if row["id"] in found:
+            found[row["id"]].judgements[row["candidate"]] = row
+    pairs = f"iteration-{iteration}/pairs"
+    for row in artifacts.rows(pairs, "pairs.jsonl"):
+        if row["id"] in found:
+            found[row["id"]].pair = row
+    is_paired = artifacts.digest(pairs) is not None
+    for key in sorted(found):
+        yield _prompt(iteration, key, found[key], is_paired=is_paired)
+
+
+def _shards(artifacts: Artifacts, iteration: int, kind: str) -> Iterator[Row]:
+    for artifact in artifacts.committed(f"iteration-{iteration}/{kind}"):
+        yield from artifacts.rows(artifact, f"{kind}.jsonl")
+
+
+def _prompt(iteration: int, key: str, found: _Found, *, is_paired: bool) -> PromptReport:
+    candidates = [
+        _candidate(candidate, found.judgements.get(place, {})) for place, candidate in enumerate(found.candidates)
+    ]
+    for role in ("chosen", "rejected"):
+        if found.pair is not None and role in found.pair:
+            _give_role(candidates, role, found.pair)
+    paired = (found.pair is not None) if is_paired else None
+    return PromptReport(iteration, key, found.prompt, paired, tuple(candidates))
+
+
+def _candidate(candidate: Row, judgement: Row, role: str = "") -> CandidateReport:
+    return CandidateReport(
+        text=candidate["text"],
+        finish=candidate.get("finish_reason") or "",
+        scores=tuple(judgement.get("scores", ())),
+        critiques=tuple(judgement.get("critiques", ())),
+        role=role,
+    )
+
+
+def _give_role(candidates: list[CandidateReport], role: str, pair: Row) -> None:
+    """Mark the candidate that the pair holds. One that is none of this prompt's (M1's answer, with anchored rejected
+    answers) is added: the reader must see what the model was taught."""
+    text, score = pair[role][-1]["content"], pair.get(f"{role}_score")
+    same = [place for place, each in enumerate(candidates) if each.text == text and not each.role]
+    if not same:
+        candidates.append(CandidateReport(text, "", () if score is None else (score,), (), role))
+        return
+    # Two candidates may read the same and be scored apart.
+    place = min(same, key=lambda place: abs((mean_score(candidates[place].scores) or 0) - (score or 0)))
+    old = candidates[place]
+    candidates[place] = CandidateReport(old.text, old.finish, old.scores, old.critiques, role)
+
+
+def mean_score(scores: Iterable[float | None]) -> float | None:
+    """Mean of the scores that could be read; None when none could."""
+    stated = [score for score in scores if score is not None]
+    return fmean(stated) if stated else None

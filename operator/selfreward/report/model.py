@@ -1,0 +1,203 @@
+"""What a report says of a run: frozen data, every number as the artifact states it.
+
+What a run has not reached, or an earlier version of a step did not write, is None or empty, never zero: a report of
+half a run must not show a judge that is right in 0% of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from selfreward.api import Phase, StepState
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its confidence interval (95%, bootstrap over prompts), where the step gave one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    count: float | None = None
+    """What it was counted over: pairs, answers or prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeQuality:
+    """How a model's judgements of ranked answers agree with people's (paper, section 3.2)."""
+
+    prompts: int | None
+    parse_rate: float | None
+    measures: Mapping[str, Estimate]
+    """By the name that `metrics.json` gives them: `pairwise_accuracy`, `spearman`, …"""
+
+    @property
+    def accuracy(self) -> Estimate | None:
+        return self.measures.get("pairwise_accuracy")
+
+    @property
+    def longest_wins(self) -> Estimate | None:
+        """What preferring the longer answer would get on the same pairs."""
+        return self.measures.get("pairwise_accuracy_longest_wins")
+
+    @property
+    def length_balanced(self) -> Estimate | None:
+        """Accuracy where length decides nothing; length alone gets one half."""
+        return self.measures.get("pairwise_accuracy_length_balanced")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadToHead:
+    """A model's answers against another's, in both orders; a disagreement of the orders is a tie."""
+
+    against: str
+    """`M1`, `M2`, or what the run calls outside answers."""
+    prompts: int | None
+    win: Estimate | None
+    tie: Estimate | None
+    loss: Estimate | None
+    unparsed: int | None = None
+    """Verdicts that stated no winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a histogram: the score it stands at and how often it was given."""
+
+    score: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Scores by how often the judge gave them; `width` is None when each score has its own bar."""
+
+    bars: tuple[Bar, ...]
+    width: float | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(bar.count for bar in self.bars)
+
+
+@dataclass(frozen=True, slots=True)
+class IterationReport:
+    """One self-reward round: what was judged, what became of it."""
+
+    number: int
+    counts: Mapping[str, float]
+    """Every plain number of `statistics.json` by its name: `pairs`, `parse_rate`, `mean_margin`, …"""
+    dropped: Mapping[str, int]
+    """Prompts without a pair, by reason."""
+    scores: Histogram | None
+
+    def count(self, name: str) -> float | None:
+        return self.counts.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step of the graph and what it cost."""
+
+    key: str
+    iteration: int
+    state: StepState
+    attempt: int
+    seconds: float | None
+    """How long the attempt that counts ran; None before it started."""
+    gpu_seconds: float | None
+    """GPUs it holds, its server's included, times the time it held them; None before it started."""
+    tokens: float | None
+    """Completion tokens that its server wrote for it."""
+    metrics: Mapping[str, float]
+    words: str
+    """What it did, or why it waits or failed, in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """M_number: how it was made and what it is worth."""
+
+    number: int
+    artifact: str
+    digest: str | None
+    """None while it is not committed."""
+    made_by: tuple[StepReport, ...]
+    """The steps on the way from the model before."""
+    judge: JudgeQuality | None = None
+    head_to_heads: tuple[HeadToHead, ...] = ()
+    answer_chars: float | None = None
+    """Mean length of its answers to the held-out prompts, in characters."""
+
+    @property
+    def name(self) -> str:
+        return f"M{self.number}"
+
+    def against(self, other: str) -> HeadToHead | None:
+        """The comparison with the model of that name."""
+        return next((each for each in self.head_to_heads if each.against == other), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReport:
+    """One candidate, as the browser of the page shows it."""
+
+    text: str
+    finish: str
+    """The server's finish reason; `length` means cut off."""
+    scores: tuple[float | None, ...]
+    critiques: tuple[str, ...]
+    role: str
+    """`chosen`, `rejected` or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReport:
+    """One prompt with its candidates; `paired` is None while the iteration has no pairs yet."""
+
+    iteration: int
+    id: str
+    prompt: str
+    paired: bool | None
+    candidates: tuple[CandidateReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The prompts that a page carries: all of them, or an even sample when they are too many to open quickly."""
+
+    prompts: tuple[PromptReport, ...] = ()
+    available: int = 0
+    """Prompts with answers that the run has so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All that a page says."""
+
+    name: str
+    namespace: str
+    phase: Phase
+    headline: str
+    """How it stands, in a sentence."""
+    base_model: str
+    iterations_asked: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    models: tuple[ModelReport, ...]
+    iterations: tuple[IterationReport, ...]
+    steps: tuple[StepReport, ...]
+    spec: str
+    """The spec as YAML, without what is at its default."""
+    artifacts: str
+    """URI of the run's folder in the store."""
+    notices: tuple[str, ...] = ()
+    """What the reader must know: artifacts that could not be read, gates that spoke."""
+    excerpt: Excerpt = field(default_factory=Excerpt)
+
+    @property
+    def newest(self) -> ModelReport | None:
+        """The last model that is committed."""
+        return next((model for model in reversed(self.models) if model.digest is not None), None)

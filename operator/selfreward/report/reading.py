@@ -1,0 +1,156 @@
+"""From a run and its store to the typed report. What a run has not reached is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import yaml
+from selfreward_steps.contract import StepName
+from selfreward_steps.store import Store
+
+from selfreward.api import ConditionStatus, ConditionType, Phase, SelfRewardRun, StepState, StepStatus
+from selfreward.plan import build_graph, model_artifact
+from selfreward.report import cost, evidence
+from selfreward.report.artifacts import Artifacts
+from selfreward.report.excerpt import excerpt
+from selfreward.report.highlights import highlights
+from selfreward.report.model import Excerpt, IterationReport, ModelReport, RunReport, StepReport
+from selfreward.report.words import duration
+
+DEFAULT_CANDIDATES: Final = 10_000
+"""Candidates that a page carries; more are sampled evenly."""
+
+
+def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: int = DEFAULT_CANDIDATES) -> RunReport:
+    """Everything of the run so far. `candidates` of 0 leaves the texts out, which a comparison does not need.
+
+    Raises the store's errors when it cannot be reached.
+    """
+    artifacts = Artifacts(store)
+    steps = _steps(run, now)
+    texts = excerpt(artifacts, run.spec.iterations, candidates) if candidates else Excerpt()
+    iterations = _iterations(artifacts, run.spec.iterations)
+    models = _models(run, artifacts, steps)
+    status = run.status
+    return RunReport(
+        name=run.metadata.name,
+        namespace=run.metadata.namespace,
+        phase=status.phase,
+        headline=_headline(run, now),
+        base_model=run.spec.model.uri,
+        iterations_asked=run.spec.iterations,
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        models=models,
+        iterations=iterations,
+        steps=steps,
+        spec=_spec(run),
+        artifacts=store.uri,
+        notices=(*_told(run), *dict.fromkeys(artifacts.problems)),
+        excerpt=texts,
+    )
+
+
+def _rows(run: SelfRewardRun) -> list[StepStatus]:
+    return [row for iteration in run.status.iterations for row in iteration.steps]
+
+
+def _steps(run: SelfRewardRun, now: datetime) -> tuple[StepReport, ...]:
+    graph = build_graph(run.spec)
+    rows = {row.key: row for row in _rows(run)}
+    spans = {key: found for key, row in rows.items() if (found := cost.span(row, now)) is not None}
+    gpus = cost.gpu_seconds(run.spec, graph, spans)
+    return tuple(
+        StepReport(
+            key=node.key,
+            iteration=node.iteration,
+            state=row.state,
+            attempt=row.attempt,
+            seconds=spans[node.key].seconds if node.key in spans else None,
+            gpu_seconds=gpus.get(node.key),
+            tokens=row.metrics.get("completion_tokens"),
+            metrics=dict(row.metrics),
+            words=_words(row),
+        )
+        for node in graph.nodes
+        if (row := rows.get(node.key, StepStatus(key=node.key, step=node.step))) is not None
+    )
+
+
+def _words(row: StepStatus) -> str:
+    if row.state is StepState.SUCCEEDED:
+        return highlights(row.step, row.metrics)
+    if row.state is StepState.RUNNING and row.progress is not None:
+        total = f" of {row.progress.total:,}" if row.progress.total is not None else ""
+        return f"{row.progress.done:,}{total} {row.progress.unit}"
+    return row.message
+
+
+def _iterations(artifacts: Artifacts, count: int) -> tuple[IterationReport, ...]:
+    documents = ((number, artifacts.document(f"iteration-{number}/pairs", "statistics.json")) for number in _to(count))
+    return tuple(evidence.iteration(number, document) for number, document in documents if document is not None)
+
+
+def _to(count: int) -> range:
+    return range(1, count + 1)
+
+
+def _models(run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport]) -> tuple[ModelReport, ...]:
+    """M0, M1, … to the last that is asked for. A run without human data has no M0 apart from M1."""
+    spec = run.spec
+    first = 1 if model_artifact(spec, 1) == "m0" else 0
+    return tuple(_model(run, artifacts, steps, number, first) for number in range(first, spec.iterations + 2))
+
+
+def _model(
+    run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport], number: int, first: int
+) -> ModelReport:
+    artifact = model_artifact(run.spec, number)
+    metrics: dict[str, Any] = artifacts.document(f"evaluation/m{number}", "metrics.json") or {}
+    return ModelReport(
+        number=number,
+        artifact=artifact,
+        digest=artifacts.digest(artifact),
+        made_by=tuple(step for step in steps if _makes(step, number, first)),
+        judge=evidence.judge_quality(metrics),
+        head_to_heads=tuple(evidence.head_to_heads(metrics, number)),
+        answer_chars=evidence.answer_chars(metrics),
+    )
+
+
+def _makes(step: StepReport, number: int, first: int) -> bool:
+    """Whether the step lies on the way from the model before to M_number."""
+    if step.key.startswith(StepName.EVALUATE):
+        return False
+    if step.key == StepName.IMPORT:
+        return number == first
+    return step.iteration == number - 1
+
+
+def _headline(run: SelfRewardRun, now: datetime) -> str:
+    status = run.status
+    since = (status.finished_at or now) - status.started_at if status.started_at is not None else None
+    for condition in status.conditions:
+        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
+            return f"Failed: {condition.reason}: {condition.message}"
+    if status.phase is Phase.SUCCEEDED:
+        return f"Succeeded{f' in {duration(since)}' if since is not None else ''}"
+    running = ", ".join(row.key for row in _rows(run) if row.state is StepState.RUNNING)
+    words = f"{status.phase}{f', {running} under way' if running else ''}"
+    return f"{words}, {duration(since)} so far" if since is not None else words
+
+
+def _told(run: SelfRewardRun) -> list[str]:
+    """A failed or retried step's own words."""
+    return [f"{row.key}: {row.reason}: {row.message}" for row in _rows(run) if row.state is StepState.FAILED]
+
+
+def _spec(run: SelfRewardRun) -> str:
+    document = run.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for workload in document.get("workloads", {}).values():
+        # A page is handed around, and people do put tokens there.
+        for variable in workload.get("env", ()):
+            variable.update({"value": "…"} if "value" in variable else {})
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
