@@ -24,6 +24,10 @@ _WORKDIR = click.option(
     help="Where runs keep their status, logs and artifacts.",
 )
 
+_STORE = click.option(
+    "--store", metavar="URI", help="Where the run's own artifacts lie, if not where its spec says: file:///… or s3://…"
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="selfreward")
@@ -62,6 +66,34 @@ def status(name: str | None, workdir: Path, output: str) -> None:
     from selfreward.cli.showing import show_status
 
     show_status(name, workdir, output)
+
+
+@cli.command()
+@click.argument("name", metavar="RUN")
+@_WORKDIR
+@_STORE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The HTML file; report.html in the run's folder otherwise.",
+)
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=0),
+    default=10_000,
+    show_default=True,
+    help="Most candidates whose texts the page carries; more are sampled evenly.",
+)
+def report(name: str, workdir: Path, store: str | None, output: Path | None, candidates: int) -> None:
+    """Write one HTML file about RUN, finished or not: its models, evidence, cost, and a browser of candidates.
+
+    RUN is the name or the file of a run of this machine, or what `kubectl get selfrewardrun NAME -o json` printed, as a
+    file or through a pipe (`-`).
+    """
+    from selfreward.cli.reporting import write_report
+
+    click.echo(write_report(name, workdir, store=store, output=output, candidates=candidates))
 
 
 def main() -> None:

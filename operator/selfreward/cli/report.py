@@ -21,8 +21,8 @@ from selfreward.report.highlights import highlights
 from selfreward.report.words import duration
 
 
-def print_report(run: SelfRewardRun, folder: Path, store: Store) -> None:
-    """Print it on standard output."""
+def print_report(run: SelfRewardRun, folder: Path, store: Store, page: Path | None) -> None:
+    """Print it on standard output; `page` is where the report was written."""
     console = Console(width=None if Console().is_terminal else 140)
     console.print(step_table(run))
     last = _last_round(run)
@@ -36,7 +36,7 @@ def print_report(run: SelfRewardRun, folder: Path, store: Store) -> None:
             console.print(condition.message, style="yellow", markup=False, soft_wrap=True)
     whole = duration(status.finished_at - status.started_at) if status.finished_at and status.started_at else ""
     console.print(f"run {run.metadata.name} succeeded{f' in {whole}' if whole else ''}", style="bold", markup=False)
-    for name, place in _places(run, folder, store).items():
+    for name, place in _places(run, folder, store, page).items():
         console.print(f"{name:<8} {place}", markup=False, soft_wrap=True)
 
 
@@ -77,7 +77,7 @@ def _print_sample(console: Console, sample: Sample) -> None:
     console.print()
 
 
-def _places(run: SelfRewardRun, folder: Path, store: Store) -> dict[str, str]:
+def _places(run: SelfRewardRun, folder: Path, store: Store, page: Path | None) -> dict[str, str]:
     last = _last_round(run)
     done = {row.key for row in rows(run.status) if row.state is StepState.SUCCEEDED}
     places = {"model": store.address(run.status.model or model_artifact(run.spec, last + 1))}
@@ -85,6 +85,8 @@ def _places(run: SelfRewardRun, folder: Path, store: Store) -> dict[str, str]:
         places["pairs"] = f"{store.address(f'iteration-{last}/pairs')}/pairs.jsonl"
     if f"evaluate-m{last + 1}" in done:
         places["metrics"] = f"{store.address(f'evaluation/m{last + 1}')}/metrics.json"
+    if page is not None:
+        places["report"] = str(page)
     places["status"] = str(folder / "status.json")
     places["logs"] = str(folder / "children")
     return {name: _short(place) for name, place in places.items()}

@@ -21,6 +21,7 @@ from selfreward.cli.live import LiveDisplay
 from selfreward.cli.plain import PlainDisplay
 from selfreward.cli.preparing import prepared
 from selfreward.cli.report import print_report
+from selfreward.cli.reporting import page_at_the_end
 from selfreward.cli.validating import loaded
 from selfreward.cli.words import rows
 from selfreward.cluster.local import LocalCluster
@@ -99,15 +100,18 @@ def _tried_again(run: SelfRewardRun) -> SelfRewardRun:
 def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, interrupted: bool) -> int:
     """Say how it ended; returns the exit code."""
     name, status = run.metadata.name, run.status
+    page = page_at_the_end(run, folder, store) if status.finished_at is not None else None
     if (failure := _failure(status)) is not None:
         click.echo(f"{file}: run {name} failed: {failure.reason}: {failure.message}", err=True)
         for row in rows(status):
             if row.state is StepState.FAILED and row.child:
                 click.echo(f"logs: {folder.path / 'children' / row.child}", err=True)
+        if page is not None:
+            click.echo(f"report: {page}", err=True)
         click.echo("the same command tries again from there", err=True)
         return USAGE if failure.reason == Reason.CONFIGURATION_ERROR else FAILED
     if status.finished_at is not None:
-        print_report(run, folder.path, store)
+        print_report(run, folder.path, store, page)
         return 0
     if interrupted:
         click.echo(f"run {name} is stopped; the same command resumes it", err=True)

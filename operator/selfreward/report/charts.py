@@ -137,6 +137,7 @@ def _mark(x: float, y: float, index: int, kind: str) -> str:
     """A disc, a square, a diamond, a triangle: in turn."""
     r = _MARK
     kind = f"mark {kind}"
+    corners: tuple[tuple[float, float], ...]
     match index % 4:
         case 0:
             return tag("circle", kind=kind, cx=x, cy=y, r=r)

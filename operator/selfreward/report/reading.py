@@ -48,7 +48,7 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
         steps=steps,
         spec=_spec(run),
         artifacts=store.uri,
-        notices=(*_told(run), *dict.fromkeys(artifacts.problems)),
+        notices=(*_told(run), *_missing(run, store, models), *dict.fromkeys(artifacts.problems)),
         excerpt=texts,
     )
 
@@ -145,6 +145,14 @@ def _headline(run: SelfRewardRun, now: datetime) -> str:
 def _told(run: SelfRewardRun) -> list[str]:
     """A failed or retried step's own words."""
     return [f"{row.key}: {row.reason}: {row.message}" for row in _rows(run) if row.state is StepState.FAILED]
+
+
+def _missing(run: SelfRewardRun, store: Store, models: Sequence[ModelReport]) -> list[str]:
+    """Said when the status knows of artifacts and the store of none: a claim's path, read on another machine."""
+    done = any(row.state is StepState.SUCCEEDED for row in _rows(run))
+    if not done or any(model.digest is not None for model in models):
+        return []
+    return [f"{store.uri} holds none of the run's artifacts: say with --store where they lie"]
 
 
 def _spec(run: SelfRewardRun) -> str:

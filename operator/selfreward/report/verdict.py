@@ -1,0 +1,123 @@
+"""Did it get better? The few sentences at the head of a report, each with the numbers it rests on. Pure.
+
+A difference is claimed only when two confidence intervals do not touch, which is stricter than a test of the
+difference: whoever reads only this must not be promised what the next seed takes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from selfreward.report.model import Estimate, HeadToHead, JudgeQuality, ModelReport, RunReport
+from selfreward.report.words import number
+
+_FEW_PROMPTS: Final = 30
+"""Below this an interval says little, and the reader is told so."""
+_MUCH_LONGER: Final = 1.5
+"""Growth of answers that a reader must hear of: the paper's went 1.4-fold, then 2.3-fold (section 3.3)."""
+
+
+class Tone(StrEnum):
+    """How good the news is."""
+
+    GOOD = "good"
+    UNSURE = "unsure"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One statement, in plain words."""
+
+    tone: Tone
+    text: str
+
+
+def verdict(report: RunReport) -> tuple[Sentence, ...]:
+    """About the newest model that was evaluated; nothing before there is one."""
+    evaluated = [model for model in report.models if model.judge is not None or model.head_to_heads]
+    if not evaluated:
+        return ()
+    model, first = evaluated[-1], evaluated[0]
+    return tuple(_sentences(model, first))
+
+
+def _sentences(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
+    if model.judge is not None:
+        yield from _as_judge(model.name, model.judge)
+        if first is not model and first.judge is not None:
+            yield from _since(model.name, model.judge, first.name, first.judge)
+    for each in model.head_to_heads:
+        yield from _wins(model.name, each)
+    yield from _longer(model, first)
+
+
+def _as_judge(name: str, judge: JudgeQuality) -> Iterator[Sentence]:
+    accuracy, longest = judge.accuracy, judge.longest_wins
+    if accuracy is None:
+        return
+    words = f"As a judge {name} agrees with people on {percent(accuracy)} of pairs{_few(judge.prompts)}"
+    if longest is None:
+        yield Sentence(Tone.UNSURE, f"{words}.")
+        return
+    tone, relation = _compared(accuracy, longest)
+    how = {Tone.GOOD: "more than", Tone.BAD: "less than", Tone.UNSURE: "not to be told apart from"}[tone]
+    yield Sentence(tone, f"{words}: {how} what preferring the longer answer gets, {percent(longest)}{relation}.")
+
+
+def _since(name: str, judge: JudgeQuality, first: str, then: JudgeQuality) -> Iterator[Sentence]:
+    if judge.accuracy is None or then.accuracy is None:
+        return
+    tone, relation = _compared(judge.accuracy, then.accuracy)
+    how = {Tone.GOOD: "better", Tone.BAD: "worse", Tone.UNSURE: "neither better nor worse for sure"}[tone]
+    yield Sentence(tone, f"As a judge {name} is {how} than {first}, {percent(then.accuracy)}{relation}.")
+
+
+def _wins(name: str, each: HeadToHead) -> Iterator[Sentence]:
+    if each.win is None or each.loss is None:
+        return
+    tone, relation = _compared(each.win, each.loss)
+    how = {Tone.GOOD: "beats", Tone.BAD: "loses to", Tone.UNSURE: "is not to be told apart from"}[tone]
+    rates = f"wins {percent(each.win)}, loses {percent(each.loss)}"
+    yield Sentence(tone, f"{name} {how} {each.against}: {rates}{_few(each.prompts)}{relation}.")
+
+
+def _longer(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
+    if first is model or not model.answer_chars or not first.answer_chars:
+        return
+    growth = model.answer_chars / first.answer_chars
+    if growth >= _MUCH_LONGER:
+        lengths = f"{number(round(first.answer_chars))} to {number(round(model.answer_chars))} characters"
+        yield Sentence(
+            Tone.BAD,
+            f"Answers grew {growth:.1f}-fold from {first.name} to {model.name}, {lengths}: part of what the judge "
+            "prefers may be length (preferences.lengthControl).",
+        )
+
+
+def _compared(this: Estimate, other: Estimate) -> tuple[Tone, str]:
+    if None in (this.low, this.high, other.low, other.high):
+        return Tone.UNSURE, ""
+    assert this.low is not None
+    assert this.high is not None
+    assert other.low is not None
+    assert other.high is not None
+    if this.low > other.high:
+        return Tone.GOOD, ""
+    if this.high < other.low:
+        return Tone.BAD, ""
+    return Tone.UNSURE, " (the intervals overlap)"
+
+
+def _few(prompts: int | None) -> str:
+    return f" (only {prompts} prompts)" if prompts is not None and prompts < _FEW_PROMPTS else ""
+
+
+def percent(estimate: Estimate) -> str:
+    """`61% [58–67]`."""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.0%}"
+    return f"{estimate.value:.0%} [{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
