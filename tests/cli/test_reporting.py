@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from cli.conftest import Command
 from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
+from selfreward.cli.comparing import compare_runs
 from selfreward.cli.errors import CommandError
 from selfreward.cli.finding import found
 from selfreward.cli.reporting import page_at_the_end, write_report
@@ -133,3 +136,30 @@ def test_a_run_that_did_nothing_leaves_no_page(made: tuple[SelfRewardRun, Store,
     fresh = SelfRewardRun(metadata=run.metadata, spec=run.spec)
     assert page_at_the_end(fresh, folder, store) is None
     assert not (folder.path / "report.html").exists()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "html"])
+def test_a_comparison_in_a_file(made: tuple[SelfRewardRun, Store, Path], tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"runs.{suffix}"
+    compare_runs(["made", "made"], made[2], target)
+    text = target.read_text()
+    match suffix:
+        case "csv":
+            assert [row["model"] for row in csv.DictReader(text.splitlines())] == ["M1", "M2", "M1", "M2"]
+        case "json":
+            assert [row["judge"] for row in json.loads(text)] == [0.65, 0.7, 0.65, 0.7]
+        case _:
+            assert "<svg" in text
+
+
+def test_a_comparison_on_the_terminal(
+    made: tuple[SelfRewardRun, Store, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare_runs(["made"], made[2], None)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("made M2 1 70% [66–74] 66% [62–70] 60% [56–64] 40% [36–44]") for line in lines)
+
+
+def test_a_comparison_of_another_kind(made: tuple[SelfRewardRun, Store, Path]) -> None:
+    with pytest.raises(CommandError, match=r"--output runs.xlsx: must end in .html, .csv or .json"):
+        compare_runs(["made"], made[2], Path("runs.xlsx"))

@@ -90,6 +90,21 @@ def test_a_failed_step_tells_why(tmp_path: Path) -> None:
     assert found.notices == ("dpo-1: LossNotFinite: loss became nan at step 3",)
 
 
+def test_gates_speak(tmp_path: Path) -> None:
+    run, store = MadeRun(tmp_path, iterations=1).make()
+    document = run.model_dump(mode="json", by_alias=True)
+    document["status"]["conditions"] = [
+        {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": NOW.isoformat()}
+        for kind, reason, message in (
+            ("GateTripped", "GateTripped", "pairs-1: only 9% of the judgements state a score"),
+            ("Succeeded", "StoppedByGate", "ended with m1, the last good model"),
+        )
+    ]
+    found = read_report(SelfRewardRun.model_validate(document), store, NOW)
+    assert found.notices == ("Gate: pairs-1: only 9% of the judgements state a score",)
+    assert found.headline.endswith(": ended with m1, the last good model")
+
+
 def test_a_damaged_artifact_is_named_and_the_rest_shown(tmp_path: Path) -> None:
     run, store = MadeRun(tmp_path).make()
     path = tmp_path / "artifacts" / "default" / "made" / "evaluation" / "m2" / "metrics.json"

@@ -96,6 +96,22 @@ def report(name: str, workdir: Path, store: str | None, output: Path | None, can
     click.echo(write_report(name, workdir, store=store, output=output, candidates=candidates))
 
 
+@cli.command()
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@_WORKDIR
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file instead of the terminal: .html (table and figure), .csv or .json.",
+)
+def compare(names: tuple[str, ...], workdir: Path, output: Path | None) -> None:
+    """One table and one figure over several runs, each named as for `selfreward report`."""
+    from selfreward.cli.comparing import compare_runs
+
+    compare_runs(names, workdir, output)
+
+
 def main() -> None:
     """Run the command line; ends the process."""
     try:

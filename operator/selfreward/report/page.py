@@ -7,7 +7,7 @@ only, and the page's own policy lets no script run but the one whose hash it nam
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,7 +16,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from selfreward.report import figures
+from selfreward.report import comparing, figures
 from selfreward.report.figures import ABSENT, Figure, Table
 from selfreward.report.model import ModelReport, RunReport, StepReport
 from selfreward.report.payload import Payload, payload
@@ -54,6 +54,19 @@ def render_report(report: RunReport, now: datetime) -> bytes:
         costs=_costs(report),
         texts=texts,
         carried=_carried(texts),
+        written=f"{now:%Y-%m-%d %H:%M %Z}",
+    )
+
+
+def render_comparison(reports: Sequence[RunReport], now: datetime) -> bytes:
+    """Several runs on one page."""
+    return render(
+        "compare.html",
+        None,
+        names=[report.name for report in reports],
+        figure=comparing.figure(reports),
+        models=comparing.model_table(reports),
+        differences=comparing.differences(reports),
         written=f"{now:%Y-%m-%d %H:%M %Z}",
     )
 

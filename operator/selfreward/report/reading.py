@@ -10,7 +10,16 @@ import yaml
 from selfreward_steps.contract import StepName
 from selfreward_steps.store import Store
 
-from selfreward.api import ConditionStatus, ConditionType, Phase, SelfRewardRun, StepState, StepStatus
+from selfreward.api import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Phase,
+    Reason,
+    SelfRewardRun,
+    StepState,
+    StepStatus,
+)
 from selfreward.plan import build_graph, model_artifact
 from selfreward.report import cost, evidence
 from selfreward.report.artifacts import Artifacts
@@ -132,19 +141,30 @@ def _makes(step: StepReport, number: int, first: int) -> bool:
 def _headline(run: SelfRewardRun, now: datetime) -> str:
     status = run.status
     since = (status.finished_at or now) - status.started_at if status.started_at is not None else None
-    for condition in status.conditions:
-        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
-            return f"Failed: {condition.reason}: {condition.message}"
+    if (failed := _condition(run, ConditionType.FAILED)) is not None:
+        return f"Failed: {failed.reason}: {failed.message}"
     if status.phase is Phase.SUCCEEDED:
-        return f"Succeeded{f' in {duration(since)}' if since is not None else ''}"
+        succeeded = _condition(run, ConditionType.SUCCEEDED)
+        early = f": {succeeded.message}" if succeeded and succeeded.reason == Reason.STOPPED_BY_GATE else ""
+        return f"Succeeded{f' in {duration(since)}' if since is not None else ''}{early}"
     running = ", ".join(row.key for row in _rows(run) if row.state is StepState.RUNNING)
     words = f"{status.phase}{f', {running} under way' if running else ''}"
     return f"{words}, {duration(since)} so far" if since is not None else words
 
 
+def _condition(run: SelfRewardRun, kind: ConditionType) -> Condition | None:
+    """The condition of that type, if it is true."""
+    for condition in run.status.conditions:
+        if condition.type is kind and condition.status is ConditionStatus.TRUE:
+            return condition
+    return None
+
+
 def _told(run: SelfRewardRun) -> list[str]:
-    """A failed or retried step's own words."""
-    return [f"{row.key}: {row.reason}: {row.message}" for row in _rows(run) if row.state is StepState.FAILED]
+    """What failed, and which gates a number did not keep to."""
+    failed = [f"{row.key}: {row.reason}: {row.message}" for row in _rows(run) if row.state is StepState.FAILED]
+    gates = _condition(run, ConditionType.GATE_TRIPPED)
+    return failed if gates is None else [*failed, f"Gate: {gates.message}"]
 
 
 def _missing(run: SelfRewardRun, store: Store, models: Sequence[ModelReport]) -> list[str]:

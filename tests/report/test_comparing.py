@@ -1,0 +1,73 @@
+"""Several runs side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from report.conftest import NOW
+from report.test_page import Page
+from selfreward.report import comparing
+from selfreward.report.model import RunReport
+from selfreward.report.page import render_comparison
+
+
+def other(whole: RunReport) -> RunReport:
+    """Half a run, with another judge."""
+    half = [replace(model, digest=None) if model.number > 2 else model for model in whole.models]
+    spec = whole.spec + "judge:\n  model: initial\ndeadlines:\n  step: 7\n"
+    return replace(whole, name="frozen", models=tuple(half), iterations=whole.iterations[:1], spec=spec)
+
+
+def test_a_row_for_every_model_that_is_there(whole: RunReport) -> None:
+    rows = comparing.compared([whole, other(whole)])
+    assert [(row.run, row.model) for row in rows] == [
+        ("made", "M1"),
+        ("made", "M2"),
+        ("made", "M3"),
+        ("frozen", "M1"),
+        ("frozen", "M2"),
+    ]
+    first, second, third = rows[:3]
+    assert (first.pairs, first.win, first.mean_score) == (None, None, None)
+    assert third.judge == whole.models[3].judge.accuracy if whole.models[3].judge else None
+    assert second.pairs == whole.iterations[0].count("pairs")
+    assert second.gpu_seconds == sum(step.gpu_seconds or 0 for step in whole.models[2].made_by)
+
+
+def test_rows_for_programs_keep_the_intervals(whole: RunReport) -> None:
+    rows = comparing.plain_rows([whole])
+    assert all(tuple(row) == comparing.COLUMNS for row in rows)
+    assert (rows[2]["judge"], rows[2]["judge_low"], rows[2]["judge_high"]) == (0.75, 0.71, 0.79)
+    assert (rows[0]["win"], rows[0]["win_low"]) == (None, None)
+
+
+def test_runs_of_one_name_are_told_apart(whole: RunReport) -> None:
+    assert {row.run for row in comparing.compared([whole, whole])} == {"made", "made (2)"}
+
+
+def test_what_sets_them_apart(whole: RunReport) -> None:
+    """How long a step may take changes nothing that comes out."""
+    table = comparing.differences([whole, other(whole)])
+    assert table is not None
+    assert table.headings == ("", "made", "frozen")
+    assert table.rows == (("judge.model", "default", "initial"),)
+    assert comparing.differences([whole, whole]) is None
+
+
+def test_the_page(whole: RunReport) -> None:
+    page = Page(render_comparison([whole, other(whole)], NOW))
+    assert "made · frozen" in page.text
+    assert "judge.model default initial" in page.text
+    labels = [attrs["aria-label"] or "" for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(labels) == 3
+    assert "made: 75% at M3" in labels[0]
+    assert "frozen: 70% at M2" in labels[0]
+    assert page.scripts == []
+
+
+def test_runs_of_which_nothing_is_measured_have_no_figure(whole: RunReport) -> None:
+    bare = replace(
+        whole, models=tuple(replace(m, judge=None, head_to_heads=(), answer_chars=None) for m in whole.models)
+    )
+    assert comparing.figure([bare]) is None
+    assert b"<h2" in render_comparison([bare], NOW)
