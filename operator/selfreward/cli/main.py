@@ -23,6 +23,8 @@ _WORKDIR = click.option(
     show_default=True,
     help="Where runs keep their status, logs and artifacts.",
 )
+_NAME = click.argument("name")
+_NAMESPACE = click.option("-n", "--namespace", help="Namespace of the run; the kubeconfig's otherwise.")
 
 _STORE = click.option(
     "--store", metavar="URI", help="Where the run's own artifacts lie, if not where its spec says: file:///… or s3://…"
@@ -60,12 +62,75 @@ def validate(file: Path, overrides: tuple[str, ...]) -> None:
 @cli.command()
 @click.argument("name", required=False)
 @_WORKDIR
+@click.option("-n", "--namespace", help="Ask the cluster of the kubeconfig instead, about runs in this namespace.")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
-def status(name: str | None, workdir: Path, output: str) -> None:
+def status(name: str | None, workdir: Path, namespace: str | None, output: str) -> None:
     """What the runs of this machine are doing: all of them, or the one of NAME (a run's name or its file)."""
     from selfreward.cli.showing import show_status
 
-    show_status(name, workdir, output)
+    show_status(name, workdir, namespace, output)
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+@click.option("--at-boundary", is_flag=True, help="Let running steps end; start none.")
+def suspend(name: str, namespace: str | None, at_boundary: bool) -> None:
+    """Hold run NAME on the cluster: its pods go, what is committed stays."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.suspend(name, namespace, at_boundary=at_boundary))
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+def resume(name: str, namespace: str | None) -> None:
+    """Let a suspended run NAME on the cluster go on."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.resume(name, namespace))
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+def retry(name: str, namespace: str | None) -> None:
+    """Try a failed run NAME on the cluster again, from its failed step."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.retry(name, namespace))
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+@click.option("--iteration", type=click.IntRange(min=1), help="The last iteration that may start; the next by default.")
+def approve(name: str, namespace: str | None, iteration: int | None) -> None:
+    """Let the next iteration of run NAME start, where spec.schedule.approval asks for it."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.approve(name, namespace, iteration))
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+def pause(name: str, namespace: str | None) -> None:
+    """Make the operator leave run NAME alone; what runs goes on."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.pause(name, namespace, paused=True))
+
+
+@cli.command()
+@_NAME
+@_NAMESPACE
+def unpause(name: str, namespace: str | None) -> None:
+    """Make the operator look after run NAME again."""
+    from selfreward.cli import cluster
+
+    click.echo(cluster.pause(name, namespace, paused=False))
 
 
 @cli.command()

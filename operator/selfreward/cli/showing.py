@@ -1,4 +1,4 @@
-"""`selfreward status`: the runs of a work directory, from their records alone; it disturbs no runner."""
+"""`selfreward status`: the runs of a work directory, from their records alone, or of a namespace; it disturbs none."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from selfreward.cli.report import step_table
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 
 
-def show_status(name: str | None, workdir: Path, output: str) -> None:
-    """Print it; raises CommandError when there is no such run."""
-    runs = _recorded(workdir) if name is None else [_named(name, workdir)]
+def show_status(name: str | None, workdir: Path, namespace: str | None, output: str) -> None:
+    """Print it; raises CommandError when there is no such run. With a namespace the cluster is asked."""
+    runs = _found(name, workdir, namespace)
     if output == "table":
         _print_tables(runs, whole=name is not None)
         return
@@ -29,6 +29,14 @@ def show_status(name: str | None, workdir: Path, output: str) -> None:
     document = documents[0] if name is not None else documents
     text = json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False)
     click.echo(text)
+
+
+def _found(name: str | None, workdir: Path, namespace: str | None) -> list[SelfRewardRun]:
+    if namespace is not None:
+        from selfreward.cli.cluster import read_runs
+
+        return read_runs(name, namespace)
+    return _recorded(workdir) if name is None else [_named(name, workdir)]
 
 
 def _recorded(workdir: Path) -> list[SelfRewardRun]:
