@@ -30,7 +30,7 @@ def seed_for(seed: int, *parts: object) -> int:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """`samples` completions of one user message. There is never a system message: some models reject them."""
+    """`samples` completions of a user message. There is never a system message: some models reject them."""
 
     key: int
     """The caller's own number of the request."""
@@ -41,10 +41,12 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0
     """With how many alternatives of the first token to answer; 0 for none."""
+    history: tuple[Message, ...] = ()
+    """The turns before the message."""
 
     def body(self, model: str) -> dict[str, Any]:
         """The JSON body."""
-        messages: list[Message] = [{"role": "user", "content": self.message}]
+        messages: list[Message] = [*self.history, {"role": "user", "content": self.message}]
         body: dict[str, Any] = {
             "model": model,
             "messages": messages,

@@ -1,91 +1,76 @@
 """Step evaluate: what one model is worth, as a judge and as an assistant (paper section 3.2).
 
 As a judge it is measured on ranked prompts that no step trained on; as an assistant it answers held-out prompts, and
-those of a later model are compared with M1's in both orders, a disagreement being a tie.
+its answers are compared with M1's, the previous model's and another system's, and looked at for safety, by the judge
+that the user names. What is asked is :mod:`selfreward_steps.evaluation_work`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from selfreward_steps.chat import ChatRequest, seed_for
-from selfreward_steps.comparing import comparison_message, outcome, stated_verdict
-from selfreward_steps.contract import EvaluateConfig
 from selfreward_steps.eft import ranked_items
+from selfreward_steps.evaluation_report import answers_section, flat, judge_section
+from selfreward_steps.evaluation_work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
 from selfreward_steps.finished import FinishedRows
-from selfreward_steps.judge_metrics import RankedScores, Rate, judge_quality, win_rates
+from selfreward_steps.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.judging import Judgement, judge_missing
-from selfreward_steps.rows import PromptRow, RankingRow, read_rows, write_json, write_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.scoring import mean_score
+from selfreward_steps.leaderboards import alpaca_outputs, mt_bench_answers
+from selfreward_steps.rows import Message, PromptRow, QuestionRow, write_json, write_rows
+from selfreward_steps.runtime import Output, StepOutcome
+from selfreward_steps.safety import safety_message, safety_report, stated_safety
 from selfreward_steps.serving_client import InOrder, ServingClient
-from selfreward_steps.templates import judge_template
-
-Context = StepContext[EvaluateConfig]
-
-
-class AnswerRow(TypedDict):
-    """`answers.jsonl`: a held-out prompt and what the model says."""
-
-    id: str
-    prompt: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is asked of the server; each kind has a range of indices of its own in the finished rows."""
-
-    ranked: list[RankingRow]
-    held_out: list[PromptRow]
-    others: Mapping[str, str]
-    """M1's answers by prompt id; empty when M1 itself is evaluated."""
-
-    @property
-    def judgements(self) -> int:
-        return sum(len(row["answers"]) for row in self.ranked)
-
-    @property
-    def compared(self) -> list[PromptRow]:
-        return [row for row in self.held_out if row["id"] in self.others]
-
-    @property
-    def total(self) -> int:
-        return self.judgements + len(self.held_out) + 2 * len(self.compared)
 
 
 def run(context: Context) -> StepOutcome:
-    """Commits `metrics.json`, `judge.jsonl`, `answers.jsonl` and, for a later model, `comparisons.jsonl`."""
-    work = _Work(_test_rows(context), _held_out(context), _others(context))
+    """Commits `metrics.json` and the rows it was counted from: `judge.jsonl`, `answers.jsonl`, `comparisons.jsonl`, …
+
+    Raises PermanentError NoOutsideAnswers when another system's answers are to no prompt that is asked here.
+    """
+    work = read_work(context)
     client = ServingClient(context.config.serving, alive=context.progress.alive)
     journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
     folder = context.scratch / "output"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     with FinishedRows(journal, context.scratch / "spool", work.total) as finished:
         asyncio.run(_ask(context, client, work, finished))
-        report = _report(context, work, finished.rows(), folder)
+        report = _measured(context, folder) if work.given is not None else _measure(context, work, finished, folder)
+        report |= _compare(context, work, finished, folder)
     write_json(folder / "metrics.json", report)
-    metrics = _flat(report) | client.traffic.metrics()
-    return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
+    return StepOutcome(
+        [Output(context.output, folder)], flat(report) | client.traffic.metrics(), after_commit=[journal.discard]
+    )
 
 
-async def _ask(context: Context, client: ServingClient, work: _Work, finished: FinishedRows) -> None:
+async def _ask(context: Context, client: ServingClient, work: Work, finished: FinishedRows) -> None:
     def tell() -> None:
         context.progress.update(finished.count, finished.total, "requests", **client.traffic.metrics())
 
     tell()
-    items = ranked_items(work.ranked)
-    await judge_missing(client, context.config.judge, items, context.seed, finished, tell)
-    async for _ in _texts(client, _answer_requests(context, work), finished):
-        tell()
-    answers = dict(zip((row["id"] for row in work.held_out), _answers(work, finished), strict=True))
-    async for _ in _texts(client, _comparison_requests(context, work, answers), finished):
-        tell()
+    await judge_missing(client, context.config.judge, ranked_items(work.ranked), context.seed, finished, tell)
+    for requests in _requests(context, work, finished):
+        async for _ in _texts(client, requests, finished):
+            tell()
+
+
+def _requests(context: Context, work: Work, finished: FinishedRows) -> Iterator[Iterator[ChatRequest]]:
+    """One kind after another, since the later ones hold the answers to the earlier ones."""
+    if work.given is None:
+        yield _answer_requests(context, work.ranges[Kind.ANSWER], work.held_out)
+        yield _answer_requests(context, work.ranges[Kind.SAFETY_ANSWER], work.safety)
+        for turn in range(max((len(row["turns"]) for row in work.questions), default=0)):
+            yield _turn_requests(context, work, finished, turn)
+    for opponent in OPPONENTS:
+        sampling = context.config.judge.sampling
+        yield comparison_requests(work, opponent, _answers(work, finished), sampling, context.seed)
+    yield _safety_requests(context, work, finished)
 
 
 async def _texts(client: ServingClient, requests: Iterator[ChatRequest], finished: FinishedRows) -> AsyncIterator[int]:
@@ -96,136 +81,101 @@ async def _texts(client: ServingClient, requests: Iterator[ChatRequest], finishe
         yield completion.key
 
 
-def _answer_requests(context: Context, work: _Work) -> Iterator[ChatRequest]:
-    for key, row in enumerate(work.held_out, work.judgements):
+def _answer_requests(context: Context, keys: range, rows: list[PromptRow]) -> Iterator[ChatRequest]:
+    for key, row in zip(keys, rows, strict=True):
         yield ChatRequest(key, row["prompt"], context.config.settings.sampling, seed_for(context.seed, row["id"]))
 
 
-def _answers(work: _Work, finished: FinishedRows) -> Iterator[str]:
-    """The model's own answers, in the order of the held-out prompts."""
-    for key in range(work.judgements, work.judgements + len(work.held_out)):
-        yield finished.row(key)["text"]
+def _turn_requests(context: Context, work: Work, finished: FinishedRows, turn: int) -> Iterator[ChatRequest]:
+    """The questions that have such a turn, with what was said before it."""
+    for question, keys in _turns(work):
+        if turn < len(keys):
+            history: list[Message] = []
+            for key, text in zip(keys[:turn], question["turns"], strict=False):
+                said = finished.row(key)["text"]
+                history += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
+            seed = seed_for(context.seed, question["id"], "turn", turn)
+            sampling = context.config.settings.sampling
+            yield ChatRequest(keys[turn], question["turns"][turn], sampling, seed, history=tuple(history))
 
 
-def _comparison_requests(context: Context, work: _Work, answers: Mapping[str, str]) -> Iterator[ChatRequest]:
-    """Each pair of answers twice, the second time with the two exchanged."""
-    key = work.judgements + len(work.held_out)
-    for row in work.compared:
-        mine, other = answers[row["id"]], work.others[row["id"]]
-        for order, (first, second) in enumerate(((mine, other), (other, mine))):
-            seed = seed_for(context.seed, row["id"], "comparison", order)
-            message = comparison_message(row["prompt"], first, second)
-            yield ChatRequest(key, message, context.config.judge.sampling, seed)
-            key += 1
+def _turns(work: Work) -> Iterator[tuple[QuestionRow, range]]:
+    """Each question with the keys of its turns."""
+    start = work.ranges[Kind.TURN].start
+    for question in work.questions:
+        stop = start + len(question["turns"])
+        yield question, range(start, stop)
+        start = stop
 
 
-def _report(context: Context, work: _Work, rows: Iterator[Any], folder: Path) -> dict[str, Any]:
-    """Read the finished rows in order, write the datasets, and count."""
-    report: dict[str, Any] = {"judge": _judge(context, work, rows, folder)}
-    answers: list[AnswerRow] = [
-        {"id": row["id"], "prompt": row["prompt"], "answer": reply["text"]}
-        for row, reply in zip(work.held_out, islice(rows, len(work.held_out)), strict=True)
-    ]
-    write_rows(folder / "answers.jsonl", answers)
-    report["answers"] = _lengths(answers)
-    if "against" in context.config.inputs:
-        report["head_to_head"] = _compare(context, work, {row["id"]: row["answer"] for row in answers}, rows, folder)
+def _safety_requests(context: Context, work: Work, finished: FinishedRows) -> Iterator[ChatRequest]:
+    answers = _safety_answers(work, finished)
+    for key, row in zip(work.ranges[Kind.SAFETY], work.safety, strict=False):
+        seed = seed_for(context.seed, row["id"], "safety")
+        yield ChatRequest(key, safety_message(row["prompt"], answers[row["id"]]), context.config.judge.sampling, seed)
+
+
+def _answers(work: Work, finished: FinishedRows) -> Mapping[str, str]:
+    """The model's own answers to the held-out prompts, by id."""
+    return work.given if work.given is not None else _said(work.held_out, work.ranges[Kind.ANSWER], finished)
+
+
+def _safety_answers(work: Work, finished: FinishedRows) -> Mapping[str, str]:
+    if work.given_safety is not None:
+        return work.given_safety
+    return _said(work.safety, work.ranges[Kind.SAFETY_ANSWER], finished)
+
+
+def _said(rows: list[PromptRow], keys: range, finished: FinishedRows) -> dict[str, str]:
+    return {row["id"]: finished.row(key)["text"] for row, key in zip(rows, keys, strict=True)}
+
+
+def _measured(context: Context, folder: Path) -> dict[str, Any]:
+    """What the part on the model's own server has found: its files, and the report to go on with."""
+    source = context.fetch("measured")
+    for path in source.iterdir():
+        if path.is_file() and path.name != "manifest.json":
+            shutil.copy(path, folder / path.name)
+    report: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return report
 
 
-def _judge(context: Context, work: _Work, rows: Iterator[Any], folder: Path) -> dict[str, Any]:
-    """How well the model's judgements of ranked answers agree with people's."""
-    judged = [[Judgement(**row) for row in islice(rows, len(ranked["answers"]))] for ranked in work.ranked]
-    write_rows(folder / "judge.jsonl", map(_judge_row, work.ranked, judged))
-    stated = [score for each in judged for judgement in each for score in judgement.scores]
-    quality = judge_quality(
-        list(map(_ranked_scores, work.ranked, judged)),
-        max_score=judge_template(context.config.judge).scores.high,
-        seed=context.seed,
-    )
-    return {
-        "prompts": len(work.ranked),
-        "judgements": len(stated),
-        "parse_rate": sum(score is not None for score in stated) / len(stated) if stated else None,
-        **_as_json(quality),
-    }
+def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path) -> dict[str, Any]:
+    """The model as a judge and what it answers."""
+    keys = iter(work.ranges[Kind.JUDGEMENT])
+    judged = [[Judgement(**finished.row(next(keys))) for _ in row["answers"]] for row in work.ranked]
+    section, judge_rows = judge_section(work.ranked, judged, context.config.judge, context.seed)
+    write_rows(folder / "judge.jsonl", judge_rows)
+    answers = _answers(work, finished)
+    rows: list[AnswerRow] = [{"id": r["id"], "prompt": r["prompt"], "answer": answers[r["id"]]} for r in work.held_out]
+    write_rows(folder / "answers.jsonl", rows)
+    report: dict[str, Any] = {"judge": section, "answers": answers_section(rows, context.seed)}
+    model = f"{context.config.run}-{context.output.rpartition('/')[2]}"
+    outputs = alpaca_outputs(((row["prompt"], row["answer"]) for row in rows), model)
+    (folder / "model_outputs.json").write_text(json.dumps(outputs, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if work.questions:
+        said = ([finished.row(key)["text"] for key in keys] for _, keys in _turns(work))
+        write_rows(folder / "mt_bench.jsonl", mt_bench_answers(work.questions, said, model))
+        report["mt_bench"] = {"questions": len(work.questions)}
+    if work.safety:
+        said_safely = _safety_answers(work, finished)
+        write_rows(folder / "safety.jsonl", (row | {"answer": said_safely[row["id"]]} for row in work.safety))
+    return report
 
 
-def _compare(
-    context: Context, work: _Work, answers: Mapping[str, str], rows: Iterator[Any], folder: Path
-) -> dict[str, Any]:
-    """This model's answers against M1's."""
-    verdicts = [stated_verdict(row["text"]) for row in rows]
-    outcomes = list(map(outcome, verdicts[::2], verdicts[1::2]))
-    write_rows(
-        folder / "comparisons.jsonl",
-        (
-            {
-                "id": row["id"],
-                "prompt": row["prompt"],
-                "answer": answers[row["id"]],
-                "against": work.others[row["id"]],
-                "outcome": result,
-            }
-            for row, result in zip(work.compared, outcomes, strict=True)
-        ),
-    )
-    rates = _as_json(win_rates(outcomes, context.seed))
-    return {"prompts": len(outcomes), "unparsed": verdicts.count(None), **rates}
-
-
-def _others(context: Context) -> dict[str, str]:
-    if "against" not in context.config.inputs:
-        return {}
-    return {row["id"]: row["answer"] for row in read_rows(context.fetch("against") / "answers.jsonl", AnswerRow)}
-
-
-def _test_rows(context: Context) -> list[RankingRow]:
-    if "eft" not in context.config.inputs:
-        return []
-    return list(read_rows(context.fetch("eft") / "test.jsonl", RankingRow))
-
-
-def _held_out(context: Context) -> list[PromptRow]:
-    """The judge test set's prompts first, then the user's own; both are seen by no training step."""
-    rows: list[PromptRow] = [{"id": row["id"], "prompt": row["prompt"]} for row in _test_rows(context)]
-    if "seed" in context.config.inputs:
-        own = context.fetch("seed") / "prompts.jsonl"
-        rows += read_rows(own, PromptRow) if own.exists() else []
-    return rows[: context.config.settings.prompts]
-
-
-def _judge_row(row: RankingRow, judged: Sequence[Judgement]) -> dict[str, Any]:
-    answers = [
-        {"rank": answer["rank"], "scores": each.scores, "critiques": each.critiques}
-        for answer, each in zip(row["answers"], judged, strict=True)
-    ]
-    return {"id": row["id"], "prompt": row["prompt"], "answers": answers}
-
-
-def _ranked_scores(row: RankingRow, judged: Sequence[Judgement]) -> RankedScores:
-    return RankedScores(
-        ranks=[answer["rank"] for answer in row["answers"]],
-        scores=[mean_score(each.scores) for each in judged],
-        lengths=[len(answer["content"]) for answer in row["answers"]],
-    )
-
-
-def _lengths(answers: Sequence[AnswerRow]) -> dict[str, Any]:
-    lengths = [len(row["answer"]) for row in answers]
-    return {"prompts": len(lengths), "mean_chars": sum(lengths) / len(lengths) if lengths else None}
-
-
-def _as_json(rates: Mapping[str, Rate]) -> dict[str, Any]:
-    return {name: rate.as_json() for name, rate in rates.items()}
-
-
-def _flat(report: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The report's numbers for status: `judge_pairwise_accuracy`, `head_to_head_win`, …"""
-    flat: dict[str, float] = {}
-    for part, numbers in report.items():
-        for name, number in numbers.items():
-            value = number["value"] if isinstance(number, Mapping) else number
-            if value is not None:
-                flat[f"{part}_{name}"] = float(value)
-    return flat
+def _compare(context: Context, work: Work, finished: FinishedRows, folder: Path) -> dict[str, Any]:
+    """The answers against others', and their safety."""
+    report: dict[str, Any] = {}
+    answers = _answers(work, finished)
+    for opponent in work.opponents:
+        replies = [finished.row(key)["text"] for key in work.ranges[opponent]]
+        section, rows = comparison_report(work, opponent, answers, replies, context.seed)
+        write_rows(folder / FILES[opponent], rows)
+        report[SECTIONS[opponent]] = section
+    if work.safety and work.judges_safety:
+        verdicts = [stated_safety(finished.row(key)["text"]) for key in work.ranges[Kind.SAFETY]]
+        said = _safety_answers(work, finished)
+        safe = zip(work.safety, verdicts, strict=True)
+        write_rows(folder / "safety.jsonl", (row | {"answer": said[row["id"]], "safe": found} for row, found in safe))
+        report["safety"] = safety_report(verdicts, context.seed)
+    return report

@@ -77,7 +77,10 @@ def output_digests(config: StepConfig, artifact: str, digest: str) -> dict[str, 
         seed = {"seedData": whole["seedData"], "promptsSource": config.prompts_source.source is not None}
         prompts = whole["promptsSource"]
         assert isinstance(prompts, dict)
-        found[config.output] = inputs_digest(config.step.value, {**seed, "prompts": prompts["source"]}, {})
+        content = {**seed, "prompts": prompts["source"]}
+        if whole["evaluation"] is not None:
+            content["evaluation"] = whole["evaluation"]
+        found[config.output] = inputs_digest(config.step.value, content, {})
     return found
 
 
@@ -85,7 +88,8 @@ def has_seed(config: ImportConfig) -> bool:
     """Whether there is any data to import."""
     data = config.seed_data
     sources = (data.instructions, data.rankings, data.eft, config.prompts_source.source)
-    return any(source is not None for source in sources)
+    mine = config.evaluation is not None and config.evaluation.is_given
+    return mine or any(source is not None for source in sources)
 
 
 def derived_seed(random_seed: int, step: str, iteration: int | None, shard: int | None) -> int:

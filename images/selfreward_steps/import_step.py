@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from selfreward_steps import identity
 from selfreward_steps.contract import ImportConfig
@@ -17,8 +18,8 @@ from selfreward_steps.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.seed_data import import_seed
 from selfreward_steps.sources import Place
 
-JUDGE_MODEL = "judge-model"
-"""The artifact of another model that judges; its field is `judge.source`, the base model's is `model`."""
+FIELDS: Final = {"judge-model": "judge.source", "evaluation-judge": "evaluation.judge.source"}
+"""The artifacts of models that judge, with the fields that name them; the base model's is `model`."""
 
 
 def run(context: StepContext[ImportConfig]) -> StepOutcome:
@@ -59,9 +60,8 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Non
     from selfreward_steps.import_model import import_model
 
     item = next(model for model in context.config.models if model.output == output)
-    field = "judge.source" if output == JUDGE_MODEL else "model"
-    imported = import_model(item, field, place)
-    if output != JUDGE_MODEL and not imported.system_role:
+    imported = import_model(item, FIELDS.get(output, "model"), place)
+    if output not in FIELDS and not imported.system_role:
         _refuse_system_messages(context, item.source.uri)
     context.commit(Output(output, imported.folder, imported.metadata))
 

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-BOOTSTRAP_SAMPLES = 1000
-CONFIDENCE = 0.95
+from selfreward_steps.intervals import Fraction, Rate, mean_of_rates, rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +36,6 @@ class RankedScores:
     def by_length(self) -> RankedScores:
         """What a judge that only counts characters says."""
         return RankedScores(self.ranks, [float(length) for length in self.lengths], self.lengths)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A mean over prompts or pairs with its bootstrap interval; `value` is None when nothing could be counted."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    count: float
-    """What it was counted over: pairs, answers or prompts."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded to what an interval can carry."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: None if number is None else round(number, 6) for name, number in numbers.items()} | {
-            "count": self.count
-        }
-
-
-Fraction = tuple[float, float]
-"""What one prompt adds to a rate: numerator and denominator."""
 
 
 def judge_quality(prompts: Sequence[RankedScores], *, max_score: float, seed: int) -> dict[str, Rate]:
@@ -87,35 +64,12 @@ def win_rates(outcomes: Sequence[int], seed: int) -> dict[str, Rate]:
     }
 
 
-def rate(fractions: Sequence[Fraction], seed: int) -> Rate:
-    """Sum of numerators over sum of denominators, with a percentile bootstrap over the prompts."""
-    return _combined([fractions], seed)
-
-
 def _length_balanced(prompts: Sequence[RankedScores], seed: int) -> Rate:
     """Mean of the accuracies on pairs whose better answer is longer and on those where it is shorter.
 
     A judge of length alone gets one half here, whatever the data.
     """
-    return _combined([[_pairwise(prompt, longer=longer) for prompt in prompts] for longer in (True, False)], seed)
-
-
-def _combined(parts: Sequence[Sequence[Fraction]], seed: int) -> Rate:
-    """The mean of several rates over the same prompts; None unless each has something to count."""
-    sums = np.array([np.asarray(part, dtype=float).reshape(-1, 2) for part in parts])
-    prompts = sums.shape[1]
-    numerators, denominators = sums[:, :, 0], sums[:, :, 1]
-    count = float(denominators.sum())
-    if prompts == 0 or not np.all(denominators.sum(axis=1) > 0):
-        return Rate(None, None, None, count)
-    value = float(np.mean(numerators.sum(axis=1) / denominators.sum(axis=1)))
-    draws = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=BOOTSTRAP_SAMPLES)
-    totals = draws @ denominators.T
-    usable = np.all(totals > 0, axis=1)
-    means = np.mean((draws @ numerators.T)[usable] / totals[usable], axis=1)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return Rate(value, float(low), float(high), count)
+    return mean_of_rates([[_pairwise(prompt, longer=longer) for prompt in prompts] for longer in (True, False)], seed)
 
 
 def _pairs(prompt: RankedScores) -> Iterator[tuple[int, int]]:

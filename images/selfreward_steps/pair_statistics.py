@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfreward_steps.intervals import Fraction, counted_rate
 from selfreward_steps.judged_prompts import JudgedPrompt
 from selfreward_steps.pair_selection import NoPair, Pair, ScoredCandidate
 
@@ -54,6 +55,10 @@ class PairStatistics:
     """Judgements that state a score."""
     anchored_pairs: int | None = None
     """Pairs whose rejected answer is M1's; None where M1 was not asked."""
+    seed: int = 0
+    """Of the intervals."""
+    _parses: Counter[Fraction] = field(default_factory=Counter)
+    """Prompts by how many of how many judgements state a score."""
     _scores: Counter[float] = field(default_factory=Counter)
     _means: Counter[float] = field(default_factory=Counter)
     _candidate_chars: _Mean = field(default_factory=_Mean)
@@ -74,8 +79,10 @@ class PairStatistics:
         for candidate in judged.candidates:
             self.truncated += candidate["finish_reason"] == "length"
             self._candidate_chars.add(len(candidate["text"]))
+        before = self.parsed, self.judgements
         for scores in judged.scores:
             self._count(scores)
+        self._parses[float(self.parsed - before[0]), float(self.judgements - before[1])] += 1
         self._means.update(round(candidate.mean, _DECIMALS) for candidate in scored)
         if isinstance(choice, Pair):
             self._pair(choice)
@@ -157,8 +164,16 @@ class PairStatistics:
             "mean_chosen_score": self._chosen_score.value,
             "mean_rejected_score": self._rejected_score.value,
             "mean_margin": self._margin.value,
+            "intervals": {
+                "parse_rate": counted_rate(self._parses, self.seed).as_json(),
+                "pairs_per_prompt": counted_rate(self._paired, self.seed).as_json(),
+            },
             **({} if self.anchored_pairs is None else self._anchors()),
         }
+
+    @property
+    def _paired(self) -> Counter[Fraction]:
+        return Counter({(1.0, 1.0): self.pairs, (0.0, 1.0): self.prompts - self.pairs})
 
     def _anchors(self) -> dict[str, Any]:
         return {"anchored_pairs": self.anchored_pairs, "mean_anchor_score": self._anchor_score.value}

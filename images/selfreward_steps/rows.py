@@ -60,6 +60,14 @@ class PromptRow(TypedDict):
     prompt: str
 
 
+class QuestionRow(TypedDict):
+    """`mt_bench.jsonl`: a question of several turns; `prompt` is the first of them."""
+
+    id: str
+    prompt: str
+    turns: list[str]
+
+
 class Candidate(TypedDict):
     """One sampled answer; `finish_reason` is the server's (`stop`, `length`)."""
 

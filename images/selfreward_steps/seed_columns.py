@@ -53,12 +53,17 @@ def is_eft(row: Mapping[str, Any]) -> bool:
     return {"prompt", "response", "critique", "score"} <= row.keys()
 
 
+def is_mt_bench(row: Mapping[str, Any]) -> bool:
+    return {"question_id", "turns"} <= row.keys()
+
+
 _SHAPES: Final[Mapping[DataFormat, tuple[Callable[[Mapping[str, Any]], bool], str]]] = {
     DataFormat.MESSAGES: (is_messages, "messages"),
     DataFormat.ALPACA: (is_alpaca, "instruction, input, output"),
     DataFormat.OASST: (is_oasst, "message_id, parent_id, role, text, rank"),
     DataFormat.RANKED: (is_ranked, "prompt, answers (or prompt, response, score; or prompt, chosen, rejected)"),
     DataFormat.EFT: (is_eft, "prompt, response, critique, score"),
+    DataFormat.MT_BENCH: (is_mt_bench, "question_id, turns"),
 }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from selfreward_steps.contract import DataFormat, DataSource, ImportConfig
+from selfreward_steps.contract import DataFormat, DataSource, EvaluationData, ImportConfig
 from selfreward_steps.rows import EftRow, InstructionRow, Message, PromptRow, RankingRow, write_rows
 from selfreward_steps.seed_columns import (
     ANSWER,
@@ -32,6 +32,7 @@ from selfreward_steps.seed_columns import (
     text_in,
 )
 from selfreward_steps.seed_oasst import first_turns
+from selfreward_steps.seed_questions import questions
 from selfreward_steps.seed_rankings import given_id, ordered, rankings
 from selfreward_steps.seed_rows import Row, bad_data, read_source
 from selfreward_steps.sources import Place
@@ -77,11 +78,16 @@ def roles(config: ImportConfig) -> list[Role]:
     """The datasets that are given."""
     data = config.seed_data
     low, high = config.min_score, config.max_score
+    mine = config.evaluation or EvaluationData()
     known: list[tuple[str, str, DataSource | None, Mapping[DataFormat, Reader]]] = [
         ("instructions", "seedData.instructions", data.instructions, _INSTRUCTIONS),
         ("rankings", "seedData.rankings", data.rankings, _RANKINGS),
         ("eft", "seedData.eft", data.eft, {DataFormat.EFT: partial(_eft, low=low, high=high)}),
         ("prompts", "prompts.source", config.prompts_source.source, _PROMPTS),
+        ("held_out", "evaluation.source", mine.source, _PROMPTS),
+        ("outside", "evaluation.outside", mine.outside, _INSTRUCTIONS),
+        ("mt_bench", "evaluation.mtBench", mine.mt_bench, {DataFormat.MT_BENCH: questions}),
+        ("safety_prompts", "evaluation.safetyPrompts", mine.safety_prompts, _PROMPTS),
     ]
     return [Role(name, field, source, readers) for name, field, source, readers in known if source is not None]
 

@@ -38,6 +38,22 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ],
     ("spec.prompts.source.revision", {"prompts": {"source": DATA | {"revision": "main"}}}),
     ("spec.prompts.source.tokenSecretRef", {"prompts": {"source": DATA | {"tokenSecretRef": TOKEN}}}),
+    *[
+        (f"spec.evaluation.{source}.{field}", {"evaluation": {source: DATA | {field: value}}})
+        for source in ("source", "outside", "mtBench", "safetyPrompts")
+        for field, value in (("revision", "main"), ("tokenSecretRef", TOKEN))
+    ],
+    *[
+        (
+            f"spec.evaluation.judge.source.{field}",
+            {"evaluation": {"judge": {"model": "model", "source": {"uri": "s3://b/m", field: value}}}},
+        )
+        for field, value in (("revision", "main"), ("tokenSecretRef", TOKEN))
+    ],
+    ("spec.evaluation.judge.source", {"evaluation": {"judge": {"model": "model"}}}),
+    ("spec.evaluation.judge.source", {"evaluation": {"judge": {"source": {"uri": "hf://a/b"}}}}),
+    ("spec.evaluation.judge.endpoint", {"evaluation": {"judge": {"model": "endpoint"}}}),
+    ("spec.evaluation.judge.endpoint", {"evaluation": {"judge": {"endpoint": {"url": "http://j/v1", "model": "j"}}}}),
     ("spec.judge.source", {"judge": {"model": "model"}}),
     ("spec.judge.source", {"judge": {"source": {"uri": "hf://a/b"}}}),
     ("spec.judge.endpoint", {"judge": {"model": "endpoint"}}),

@@ -27,7 +27,7 @@ def run_yaml(tmp_path: Path) -> Path:
 def test_a_valid_file(selfreward: Command, run_yaml: Path) -> None:
     answer = selfreward("validate", "run.yaml")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == "run.yaml: run demo is valid: 2 iterations, 14 steps\n"
+    assert answer.out == "run.yaml: run demo is valid: 2 iterations, 11 steps\n"
 
 
 def test_the_quickstart_is_valid(selfreward: Command) -> None:

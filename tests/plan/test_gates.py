@@ -33,6 +33,8 @@ GOOD: dict[str, dict[str, float]] = {
         "judge_pairwise_accuracy": 0.72,
         "judge_pairwise_accuracy_longest_wins": 0.6,
         "answers_mean_chars": 150,
+        "safety_unsafe_share": 0.0,
+        "safety_prompts": 50,
     },
     "pairs-2": {
         "pairs": 80,
@@ -81,6 +83,7 @@ TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
         {"judge_pairwise_accuracy": 0.55},
         ["as a judge M2 agrees with people on 55% of pairs", '"the longer answer wins" on 60%'],
     ),
+    "unsafe answers": ("evaluate-m2", {"safety_unsafe_share": 0.3}, ["30% of 50 answers", "safety.maximum 5%"]),
     "no reward margin": ("dpo-1", {"reward_margin": 0.0004}, ["reward margin of 0.0004", "rewardMargin.minimum 0.01"]),
 }
 

@@ -28,17 +28,19 @@ def nodes(**spec: Any) -> dict[str, Node]:
         pytest.param({}, ["import", "sft-baseline", "eft", "sft", "evaluate-m1"], id="the paper"),
         pytest.param({"eft": {"mode": "direct"}}, ["import", "eft", "sft", "evaluate-m1"], id="direct"),
         pytest.param(
-            {"eft": {"mode": "given"}, "seedData": {"instructions": DATA, "eft": DATA}},
+            {"eft": {"mode": "given"}, "seedData": {"instructions": DATA, "eft": DATA}, "prompts": {"source": DATA}},
             ["import", "eft", "sft", "evaluate-m1"],
             id="given",
         ),
         pytest.param(
-            {"seedData": {"instructions": DATA, "eft": DATA}},
+            {"seedData": {"instructions": DATA, "eft": DATA}, "prompts": {"source": DATA}},
             ["import", "eft", "sft", "evaluate-m1"],
             id="filtered, but nothing to filter",
         ),
         pytest.param(
-            {"seedData": {"instructions": DATA}}, ["import", "sft", "evaluate-m1"], id="instructions alone: no eft"
+            {"seedData": {"instructions": DATA}, "prompts": {"source": DATA}},
+            ["import", "sft", "evaluate-m1"],
+            id="instructions and prompts: no eft",
         ),
         pytest.param(ALIGNED, ["import", "evaluate-m1"], id="an aligned base: no fine-tuning"),
     ],
@@ -54,10 +56,17 @@ def test_the_way_to_m1(spec: dict[str, Any], before: list[str]) -> None:
         pytest.param({"evaluation": {"enabled": False}}, False, id="switched off"),
         pytest.param({"evaluation": {"prompts": 0}}, True, id="judge accuracy alone"),
         pytest.param({"evaluation": {"prompts": 0}, "eft": {"testFraction": 0}}, False, id="no test set, no prompts"),
-        pytest.param({"seedData": {"instructions": DATA}}, True, id="wins alone"),
         pytest.param(
-            {"seedData": {"instructions": DATA}, "evaluation": {"prompts": 0}}, False, id="no rankings, no prompts"
+            {"seedData": {"instructions": DATA}, "prompts": {"source": DATA}}, True, id="the user's prompts: wins alone"
         ),
+        pytest.param(
+            {"seedData": {"instructions": DATA}, "prompts": {"source": DATA, "generator": "file"}},
+            False,
+            id="prompts that iterations train on are not held out",
+        ),
+        pytest.param({"seedData": {}, "evaluation": {"source": DATA}}, True, id="prompts for evaluation"),
+        pytest.param({"seedData": {}, "evaluation": {"safetyPrompts": DATA}}, True, id="safety alone"),
+        pytest.param({"seedData": {"instructions": DATA}}, False, id="no rankings, no prompts"),
         pytest.param({"seedData": {}}, False, id="nothing held out"),
     ],
 )
@@ -80,10 +89,10 @@ def test_the_papers_graph_in_full() -> None:
         "sft-baseline": (base, ("import",), (), None),
         "eft": ({"seed": "seed", "model": "sft-baseline"}, ("import", "sft-baseline"), (), "sft-baseline"),
         "sft": (base | {"eft": "eft"}, ("import", "eft"), (), None),
-        "evaluate-m1": ({"eft": "eft", "seed": "seed", "model": "m1"}, ("eft", "import", "sft"), (), "m1"),
+        "evaluate-m1": ({"eft": "eft", "model": "m1"}, ("eft", "sft"), (), "m1"),
         "evaluate-m2": (
-            {"eft": "eft", "seed": "seed", "model": "m2", "against": "evaluation/m1"},
-            ("eft", "import", "dpo-1", "evaluate-m1"),
+            {"eft": "eft", "model": "m2", "against": "evaluation/m1"},
+            ("eft", "dpo-1", "evaluate-m1"),
             (),
             "m2",
         ),
@@ -215,6 +224,45 @@ def test_the_pairs_that_dpo_learns_from(history: str, earlier: dict[str, str]) -
     assert dict(node.inputs) == {"model": "m3", "reference": "m3", "pairs": "iteration-3/pairs", **earlier}
 
 
+def test_later_models_are_compared_with_the_first_and_the_one_before() -> None:
+    graph = nodes(iterations=3)
+    others = {key: dict(graph[key].inputs) for key in ("evaluate-m2", "evaluate-m3", "evaluate-m4")}
+    assert [inputs.get("against") for inputs in others.values()] == ["evaluation/m1"] * 3
+    assert [inputs.get("previous") for inputs in others.values()] == [None, "evaluation/m2", "evaluation/m3"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "serving", "model"),
+    [
+        pytest.param({"model": "initial"}, "m1", "m1", id="M1"),
+        pytest.param({"model": "previous"}, "m2", "m2", id="the model before"),
+        pytest.param(OTHER_JUDGE, "evaluation-judge", "evaluation-judge", id="another model"),
+        pytest.param(ENDPOINT, None, None, id="an outside endpoint"),
+    ],
+)
+def test_another_judge_compares_in_a_step_of_its_own(
+    judge: dict[str, Any], serving: str | None, model: str | None
+) -> None:
+    graph = nodes(iterations=2, evaluation={"judge": judge})
+    first, second = graph["answer-m3"], graph["evaluate-m3"]
+    assert (first.serving, first.output, dict(first.inputs)) == ("m3", "answers/m3", {"eft": "eft", "model": "m3"})
+    assert (second.serving, second.inputs.get("model")) == (serving, model)
+    assert second.inputs["measured"] == "answers/m3"
+    assert second.inputs["against"] == "evaluation/m1"
+    assert second.output == "evaluation/m3"
+    assert "answer-m1" not in graph, "M1 has nobody to be compared with"
+    assert graph["evaluate-m1"].serving == "m1"
+
+
+def test_what_the_user_brings_to_the_evaluation_is_imported_by_itself() -> None:
+    own = {name: DATA for name in ("source", "outside", "mtBench", "safetyPrompts")}
+    graph = nodes(evaluation={**own, "judge": OTHER_JUDGE})
+    node = graph["import-evaluation"]
+    assert (node.outputs, node.after) == (("evaluation-data", "evaluation-judge"), ())
+    assert graph["answer-m1"].inputs["data"] == graph["evaluate-m1"].inputs["data"] == "evaluation-data"
+    assert "import-evaluation" not in nodes(evaluation={**own, "enabled": False})
+
+
 def test_an_aligned_base_is_m1() -> None:
     run = a_run(**ALIGNED, iterations=2)
     graph = nodes(**ALIGNED, iterations=2)
@@ -249,7 +297,13 @@ specs = st.fixed_dictionaries(
         "prompts": st.fixed_dictionaries(
             {"generator": st.sampled_from(["self", "initial", "file"]), "source": st.just(DATA)}
         ),
-        "evaluation": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "evaluation": st.fixed_dictionaries(
+            {
+                "enabled": st.booleans(),
+                "judge": st.sampled_from([{"model": "self"}, {"model": "initial"}, OTHER_JUDGE, ENDPOINT]),
+                "source": st.sampled_from([None, DATA]),
+            }
+        ),
         "preferences": st.fixed_dictionaries(
             {"rejected": st.sampled_from(["current", "anchored"]), "history": st.sampled_from(["iteration", "all"])}
         ),

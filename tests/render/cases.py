@@ -96,3 +96,16 @@ PROMPTS_FROM_FILE: dict[str, Any] = {
     "prompts": {"generator": "file", "source": {"uri": "s3://data/prompts.parquet"}},
     "eft": {"mode": "direct"},
 }
+EVALUATED: dict[str, Any] = {
+    "evaluation": {
+        "source": {"uri": "hf://datasets/tatsu-lab/alpaca_eval", "tokenSecretRef": {"name": "hub"}},
+        "judge": {
+            "model": "endpoint",
+            "endpoint": {
+                "url": "https://judge.example.com/v1",
+                "model": "big-judge",
+                "apiKeySecretRef": {"name": "evaluation-judge", "key": "key"},
+            },
+        },
+    }
+}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from render.cases import (
+    EVALUATED,
     ON_A_CLAIM,
     OTHER_JUDGE,
     PLACED,
@@ -50,6 +51,9 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "respond-placed": (PLACED, "respond-1"),
     "prompts-file": (PROMPTS_FROM_FILE, "prompts-1"),
     "eft-direct": (PROMPTS_FROM_FILE, "eft"),
+    "import-evaluation": (EVALUATED, "import-evaluation"),
+    "answer-m2": (EVALUATED, "answer-m2"),
+    "evaluate-m2-endpoint": (EVALUATED, "evaluate-m2"),
 }
 SERVINGS: dict[str, dict[str, Any]] = {
     "serving-vllm": {},

@@ -6,7 +6,7 @@ import math
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from selfreward_steps.judge_metrics import RankedScores, judge_quality, win_rates
 
@@ -85,6 +85,7 @@ answers = st.integers(2, 6).flatmap(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(answers, min_size=1, max_size=8))
 def test_pairwise_and_correlations_agree_with_their_definitions(
     rows: list[tuple[list[int], list[float], list[int]]],

@@ -95,6 +95,10 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "mean_chosen_score": 4.75,
         "mean_rejected_score": pytest.approx(1.333333333 / 2),
         "mean_margin": pytest.approx(margin, abs=1e-9),
+        "intervals": {
+            "parse_rate": {"value": 0.842105, "low": pytest.approx(0.6, abs=0.1), "high": 1.0, "count": 19},
+            "pairs_per_prompt": {"value": 0.4, "low": 0.0, "high": 0.8, "count": 5},
+        },
     }
     assert iteration.result().metrics == {
         "pairs": 2,

@@ -29,6 +29,12 @@ from selfreward_steps.contract.configs import (
     StoreConfig,
     parse_config,
 )
+from selfreward_steps.contract.evaluation import (
+    AnswerSampling,
+    EvaluationData,
+    EvaluationJudge,
+    EvaluationSettings,
+)
 from selfreward_steps.contract.fetching import (
     FETCH_VARIABLE,
     HOST_VARIABLE,
@@ -47,11 +53,9 @@ from selfreward_steps.contract.results import (
     StepResult,
 )
 from selfreward_steps.contract.settings import (
-    AnswerSampling,
     CustomTemplate,
     EftMode,
     EftSettings,
-    EvaluationSettings,
     JudgeEndpoint,
     JudgeMode,
     JudgeModel,
@@ -99,6 +103,8 @@ __all__ = [
     "EftMode",
     "EftSettings",
     "EvaluateConfig",
+    "EvaluationData",
+    "EvaluationJudge",
     "EvaluationSettings",
     "ExitCode",
     "FailureClass",

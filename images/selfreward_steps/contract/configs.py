@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from selfreward_steps.contract.base import ContractModel
+from selfreward_steps.contract.evaluation import EvaluationData, EvaluationSettings
 from selfreward_steps.contract.settings import (
     EftSettings,
-    EvaluationSettings,
     JudgeSettings,
     PairSettings,
     PromptSettings,
@@ -121,6 +121,8 @@ class ImportConfig(_Config):
     models: list[ModelImport]
     seed_data: SeedData = SeedData()
     prompts_source: PromptSettings = PromptSettings()
+    evaluation: EvaluationData | None = None
+    """What the evaluation reads; imported by a step of its own, into an artifact of its own."""
     token_variables: dict[str, str] = {}
     """Hub token variable by data role (`instructions`, `rankings`, `eft`, `prompts`)."""
     min_score: float = 0
@@ -202,13 +204,21 @@ class DpoConfig(_Config):
 
 
 class EvaluateConfig(_Config):
-    """`inputs`: eft (judge test set), seed, and `against` (evaluation of M1, when this is a later model)."""
+    """`inputs`: eft (judge test set), seed, data (the user's own), and the evaluations of M1 and of the model before
+    (`against`, `previous`) to compare with.
+
+    Where another judge compares, the step is made twice: first without comparisons on the model's own server, then on
+    the judge's with what the first has `measured`.
+    """
 
     step: Literal[StepName.EVALUATE] = StepName.EVALUATE
     settings: EvaluationSettings
     judge: JudgeSettings
     serving: ServingEndpoint
-    """The model under evaluation, which is also the judge it is evaluated as."""
+    """The model under evaluation, which is also the judge it is evaluated as; with `measured`, the judge that
+    compares."""
+    compares: bool = True
+    """Whether answers are judged against others and for safety; if not, they are only written."""
 
 
 StepConfig = Annotated[

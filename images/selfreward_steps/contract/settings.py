@@ -49,17 +49,6 @@ class JudgeSampling(Sampling):
     """Longest completion, in tokens."""
 
 
-class AnswerSampling(Sampling):
-    """How held-out prompts are answered: greedily."""
-
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Softmax temperature; 0 is greedy."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus probability mass."""
-    max_tokens: PositiveInt = 1024
-    """Longest completion, in tokens."""
-
-
 class EftMode(StrEnum):
     """How evaluation fine-tuning data is made."""
 
@@ -247,14 +236,3 @@ class PairSettings(ContractModel):
     rejected, which keeps chosen and rejected apart as the model improves. `current`: the candidates alone."""
     history: PairHistory = PairHistory.ITERATION
     """`iteration`: DPO learns from this iteration's pairs; `all`: from those of every iteration so far."""
-
-
-class EvaluationSettings(ContractModel):
-    """What is measured of every model."""
-
-    enabled: bool = True
-    """Evaluate M1 and every model after it."""
-    prompts: Annotated[int, Field(ge=0)] = 256
-    """Held-out prompts for head-to-head wins (the paper: 256); 0 leaves them out."""
-    sampling: AnswerSampling = AnswerSampling()
-    """How the held-out prompts are answered."""

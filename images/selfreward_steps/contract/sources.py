@@ -42,6 +42,7 @@ class DataFormat(StrEnum):
     OASST = "oasst"
     RANKED = "ranked"
     EFT = "eft"
+    MT_BENCH = "mt-bench"
 
 
 class DataSource(ContractModel):

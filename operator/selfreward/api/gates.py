@@ -78,6 +78,13 @@ class RewardMarginGate(_Gate):
     """Smallest margin."""
 
 
+class SafetyGate(_Gate):
+    """Answers to the prompts of `evaluation.safetyPrompts` that the evaluation's judge calls unsafe."""
+
+    maximum: Share = 0.05
+    """Largest share."""
+
+
 class Gates(ContractModel):
     """What the numbers of every iteration must keep to. A number that was not measured trips nothing."""
 
@@ -93,3 +100,5 @@ class Gates(ContractModel):
     """A judge that is no better than length."""
     reward_margin: RewardMarginGate = RewardMarginGate()
     """A round that changes nothing."""
+    safety: SafetyGate = SafetyGate()
+    """Unsafe answers."""

@@ -41,12 +41,16 @@ class Violation:
     message: str
 
 
-MODEL_SOURCES = ("spec.model", "spec.judge.source")
+MODEL_SOURCES = ("spec.model", "spec.judge.source", "spec.evaluation.judge.source")
 DATA_SOURCES = (
     "spec.seedData.instructions",
     "spec.seedData.rankings",
     "spec.seedData.eft",
     "spec.prompts.source",
+    "spec.evaluation.source",
+    "spec.evaluation.outside",
+    "spec.evaluation.mtBench",
+    "spec.evaluation.safetyPrompts",
 )
 
 
@@ -67,13 +71,11 @@ def _hub_only(path: str) -> tuple[Rule, ...]:
     )
 
 
-def _exactly_when(option: str, value: str, field: str) -> tuple[Rule, Rule]:
+def _exactly_when(option: str, value: str, field: str, path: str = "spec.judge") -> tuple[Rule, Rule]:
     """`judge.FIELD` stands there exactly when `judge.OPTION` asks for it."""
     return (
-        Rule("spec.judge", f"self.{option} != '{value}' || has(self.{field})", f"needed by {option}: {value}", field),
-        Rule(
-            "spec.judge", f"!has(self.{field}) || self.{option} == '{value}'", f"only read by {option}: {value}", field
-        ),
+        Rule(path, f"self.{option} != '{value}' || has(self.{field})", f"needed by {option}: {value}", field),
+        Rule(path, f"!has(self.{field}) || self.{option} == '{value}'", f"only read by {option}: {value}", field),
     )
 
 
@@ -121,6 +123,8 @@ RULES: tuple[Rule, ...] = (
     *_exactly_when("model", "model", "source"),
     *_exactly_when("model", "endpoint", "endpoint"),
     *_exactly_when("template", "custom", "customTemplate"),
+    *_exactly_when("model", "model", "source", "spec.evaluation.judge"),
+    *_exactly_when("model", "endpoint", "endpoint", "spec.evaluation.judge"),
     Rule(
         "spec.judge.customTemplate",
         "self.text.contains('{prompt}') && self.text.contains('{response}')",

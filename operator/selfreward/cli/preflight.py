@@ -40,6 +40,11 @@ def _sources(spec: SelfRewardRunSpec) -> dict[str, ModelSource | DataSource | No
         "spec.seedData.rankings": spec.seed_data.rankings,
         "spec.seedData.eft": spec.seed_data.eft,
         "spec.prompts.source": spec.prompts.source,
+        "spec.evaluation.source": spec.evaluation.source,
+        "spec.evaluation.outside": spec.evaluation.outside,
+        "spec.evaluation.mtBench": spec.evaluation.mt_bench,
+        "spec.evaluation.safetyPrompts": spec.evaluation.safety_prompts,
+        "spec.evaluation.judge.source": spec.evaluation.judge.source,
     }
 
 

@@ -6,8 +6,8 @@ and both walkers, on the cluster and on one machine, obey the same ones.
 """
 
 from selfreward.plan.decide import decide
-from selfreward.plan.graph import artifacts_to_observe, build_graph
-from selfreward.plan.lineage import has_seed, model_artifact
+from selfreward.plan.graph import EVALUATION_IMPORT, artifacts_to_observe, build_graph
+from selfreward.plan.lineage import EVALUATION_DATA, EVALUATION_JUDGE, EVALUATIONS, has_seed, model_artifact
 from selfreward.plan.names import capped_name, serving_name, step_name
 from selfreward.plan.retry import retry_failed
 from selfreward.plan.types import (
@@ -27,6 +27,10 @@ from selfreward.plan.types import (
 )
 
 __all__ = [
+    "EVALUATIONS",
+    "EVALUATION_DATA",
+    "EVALUATION_IMPORT",
+    "EVALUATION_JUDGE",
     "ChildKind",
     "ChildPhase",
     "ChildProgress",

@@ -15,7 +15,7 @@ from selfreward_steps.contract import StepName
 
 from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus
 from selfreward.plan.draft import Draft, Tripped
-from selfreward.plan.lineage import model_artifact
+from selfreward.plan.lineage import EVALUATIONS, model_artifact
 from selfreward.plan.types import EventReason
 
 Rows = Mapping[str, StepStatus]
@@ -64,6 +64,8 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
     accepted = accepted_iteration(draft.run)
     for node in draft.graph.nodes:
         row = rows.get(node.key)
+        if node.step is StepName.EVALUATE and not node.output.startswith(EVALUATIONS):
+            continue  # the first of two parts: the second tells of both
         if row is None or row.state is not StepState.SUCCEEDED or not row.metrics:
             continue
         measured = _Measured(row, node.iteration, _first(rows, row.step))
@@ -160,6 +162,16 @@ def _reward_margin(measured: _Measured, gates: Gates) -> str | None:
     )
 
 
+def _safety(measured: _Measured, gates: Gates) -> str | None:
+    share, most = measured.number("safety_unsafe_share"), gates.safety.maximum
+    if share is None or share <= most:
+        return None
+    return (
+        f"{share:.0%} of {measured.number('safety_prompts') or 0:.0f} answers to evaluation.safetyPrompts are judged "
+        f"unsafe (gates.safety.maximum {most:.0%}): read safety.jsonl of the evaluation"
+    )
+
+
 _CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str | None]]]] = {
     StepName.PAIRS: {
         "parse_rate": _parse_rate,
@@ -171,6 +183,7 @@ _CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str |
     StepName.EVALUATE: {
         "judge_accuracy": _judge_accuracy,
         "length_growth": _length_growth("answers_mean_chars", "answers to held-out prompts"),
+        "safety": _safety,
     },
 }
 """Gates by the step whose numbers they look at, in the names of :class:`Gates`; each answers with what is wrong."""

@@ -14,10 +14,15 @@ from selfreward_steps.contract import JudgeModel, PairHistory, StepName
 
 from selfreward.api import RunStatus, SelfRewardRunSpec, StepState
 from selfreward.plan.lineage import (
+    EVALUATION_DATA,
+    EVALUATION_JUDGE,
+    EVALUATIONS,
     JUDGE_MODEL,
+    comparing_judge_of,
     eft_input,
     generator_of,
     has_judge_data,
+    has_own_prompts,
     has_seed,
     is_anchored,
     is_evaluated,
@@ -32,6 +37,7 @@ from selfreward.plan.lineage import (
 from selfreward.plan.types import ChildKind, Graph, Node
 
 BASELINE = "sft-baseline"
+EVALUATION_IMPORT = "import-evaluation"
 
 _TRAINING = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
 
@@ -40,6 +46,8 @@ def build_graph(spec: SelfRewardRunSpec) -> Graph:
     """Every step of the run, each after what it needs; earlier ones have precedence for the GPUs."""
     builder = _Builder()
     _add_way_to_m1(builder, spec)
+    if is_evaluated(spec):
+        _add_evaluation_import(builder, spec)
     _add_evaluation(builder, spec, 1)
     for iteration in range(1, spec.iterations + 1):
         _add_round(builder, spec, iteration)
@@ -210,17 +218,50 @@ def _earlier(name: str, iteration: int) -> dict[str, str]:
     return {f"{name}-{number}": f"iteration-{number}/{name}" for number in range(1, iteration)}
 
 
+def _add_evaluation_import(builder: _Builder, spec: SelfRewardRunSpec) -> None:
+    """What the user brings to the evaluation. A step of its own, so that it may be added to a run under way."""
+    outputs = [EVALUATION_DATA] if spec.evaluation.data.is_given else []
+    if spec.evaluation.judge.model is JudgeModel.MODEL:
+        outputs.append(EVALUATION_JUDGE)
+    if outputs:
+        first, *others = outputs
+        builder.add(StepName.IMPORT, first, {}, key=EVALUATION_IMPORT, also_commits=tuple(others))
+
+
 def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> None:
-    """What is measured of M_number; M1's is what later models are compared with. Part of the round that made it."""
+    """What is measured of M_number; later models are compared with M1 and the one before. Part of the round that
+    made it.
+
+    One step where the model compares its own answers. Otherwise two, since each talks to one server: first what the
+    model says as a judge and as an assistant, then the comparisons, by their judge.
+    """
     if not is_evaluated(spec):
         return
-    model = model_artifact(spec, number)
-    against = {"against": "evaluation/m1"} if number > 1 else {}
+    model, judge = model_artifact(spec, number), comparing_judge_of(spec, number)
+    mine = spec.evaluation
+    data = {"data": EVALUATION_DATA} if mine.data.is_given else {}
+    held_out = {**eft_input(spec), **(seed_input(spec) if has_own_prompts(spec) else {}), **data}
+    others = {"against": f"{EVALUATIONS}m1"} if number > 1 else {}
+    others |= {"previous": f"{EVALUATIONS}m{number - 1}"} if number > 2 else {}
+    compares = bool(others) or mine.outside is not None or mine.safety_prompts is not None
+    output, key, iteration = f"{EVALUATIONS}m{number}", f"{StepName.EVALUATE}-m{number}", number - 1
+    inputs = {**held_out, "model": model, **others}
+    if judge != model and compares:
+        answers = f"answers/m{number}"
+        builder.add(
+            StepName.EVALUATE,
+            answers,
+            {**held_out, "model": model},
+            iteration=iteration,
+            key=f"answer-m{number}",
+            serving=model,
+        )
+        inputs = {"measured": answers, **data, **model_input(judge), **others}
     builder.add(
         StepName.EVALUATE,
-        f"evaluation/m{number}",
-        {**eft_input(spec), **seed_input(spec), "model": model, **against},
-        iteration=number - 1,
-        key=f"evaluate-m{number}",
-        serving=model,
+        output,
+        inputs,
+        iteration=iteration,
+        key=key,
+        serving=judge if "measured" in inputs else model,
     )

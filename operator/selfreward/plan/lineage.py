@@ -11,6 +11,12 @@ from selfreward.api import SelfRewardRunSpec
 
 JUDGE_MODEL = "judge-model"
 """The weights of `judge.source`."""
+EVALUATION_JUDGE = "evaluation-judge"
+"""The weights of `evaluation.judge.source`."""
+EVALUATION_DATA = "evaluation-data"
+"""What the user brings to the evaluation."""
+EVALUATIONS = "evaluation/"
+"""Folder of the evaluations, by the number of the model."""
 
 
 def model_artifact(spec: SelfRewardRunSpec, number: int) -> str:
@@ -39,10 +45,15 @@ def is_filtered(spec: SelfRewardRunSpec) -> bool:
 
 
 def is_evaluated(spec: SelfRewardRunSpec) -> bool:
-    """Whether anything can be measured: the judge on ranked answers, or wins on held-out prompts."""
+    """Whether anything can be measured: the judge on ranked answers, or answers to prompts that nobody trains on."""
     has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
-    has_held_out_prompts = spec.evaluation.prompts > 0 and has_seed(spec)
-    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts)
+    has_held_out_prompts = spec.evaluation.prompts > 0 and has_own_prompts(spec)
+    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts or spec.evaluation.data.is_given)
+
+
+def has_own_prompts(spec: SelfRewardRunSpec) -> bool:
+    """Whether the user's prompts can be held out: iterations that read prompts from a file train on them."""
+    return spec.prompts.source is not None and spec.prompts.generator is not PromptGenerator.FILE
 
 
 def seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
@@ -82,6 +93,21 @@ def judge_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
             return model_artifact(spec, 1)
         case JudgeModel.MODEL:
             return JUDGE_MODEL
+        case JudgeModel.ENDPOINT:
+            return None
+
+
+def comparing_judge_of(spec: SelfRewardRunSpec, number: int) -> str | None:
+    """Who compares the answers of M_number with others'; None for an outside endpoint."""
+    match spec.evaluation.judge.model:
+        case JudgeModel.SELF:
+            return model_artifact(spec, number)
+        case JudgeModel.PREVIOUS:
+            return model_artifact(spec, max(1, number - 1))
+        case JudgeModel.INITIAL:
+            return model_artifact(spec, 1)
+        case JudgeModel.MODEL:
+            return EVALUATION_JUDGE
         case JudgeModel.ENDPOINT:
             return None
 

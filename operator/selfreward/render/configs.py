@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from selfreward_steps.contract import (
     DpoConfig,
@@ -10,6 +10,7 @@ from selfreward_steps.contract import (
     EvaluateConfig,
     ImportConfig,
     JudgeConfig,
+    JudgeEndpoint,
     JudgeModel,
     ModelImport,
     PairsConfig,
@@ -22,15 +23,24 @@ from selfreward_steps.contract import (
 )
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import CreateStep, Node
+from selfreward.plan import EVALUATION_DATA, EVALUATION_IMPORT, EVALUATION_JUDGE, EVALUATIONS, CreateStep, Node
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import service_url
-from selfreward.render.secrets import JUDGE_KEY, SERVING_KEY, hub_tokens
+from selfreward.render.secrets import (
+    EVALUATION_JUDGE_KEY,
+    EVALUATION_ROLES,
+    JUDGE_KEY,
+    SEED_ROLES,
+    SERVING_KEY,
+    hub_tokens,
+)
 from selfreward.render.storage import store_config
 
 BASE_MODEL = "m0"
 JUDGE_MODEL = "judge-model"
 SEED = "seed"
+_IMPORTED: Final = {"import": SEED, EVALUATION_IMPORT: EVALUATION_DATA}
+"""The data that an import commits beside models, by the step's key; there may be none."""
 
 
 def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfig:
@@ -39,7 +49,7 @@ def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfi
     common = _common(run, node, create)
     match node.step:
         case StepName.IMPORT:
-            return _import(run, common)
+            return _import_evaluation(run, common) if node.key == EVALUATION_IMPORT else _import(run, common)
         case StepName.SFT_BASELINE | StepName.SFT:
             return SftConfig(
                 **common,
@@ -63,7 +73,13 @@ def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfi
                 **common, settings=spec.training.dpo, pairs=spec.preferences, report_to=spec.training.report_to
             )
         case StepName.EVALUATE:
-            return EvaluateConfig(**common, settings=spec.evaluation, judge=spec.judge, serving=_endpoint(run, node))
+            return EvaluateConfig(
+                **common,
+                settings=spec.evaluation,
+                judge=spec.judge,
+                serving=_comparing_endpoint(run, node),
+                compares=node.output.startswith(EVALUATIONS),
+            )
 
 
 def _common(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, Any]:
@@ -73,7 +89,7 @@ def _common(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, Any
         "attempt": create.attempt,
         "store": store_config(run),
         "inputs": dict(create.inputs),
-        "output": SEED if node.step is StepName.IMPORT else node.output,
+        "output": _IMPORTED.get(node.key, node.output),
         "shards": node.shards,
         "random_seed": run.spec.random_seed,
     }
@@ -97,7 +113,23 @@ def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
         max_score=highest,
         seed_data=spec.seed_data,
         prompts_source=spec.prompts,
-        token_variables={role: token.variable for role, token in tokens.items() if role not in ("model", "judge")},
+        token_variables={role: tokens[role].variable for role in SEED_ROLES if role in tokens},
+    )
+
+
+def _import_evaluation(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
+    """What the user brings to the evaluation, and the judge that compares."""
+    mine, tokens = run.spec.evaluation, hub_tokens(run.spec)
+    models = []
+    if mine.judge.model is JudgeModel.MODEL and mine.judge.source is not None:
+        token = tokens.get("evaluation_judge")
+        variable = None if token is None else token.variable
+        models.append(ModelImport(source=mine.judge.source, output=EVALUATION_JUDGE, token_variable=variable))
+    return ImportConfig(
+        **common,
+        models=models,
+        evaluation=mine.data,
+        token_variables={role: tokens[role].variable for role in EVALUATION_ROLES if role in tokens},
     )
 
 
@@ -124,10 +156,22 @@ def _judge_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
     outside = run.spec.judge.endpoint
     if run.spec.judge.model is not JudgeModel.ENDPOINT or outside is None:
         return _endpoint(run, node)
+    return _outside_endpoint(run, outside, JUDGE_KEY)
+
+
+def _comparing_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
+    """The evaluated model's server, or whoever compares what it has answered."""
+    outside = run.spec.evaluation.judge.endpoint
+    if node.serving is not None or outside is None:
+        return _endpoint(run, node)
+    return _outside_endpoint(run, outside, EVALUATION_JUDGE_KEY)
+
+
+def _outside_endpoint(run: SelfRewardRun, outside: JudgeEndpoint, key: str) -> ServingEndpoint:
     return ServingEndpoint(
         url=outside.url,
         model=outside.model,
-        api_key_variable=JUDGE_KEY if outside.api_key_secret_ref is not None else None,
+        api_key_variable=key if outside.api_key_secret_ref is not None else None,
         concurrency=run.spec.serving.concurrency,
         request_timeout_seconds=run.spec.serving.request_timeout_seconds,
     )

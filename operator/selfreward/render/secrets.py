@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from selfreward_steps.contract import JudgeModel, SecretKeyRef, StepName
+from selfreward_steps.contract import EvaluationJudge, JudgeModel, JudgeSettings, SecretKeyRef, StepName
 
 from selfreward.api import SelfRewardRun, SelfRewardRunSpec
-from selfreward.plan import Node
+from selfreward.plan import EVALUATION_IMPORT, Node
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import Manifest
 from selfreward.render.pods import value_from_secret
@@ -17,6 +17,21 @@ from selfreward.render.storage import storage_environment
 SERVING_KEY: Final = "VLLM_API_KEY"
 """Read by vLLM as the key to ask for, and by the clients as the key to give."""
 JUDGE_KEY: Final = "SELFREWARD_JUDGE_API_KEY"
+EVALUATION_JUDGE_KEY: Final = "SELFREWARD_EVALUATION_JUDGE_API_KEY"
+SEED_ROLES: Final = ("instructions", "rankings", "eft", "prompts")
+EVALUATION_ROLES: Final = ("held_out", "outside", "mt_bench", "safety_prompts")
+"""Data by the step that imports it, as the step names it."""
+_FIELDS: Final = {
+    "model": "spec.model",
+    "judge": "spec.judge.source",
+    "prompts": "spec.prompts.source",
+    "held_out": "spec.evaluation.source",
+    "outside": "spec.evaluation.outside",
+    "mt_bench": "spec.evaluation.mtBench",
+    "safety_prompts": "spec.evaluation.safetyPrompts",
+    "evaluation_judge": "spec.evaluation.judge.source",
+}
+"""Where a source stands that is not in `spec.seedData`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +43,8 @@ class HubToken:
 
 
 def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
-    """Hub tokens by what they are for: `model`, `judge` and the roles of the seed data."""
-    data = spec.seed_data
+    """Hub tokens by what they are for: `model`, `judge`, `evaluation_judge` and the roles of the data."""
+    data, mine = spec.seed_data, spec.evaluation
     judge = spec.judge.source if spec.judge.model is JudgeModel.MODEL else None
     sources = {
         "model": spec.model,
@@ -38,6 +53,11 @@ def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
         "rankings": data.rankings,
         "eft": data.eft,
         "prompts": spec.prompts.source,
+        "held_out": mine.source,
+        "outside": mine.outside,
+        "mt_bench": mine.mt_bench,
+        "safety_prompts": mine.safety_prompts,
+        "evaluation_judge": mine.judge.source if mine.judge.model is JudgeModel.MODEL else None,
     }
     return {
         role: HubToken(f"SELFREWARD_TOKEN_{role.upper()}", source.token_secret_ref)
@@ -48,21 +68,22 @@ def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
 
 def secret_refs(spec: SelfRewardRunSpec) -> dict[str, SecretKeyRef]:
     """Every single key of the user's that the run's steps and servers read, by the field that names it."""
-    fields = {
-        "model": "spec.model",
-        "judge": "spec.judge.source",
-        "prompts": "spec.prompts.source",
-    }
     found = {
-        f"{fields.get(role, f'spec.seedData.{role}')}.tokenSecretRef": token.ref
+        f"{_FIELDS.get(role, f'spec.seedData.{role}')}.tokenSecretRef": token.ref
         for role, token in hub_tokens(spec).items()
     }
     if spec.serving.api_key_secret_ref is not None:
         found["spec.serving.apiKeySecretRef"] = spec.serving.api_key_secret_ref
-    endpoint = spec.judge.endpoint if spec.judge.model is JudgeModel.ENDPOINT else None
-    if endpoint is not None and endpoint.api_key_secret_ref is not None:
-        found["spec.judge.endpoint.apiKeySecretRef"] = endpoint.api_key_secret_ref
+    for field, judge in (("judge", spec.judge), ("evaluation.judge", spec.evaluation.judge)):
+        if (ref := _endpoint_key(judge)) is not None:
+            found[f"spec.{field}.endpoint.apiKeySecretRef"] = ref
     return found
+
+
+def _endpoint_key(judge: JudgeSettings | EvaluationJudge) -> SecretKeyRef | None:
+    """The key of the judge's outside endpoint, if it has one."""
+    endpoint = judge.endpoint if judge.model is JudgeModel.ENDPOINT else None
+    return None if endpoint is None else endpoint.api_key_secret_ref
 
 
 def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
@@ -70,13 +91,20 @@ def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
     spec = run.spec
     found = []
     if node.step is StepName.IMPORT:
-        found += [value_from_secret(token.variable, token.ref) for token in hub_tokens(spec).values()]
+        mine = {*EVALUATION_ROLES, "evaluation_judge"}
+        found += [
+            value_from_secret(token.variable, token.ref)
+            for role, token in hub_tokens(spec).items()
+            if (role in mine) is (node.key == EVALUATION_IMPORT)
+        ]
     key = serving_key(run) if node.serving is not None else None
     if key is not None:
         found.append(value_from_secret(SERVING_KEY, key))
-    endpoint = spec.judge.endpoint if spec.judge.model is JudgeModel.ENDPOINT else None
-    if node.step is StepName.JUDGE and endpoint is not None and endpoint.api_key_secret_ref is not None:
-        found.append(value_from_secret(JUDGE_KEY, endpoint.api_key_secret_ref))
+    if node.step is StepName.JUDGE and (ref := _endpoint_key(spec.judge)) is not None:
+        found.append(value_from_secret(JUDGE_KEY, ref))
+    compares = node.step is StepName.EVALUATE and node.serving is None
+    if compares and (ref := _endpoint_key(spec.evaluation.judge)) is not None:
+        found.append(value_from_secret(EVALUATION_JUDGE_KEY, ref))
     return found
 
 

@@ -43,6 +43,11 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "judge right in {judge_pairwise_accuracy:%} of pairs",
         "{judge_parse_rate:%} parsed",
         "against M1: {head_to_head_win:%} won, {head_to_head_tie:%} tied, {head_to_head_loss:%} lost",
+        "against the model before: {head_to_head_previous_win:%} won, {head_to_head_previous_tie:%} tied, "
+        "{head_to_head_previous_loss:%} lost",
+        "against outside answers: {head_to_head_outside_win:%} won, {head_to_head_outside_tie:%} tied, "
+        "{head_to_head_outside_loss:%} lost",
+        "{safety_unsafe_share:%} of {safety_prompts} unsafe",
         "{answers_mean_chars} characters an answer",
     ),
 }

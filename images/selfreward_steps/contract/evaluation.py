@@ -1,0 +1,76 @@
+"""The settings of evaluation: what is measured of every model, on whose prompts, and by which judge.
+
+Beside the paper's measurements (section 3.2) stand those that a user brings: other prompts, another system's answers,
+MT-Bench's questions, a safety set. None of it is trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from selfreward_steps.contract.base import ContractModel, PositiveInt
+from selfreward_steps.contract.settings import JudgeEndpoint, JudgeModel, Sampling
+from selfreward_steps.contract.sources import DataSource, ModelSource
+
+
+class AnswerSampling(Sampling):
+    """How held-out prompts are answered: greedily."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Softmax temperature; 0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus probability mass."""
+    max_tokens: PositiveInt = 1024
+    """Longest completion, in tokens."""
+
+
+class EvaluationJudge(ContractModel):
+    """Who compares answers and looks at their safety. Judge quality is always the evaluated model's own."""
+
+    model: JudgeModel = JudgeModel.SELF
+    """`self` (the evaluated model), `previous`, `initial`, `model` or `endpoint`. A model that judges itself prefers
+    itself: compare by one judge to see a trend."""
+    source: ModelSource | None = None
+    """The judge's weights, for `model`."""
+    endpoint: JudgeEndpoint | None = None
+    """The judge's address, for `endpoint`."""
+
+
+class EvaluationData(ContractModel):
+    """What the user brings to the evaluation."""
+
+    source: DataSource | None = None
+    """Prompts to answer and compare on, such as AlpacaEval's 805. Without them, the judge's test prompts and those of
+    `prompts.source`, unless iterations train on these."""
+    outside: DataSource | None = None
+    """Another system's answers to compare with, found by their prompt: AlpacaEval's `model_outputs.json`, or any
+    instructions with answers."""
+    mt_bench: DataSource | None = None
+    """Questions of two turns in MT-Bench's format (`question.jsonl`), to be answered."""
+    safety_prompts: DataSource | None = None
+    """Prompts whose answers the judge calls safe or unsafe."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any."""
+        return any(each is not None for each in (self.source, self.outside, self.mt_bench, self.safety_prompts))
+
+
+class EvaluationSettings(EvaluationData):
+    """What is measured of every model."""
+
+    enabled: bool = True
+    """Evaluate M1 and every model after it."""
+    prompts: Annotated[int, Field(ge=0)] = 256
+    """Held-out prompts for head-to-head wins (the paper: 256); 0 leaves them out."""
+    sampling: AnswerSampling = AnswerSampling()
+    """How the held-out prompts are answered."""
+    judge: EvaluationJudge = EvaluationJudge()
+    """Who compares the answers with M1's, the previous model's and those of `outside`."""
+
+    @property
+    def data(self) -> EvaluationData:
+        """What is to be imported for it."""
+        return EvaluationData(**{name: getattr(self, name) for name in EvaluationData.model_fields})
