@@ -44,9 +44,10 @@ lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-generate: setup  ## The CRD, and the chart's copy, from the models
+generate: setup  ## The CRD, the chart's copy and the API reference, from the models
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
+	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
 
 lock: setup  ## Resolve the locks again: development's, and of it each image's
 	$(BIN)/$(LOCK) $(LOCK_FLAGS) --all-extras $(NOT_LOCKED:%=--no-emit-package %) --output-file locks/dev.txt

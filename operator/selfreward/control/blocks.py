@@ -6,11 +6,11 @@ ones, so that they go when the reason goes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, RunStatus
+from selfreward.api import Condition, ConditionStatus, ConditionType, RunStatus
+from selfreward.cluster.kubernetes.obstacles import Obstacle
 
 _TELLS: Final = {
     ConditionType.READY: ConditionStatus.FALSE,
@@ -21,15 +21,7 @@ _TELLS: Final = {
 _MAX_MESSAGE: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Why a run cannot go on."""
-
-    message: str
-    reason: Reason = Reason.CONFIGURATION_ERROR
-
-
-def blocked_status(before: RunStatus, decided: RunStatus, block: Block, generation: int, now: datetime) -> RunStatus:
+def blocked_status(before: RunStatus, decided: RunStatus, block: Obstacle, generation: int, now: datetime) -> RunStatus:
     """`decided`, with the conditions of a run that waits for somebody. The very object `before` when that is what
     it says already, so that nothing is written."""
     since = {old.type: old for old in before.conditions}

@@ -14,11 +14,12 @@ from typing import Final
 
 from selfreward_steps.errors import PermanentError
 
-from selfreward.api import PAUSED, RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
+from selfreward.api import PAUSED, Reason, RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, NotFound, Refused
 from selfreward.cluster.kubernetes.logs import PERIOD
+from selfreward.cluster.kubernetes.obstacles import Obstacle, refusal
 from selfreward.cluster.kubernetes.resources import RUNS, View
-from selfreward.control.blocks import Block, blocked_status
+from selfreward.control.blocks import blocked_status
 from selfreward.control.events import Events
 from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    block: Block
+    obstacle: Obstacle
     since: datetime
 
 
@@ -87,7 +88,7 @@ class Reconciler:
         try:
             run = parse_run(raw, self._default_storage)
         except UnreadableRun as error:
-            await self._write_block(raw, Block(str(error)))
+            await self._write_block(raw, Obstacle(Reason.INVALID_SPEC, str(error)))
             return None
         if run.metadata.deletion_timestamp is not None:
             return await self._lifecycle.delete(raw, run)
@@ -97,11 +98,11 @@ class Reconciler:
         try:
             wait = await self._walk(key, raw, run)
         except (Refused, PermanentError) as error:
-            await self._note_refusal(key, raw, run, Block(f"{error.reason}: {error}" if error.reason else str(error)))
+            await self._note_refusal(key, refusal(run, error))
             raise
-        refusal = self._refusals.pop(key, None)
+        refused = self._refusals.pop(key, None)
         # What was refused has been done: the next look takes the conditions back that said so.
-        return wait if refusal is None else 0.0
+        return wait if refused is None else 0.0
 
     async def _walk(self, key: RunKey, raw: View, run: SelfRewardRun) -> float | None:
         graph = self._graph(key, run)
@@ -139,27 +140,27 @@ class Reconciler:
         """The status to write: the decided one, or that of a run that waits for somebody."""
         if status.finished_at is not None or status.suspended_at is not None:
             return status
-        refusal = self._refusals.get(key)
-        if refusal is not None and (now - refusal.since).total_seconds() >= _BLOCK_SECONDS:
-            return blocked_status(run.status, status, refusal.block, run.metadata.generation, now)
-        stuck = self._cluster.stuck(run)
-        if stuck:
-            return blocked_status(run.status, status, Block(stuck), run.metadata.generation, now)
-        return status
+        refused = self._refusals.get(key)
+        if refused is not None and (now - refused.since).total_seconds() >= _BLOCK_SECONDS:
+            return blocked_status(run.status, status, refused.obstacle, run.metadata.generation, now)
+        obstacle = self._cluster.obstacle(run, status)
+        if obstacle is None:
+            return status
+        return blocked_status(run.status, status, obstacle, run.metadata.generation, now)
 
-    async def _note_refusal(self, key: RunKey, raw: View, run: SelfRewardRun, block: Block) -> None:
+    async def _note_refusal(self, key: RunKey, obstacle: Obstacle) -> None:
         """Remember why nothing can be done; what keeps the store from being read keeps a decision from being made,
         so the status is written here."""
         now = self._now()
         known = self._refusals.get(key)
-        self._refusals[key] = _Refusal(block, now if known is None else known.since)
+        self._refusals[key] = _Refusal(obstacle, now if known is None else known.since)
         if known is None or (now - known.since).total_seconds() < _BLOCK_SECONDS:
             return
-        await self._write_block(await self._client.get(RUNS, key.namespace, key.name), block)
+        await self._write_block(await self._client.get(RUNS, key.namespace, key.name), obstacle)
 
-    async def _write_block(self, raw: View, block: Block) -> None:
+    async def _write_block(self, raw: View, obstacle: Obstacle) -> None:
         before = parse_status(raw)
-        status = blocked_status(before, before, block, int(raw["metadata"].get("generation", 1)), self._now())
+        status = blocked_status(before, before, obstacle, int(raw["metadata"].get("generation", 1)), self._now())
         if status is not before:
             await self._client.replace(RUNS, with_status(raw, status), "status")
 

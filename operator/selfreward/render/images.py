@@ -31,12 +31,18 @@ class Images:
                 return self.judge
 
 
-def workload_of(step: StepName, workloads: Workloads) -> Workload:
-    """The user's resources and placement for a step's pods."""
+def workload_name(step: StepName) -> str:
+    """The field of `spec.workloads` that is about a step's pods."""
     match step:
         case StepName.IMPORT | StepName.PAIRS:
-            return workloads.processing
+            return "processing"
         case StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
-            return workloads.training
+            return "training"
         case StepName.EFT | StepName.PROMPTS | StepName.RESPOND | StepName.JUDGE | StepName.EVALUATE:
-            return workloads.generation
+            return "generation"
+
+
+def workload_of(step: StepName, workloads: Workloads) -> Workload:
+    """The user's resources and placement for a step's pods."""
+    found: Workload = getattr(workloads, workload_name(step))
+    return found

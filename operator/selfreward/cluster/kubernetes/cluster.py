@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import Store, open_store
 
-from selfreward.api import SelfRewardRun, StepState
+from selfreward.api import RunStatus, SelfRewardRun, StepState
 from selfreward.cluster.commits import Commits
 from selfreward.cluster.kubernetes.cache import Cache
 from selfreward.cluster.kubernetes.children import RunObjects, observed_children
 from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
 from selfreward.cluster.kubernetes.logs import PodLogs
+from selfreward.cluster.kubernetes.obstacles import Obstacle, pod_obstacle, serving_obstacle
 from selfreward.cluster.kubernetes.pods import is_over
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
@@ -39,7 +40,6 @@ from selfreward.cluster.kubernetes.resources import (
     uid_of,
 )
 from selfreward.cluster.kubernetes.training import choose
-from selfreward.cluster.kubernetes.waiting import waiting_of
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
 from selfreward.render import (
     Images,
@@ -59,8 +59,6 @@ _STORES: Final = 8
 _FEW_SHARDS: Final = 16
 _PAUSE: Final = 5.0
 """Seconds between two look-ups of the same missing artifact, where there are many shards to look up."""
-_STUCK_SECONDS: Final = 30.0
-"""How long a pod may say that it cannot start before the run says so: an image pull may fail once."""
 
 
 class KubernetesCluster:
@@ -129,14 +127,10 @@ class KubernetesCluster:
                 await self.delete(run, DeleteChild(child.name, child.uid, child.kind, "its run is deleted"))
         return bool(children)
 
-    def stuck(self, run: SelfRewardRun) -> str:
-        """What keeps pods of the run from starting that only somebody can mend; empty when nothing does."""
+    def obstacle(self, run: SelfRewardRun, status: RunStatus) -> Obstacle | None:
+        """What keeps the run from going on that only somebody can mend; `status` is what has just been decided."""
         pods = self._cache.of_run(PODS, run.metadata.uid)
-        for step in sorted({label_of(pod, KEY) or label_of(pod, MODEL) for pod in pods}):
-            waits = waiting_of(pod for pod in pods if step in (label_of(pod, KEY), label_of(pod, MODEL)))
-            if waits is not None and waits.stuck and self._now() - waits.since >= timedelta(seconds=_STUCK_SECONDS):
-                return f"{step}: {waits.reason}: {waits.message}"
-        return ""
+        return pod_obstacle(run, pods, self._now()) or serving_obstacle(status)
 
     def forget(self, run_uid: str) -> None:
         """The run is gone."""

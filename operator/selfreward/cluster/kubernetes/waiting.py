@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from selfreward.api import Reason
 from selfreward.cluster.kubernetes.pods import is_over, main_status, statuses
 from selfreward.cluster.kubernetes.resources import View
 
@@ -22,19 +23,19 @@ class Waiting:
     reason: str
     message: str
     since: datetime
-    stuck: bool = False
-    """Whether somebody must act."""
+    stuck: Reason | None = None
+    """What somebody must mend, if waiting alone will not help."""
 
 
-_IMAGE: Final = "the image cannot be pulled (spec.workloads, or the operator's default images)"
+_IMAGE: Final = "the image cannot be pulled (where the spec names none, it is the operator's default)"
 _STUCK: Final = {
-    "ErrImagePull": _IMAGE,
-    "ImagePullBackOff": _IMAGE,
-    "ErrImageNeverPull": _IMAGE,
-    "InvalidImageName": "the image's name is not one (spec.workloads)",
-    "CreateContainerConfigError": "a Secret or ConfigMap it names is missing",
-    "CreateContainerError": "the container cannot be created",
-    "RunContainerError": "the container cannot be started",
+    "ErrImagePull": (Reason.IMAGE_PULL_FAILED, _IMAGE),
+    "ImagePullBackOff": (Reason.IMAGE_PULL_FAILED, _IMAGE),
+    "ErrImageNeverPull": (Reason.IMAGE_PULL_FAILED, _IMAGE),
+    "InvalidImageName": (Reason.IMAGE_PULL_FAILED, "the image's name is not one"),
+    "CreateContainerConfigError": (Reason.SECRET_MISSING, "a Secret or ConfigMap it names is missing"),
+    "CreateContainerError": (Reason.CANNOT_START, "the container cannot be created"),
+    "RunContainerError": (Reason.CANNOT_START, "the container cannot be started"),
 }
 _QUIET: Final = {"ContainerCreating": "pulling its image, mounting its volumes", "PodInitializing": "starting"}
 
@@ -42,23 +43,24 @@ _QUIET: Final = {"ContainerCreating": "pulling its image, mounting its volumes",
 def waiting_of(pods: Iterable[View]) -> Waiting | None:
     """Why those of the pods that do not run yet wait: what somebody must mend comes first."""
     found = [reason for pod in pods if not is_over(pod) and (reason := _pod_waiting(pod)) is not None]
-    return min(found, key=lambda each: (not each.stuck, each.since), default=None)
+    return min(found, key=lambda each: (each.stuck is None, each.since), default=None)
 
 
 def _pod_waiting(pod: View) -> Waiting | None:
     since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            message = f"no node fits (resources and placement in spec.workloads): {condition.get('message', '')}"
-            unschedulable = condition.get("reason") == "Unschedulable"
-            return Waiting(str(condition.get("reason") or "Pending"), message, since, unschedulable)
+            message = f"no node fits its resources and placement: {condition.get('message', '')}"
+            reason = str(condition.get("reason") or "Pending")
+            return Waiting(reason, message, since, Reason.UNSCHEDULABLE if reason == "Unschedulable" else None)
     for status in statuses(pod):
         waits = (status.get("state") or {}).get("waiting")
         if waits is None:
             continue
         reason, words = str(waits.get("reason") or "Waiting"), str(waits.get("message") or "")
         if reason in _STUCK:
-            return Waiting(reason, f"container {status['name']}: {_STUCK[reason]}: {words}".rstrip(": "), since, True)
+            stuck, means = _STUCK[reason]
+            return Waiting(reason, f"container {status['name']}: {means}: {words}".rstrip(": "), since, stuck)
         if reason == "CrashLoopBackOff":
             return Waiting(reason, f"container {status['name']} keeps ending: {words}", since)
         if status is main_status(pod) or reason not in _QUIET:

@@ -1,0 +1,61 @@
+"""The pages that are generated are fresh, and those that are written name everything that can be said, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from selfreward.api import ACCEPTED, APPROVED, PAUSED, RETRY, ConditionType, Phase, Reason, StepState
+from selfreward.api.reference import as_markdown
+from selfreward.plan.types import EventReason
+
+DOCS = Path(__file__).parents[2] / "docs"
+CONDITIONS = (DOCS / "conditions.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    (found,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", CONDITIONS, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def states(diagram: str) -> set[str]:
+    """Every state that a mermaid diagram goes to or comes from."""
+    ends = re.findall(r"^ +(\S+) --> (\w+)", diagram, re.MULTILINE)
+    return {state for pair in ends for state in pair} - {"[*]"}
+
+
+def test_the_reference_is_fresh() -> None:
+    assert (DOCS / "api-reference.md").read_text(encoding="utf-8") == as_markdown(), "run `make generate`"
+
+
+def test_every_link_of_the_reference_leads_somewhere() -> None:
+    page = as_markdown()
+    anchors = {re.sub(r"[.\[\]]", "", heading.lower()) for heading in re.findall(r"^## (\S+)$", page, re.MULTILINE)}
+    assert set(re.findall(r"\(#(\w+)\)", page)) <= anchors
+
+
+@pytest.mark.parametrize(
+    ("title", "values"),
+    [
+        ("Conditions", ConditionType),
+        ("Reasons", Reason),
+        ("Events", EventReason),
+        ("Annotations", [PAUSED, RETRY, APPROVED, ACCEPTED]),
+    ],
+)
+def test_each_list_is_whole_and_closed(title: str, values: Iterable[str]) -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|", section(title), re.MULTILINE)
+    assert rows == [str(value) for value in values]
+
+
+def test_every_reason_says_what_to_do() -> None:
+    rows = [line.strip("| ").split(" | ") for line in section("Reasons").splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows if len(row) != 3 or not all(row)] == []
+
+
+def test_the_diagrams_have_every_state() -> None:
+    phases, steps = re.findall(r"```mermaid\n(.*?)```", CONDITIONS, re.DOTALL)
+    assert states(phases) == set(Phase)
+    assert states(steps) == set(StepState)
