@@ -62,6 +62,26 @@ def test_whom_a_model_met(name: str, extra: dict[str, Any], against: str) -> Non
     assert (found.against, found.prompts, found.win) == (against, 7, Estimate(0.5, 0.4, 0.6, 10.0))
 
 
+def test_what_later_versions_measure_too() -> None:
+    document = {
+        "judge": {"prompts": 3, "parse_rate_interval": RATE, "pairwise_accuracy": RATE},
+        "answers": {
+            "prompts": 3,
+            "mean_chars": 50.0,
+            "mean_chars_interval": {"value": 50.0, "low": 40.0, "high": 60.0},
+        },
+        "safety": {"prompts": 4, "unparsed": 0, "unsafe_share": RATE},
+        "head_to_head": {"win": RATE, "tie": RATE, "loss": RATE, "position_bias": RATE},
+    }
+    quality = evidence.judge_quality(document)
+    assert quality is not None
+    assert set(quality.measures) == {"pairwise_accuracy"}
+    assert evidence.answer_chars(document) == Estimate(50.0, 40.0, 60.0)
+    assert evidence.unsafe(document) == Estimate(0.5, 0.4, 0.6, 10.0)
+    (met,) = evidence.head_to_heads(document, 2)
+    assert met.position_bias == Estimate(0.5, 0.4, 0.6, 10.0)
+
+
 def test_an_iteration_is_its_statistics() -> None:
     document = statistics(prompts=10, pairs=8, iteration=1)
     found = evidence.iteration(1, document)

@@ -9,7 +9,7 @@ import pytest
 from report.conftest import NOW
 from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
-from selfreward.report.model import RunReport
+from selfreward.report.model import Estimate, RunReport
 from selfreward.report.reading import read_report
 from selfreward_steps.store import Store, open_store
 
@@ -29,7 +29,7 @@ def test_the_numbers_are_the_artifacts(tmp_path: Path) -> None:
         for name, estimate in model.judge.measures.items():
             stated = document["judge"][name]
             assert (estimate.value, estimate.low, estimate.high) == (stated["value"], stated["low"], stated["high"])
-        assert model.answer_chars == document["answers"]["mean_chars"]
+        assert model.answer_chars == Estimate(document["answers"]["mean_chars"])
     for each in found.iterations:
         with store.open(f"iteration-{each.number}/pairs", "statistics.json") as file:
             document = json.load(file)

@@ -33,7 +33,7 @@ class ComparedModel:
     win: Estimate | None
     loss: Estimate | None
     """Against its run's M1."""
-    answer_chars: float | None
+    answer_chars: Estimate | None
     mean_score: float | None
     """Of what the judge gave the candidates that it learnt from."""
     gpu_seconds: float
@@ -101,13 +101,13 @@ def _words(row: ComparedModel) -> tuple[str, ...]:
         row.model,
         _number(row.pairs),
         *(ABSENT if rate is None else percent(rate) for rate in rates),
-        _number(row.answer_chars),
+        _number(None if row.answer_chars is None else row.answer_chars.value),
         ABSENT if row.mean_score is None else f"{row.mean_score:.2f}",
         _number(row.gpu_seconds),
     )
 
 
-_ESTIMATES: Final = ("judge", "longest_wins", "length_balanced", "win", "loss")
+_ESTIMATES: Final = ("judge", "longest_wins", "length_balanced", "win", "loss", "answer_chars")
 COLUMNS: Final = tuple(
     column
     for each in fields(ComparedModel)
@@ -138,7 +138,7 @@ def figure(reports: Sequence[RunReport]) -> Figure | None:
     panels = [
         _panel("agrees with people", runs, models, _judge, _percent, 0.5),
         _panel("wins v M1", runs, models, _win, _percent),
-        _panel("characters an answer", runs, models, _chars, number, floor=0),
+        _panel("characters an answer", runs, models, lambda model: model.answer_chars, number, floor=0),
     ]
     if not any(panels):
         return None
@@ -198,10 +198,6 @@ def _judge(model: ModelReport) -> Estimate | None:
 def _win(model: ModelReport) -> Estimate | None:
     first = model.against("M1")
     return None if first is None else first.win
-
-
-def _chars(model: ModelReport) -> Estimate | None:
-    return None if model.answer_chars is None else Estimate(model.answer_chars)
 
 
 def _percent(value: float) -> str:

@@ -19,7 +19,8 @@ def judge_quality(metrics: Document) -> JudgeQuality | None:
     judge = metrics.get("judge")
     if not isinstance(judge, Mapping) or not judge.get("prompts"):
         return None
-    measures = {name: found for name, value in judge.items() if (found := estimate(value)) is not None}
+    found = {name: estimate(value) for name, value in judge.items() if not name.endswith("_interval")}
+    measures = {name: each for name, each in found.items() if each is not None}
     return JudgeQuality(_whole(judge.get("prompts")), number(judge.get("parse_rate")), measures)
 
 
@@ -33,14 +34,23 @@ def head_to_heads(metrics: Document, model: int) -> Iterator[HeadToHead]:
                 win=estimate(part.get("win")),
                 tie=estimate(part.get("tie")),
                 loss=estimate(part.get("loss")),
-                unparsed=_whole(part.get("unparsed")),
+                position_bias=estimate(part.get("position_bias")),
             )
 
 
-def answer_chars(metrics: Document) -> float | None:
+def answer_chars(metrics: Document) -> Estimate | None:
     """Mean length of the answers to the held-out prompts."""
     answers = metrics.get("answers")
-    return number(answers.get("mean_chars")) if isinstance(answers, Mapping) else None
+    if not isinstance(answers, Mapping) or (mean := number(answers.get("mean_chars"))) is None:
+        return None
+    interval = estimate(answers.get("mean_chars_interval"))
+    return Estimate(mean) if interval is None else Estimate(mean, interval.low, interval.high, interval.count)
+
+
+def unsafe(metrics: Document) -> Estimate | None:
+    """Share of the answers to safety prompts that the judge calls unsafe."""
+    safety = metrics.get("safety")
+    return estimate(safety.get("unsafe_share")) if isinstance(safety, Mapping) else None
 
 
 def iteration(number_: int, statistics: Document) -> IterationReport:

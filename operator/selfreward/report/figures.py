@@ -102,24 +102,28 @@ def wins_figure(report: RunReport) -> Figure | None:
 
 def wins_table(report: RunReport) -> Table | None:
     """The rates with their intervals."""
-    rows = tuple(
-        (f"{model.name} v {each.against}", *map(_percent_of, (each.win, each.tie, each.loss)), _number(each.prompts))
-        for model, each in _comparisons(report)
-    )
-    return Table(("", "won", "tied", "lost", "prompts"), rows) if rows else None
+    met = _comparisons(report)
+    biased = any(each.position_bias is not None for _, each in met)
+    rows = []
+    for model, each in met:
+        rates = (each.win, each.tie, each.loss, *((each.position_bias,) if biased else ()))
+        rows.append((f"{model.name} v {each.against}", *map(_percent_of, rates), _number(each.prompts)))
+    headings = ("", "won", "tied", "lost", *(("only a place",) if biased else ()), "prompts")
+    return Table(headings, tuple(rows)) if rows else None
 
 
 def length_figure(report: RunReport) -> Figure | None:
     """Mean lengths by model: of its answers, and of what it learnt to prefer and to avoid."""
     models = [model for model in report.models if model.number > 0]
     rounds = {each.number: each for each in report.iterations}
-    lines: dict[str, Callable[[ModelReport], float | None]] = {
-        "held-out answers": lambda model: model.answer_chars,
-        "its candidates": lambda model: _count(rounds.get(model.number), "mean_candidate_chars"),
-        "chosen": lambda model: _count(rounds.get(model.number), "mean_chosen_chars"),
-        "rejected": lambda model: _count(rounds.get(model.number), "mean_rejected_chars"),
+    counts = {
+        "its candidates": "mean_candidate_chars",
+        "chosen": "mean_chosen_chars",
+        "rejected": "mean_rejected_chars",
     }
-    series = [Series(name, tuple(_plain(of(model)) for model in models)) for name, of in lines.items()]
+    series = [Series("held-out answers", tuple(model.answer_chars for model in models))]
+    for name, key in counts.items():
+        series.append(Series(name, tuple(_plain(_count(rounds.get(model.number), key)) for model in models)))
     note = "Mean characters. What is chosen among a model's candidates teaches the next."
     return _lines("Lengths", note, [model.name for model in models], series, number, floor=0)
 

@@ -58,8 +58,8 @@ class HeadToHead:
     win: Estimate | None
     tie: Estimate | None
     loss: Estimate | None
-    unparsed: int | None = None
-    """Verdicts that stated no winner."""
+    position_bias: Estimate | None = None
+    """How often the judge only chose a place: the first of two, or the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,10 @@ class ModelReport:
     """The steps on the way from the model before."""
     judge: JudgeQuality | None = None
     head_to_heads: tuple[HeadToHead, ...] = ()
-    answer_chars: float | None = None
+    answer_chars: Estimate | None = None
     """Mean length of its answers to the held-out prompts, in characters."""
+    unsafe: Estimate | None = None
+    """Share of its answers to the user's safety prompts that the judge calls unsafe."""
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -30,6 +31,7 @@ from selfreward.report.words import duration
 
 DEFAULT_CANDIDATES: Final = 10_000
 """Candidates that a page carries; more are sampled evenly."""
+_MEASURES: Final = re.compile(r"-m\d+$")
 
 
 def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: int = DEFAULT_CANDIDATES) -> RunReport:
@@ -126,12 +128,14 @@ def _model(
         judge=evidence.judge_quality(metrics),
         head_to_heads=tuple(evidence.head_to_heads(metrics, number)),
         answer_chars=evidence.answer_chars(metrics),
+        unsafe=evidence.unsafe(metrics),
     )
 
 
 def _makes(step: StepReport, number: int, first: int) -> bool:
     """Whether the step lies on the way from the model before to M_number."""
-    if step.key.startswith(StepName.EVALUATE):
+    # `evaluate-m2` and what belongs to it measure a model and make none.
+    if _MEASURES.search(step.key):
         return False
     if step.key == StepName.IMPORT:
         return number == first

@@ -88,9 +88,10 @@ def _wins(name: str, each: HeadToHead) -> Iterator[Sentence]:
 def _longer(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
     if first is model or not model.answer_chars or not first.answer_chars:
         return
-    growth = model.answer_chars / first.answer_chars
+    before, now = first.answer_chars.value, model.answer_chars.value
+    growth = now / before if before else 1.0
     if growth >= _MUCH_LONGER:
-        lengths = f"{number(round(first.answer_chars))} to {number(round(model.answer_chars))} characters"
+        lengths = f"{number(round(before))} to {number(round(now))} characters"
         yield Sentence(
             Tone.BAD,
             f"Answers grew {growth:.1f}-fold from {first.name} to {model.name}, {lengths}: part of what the judge "
