@@ -208,7 +208,7 @@ def test_few_shot_numbers_its_tasks() -> None:
 
 
 def test_the_server_is_kept_busy(bench: Bench) -> None:
-    with running(OpenAIServer(delay=lambda body: 0.2 + len(last_message(body)) % 7 * 0.05)) as server:
+    with running(OpenAIServer(delay=lambda body: 0.5 + len(last_message(body)) % 7 * 0.1)) as server:
         result = bench.run(config(bench, server, seed_data(bench), settings={"count": 160}, concurrency=16))
     assert server.peak == 16
     assert result.metrics["concurrency_measured"] > 15
