@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from selfreward_steps.contract import EftConfig, EftMode
+from selfreward_steps.contract import EftConfig, EftMode, JudgeSettings
 from selfreward_steps.eft_selection import agreeing_rows, balanced, rank_rows, score_histogram, split_rankings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.finished import FinishedRows
 from selfreward_steps.judging import JudgeItem, Judgement, judge_missing
+from selfreward_steps.own_template import with_own_template
 from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, read_rows, write_json, write_rows
 from selfreward_steps.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.serving_client import ServingClient
@@ -79,7 +80,7 @@ def run(context: Context) -> StepOutcome:
 
 
 def _make(context: Context, rows: Sequence[RankingRow]) -> _Made:
-    scores = judge_template(context.config.judge).scores
+    scores = judge_template(_judge(context)).scores
     match context.config.settings.mode:
         case EftMode.GIVEN:
             return _Made([])
@@ -106,9 +107,13 @@ def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
             context.progress.update(finished.count, finished.total, "answers", **client.traffic.metrics())
 
         tell()
-        asyncio.run(judge_missing(client, config.judge, items, context.seed, finished, tell))
+        asyncio.run(judge_missing(client, _judge(context), items, context.seed, finished, tell))
         made = _chosen(rows, (Judgement(**row) for row in finished.rows()))
     return replace(made, traffic=client.traffic.metrics())
+
+
+def _judge(context: Context) -> JudgeSettings:
+    return with_own_template(context.config.judge, context.config.inputs, context.fetch)
 
 
 def ranked_items(rows: Sequence[RankingRow]) -> list[JudgeItem]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfreward_steps.chat import ChatRequest, seed_for
+from selfreward_steps.contract import JudgeSettings
 from selfreward_steps.eft import ranked_items
 from selfreward_steps.evaluation_report import answers_section, flat, judge_section
 from selfreward_steps.evaluation_work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
@@ -22,6 +23,7 @@ from selfreward_steps.finished import FinishedRows
 from selfreward_steps.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.judging import Judgement, judge_missing
 from selfreward_steps.leaderboards import alpaca_outputs, mt_bench_answers
+from selfreward_steps.own_template import with_own_template
 from selfreward_steps.rows import Message, PromptRow, QuestionRow, write_json, write_rows
 from selfreward_steps.runtime import Output, StepOutcome
 from selfreward_steps.safety import safety_message, safety_report, stated_safety
@@ -54,10 +56,15 @@ async def _ask(context: Context, client: ServingClient, work: Work, finished: Fi
         context.progress.update(finished.count, finished.total, "requests", **client.traffic.metrics())
 
     tell()
-    await judge_missing(client, context.config.judge, ranked_items(work.ranked), context.seed, finished, tell)
+    judge = _judge(context)
+    await judge_missing(client, judge, ranked_items(work.ranked), context.seed, finished, tell)
     for requests in _requests(context, work, finished):
         async for _ in _texts(client, requests, finished):
             tell()
+
+
+def _judge(context: Context) -> JudgeSettings:
+    return with_own_template(context.config.judge, context.config.inputs, context.fetch)
 
 
 def _requests(context: Context, work: Work, finished: FinishedRows) -> Iterator[Iterator[ChatRequest]]:
@@ -144,7 +151,7 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     """The model as a judge and what it answers."""
     keys = iter(work.ranges[Kind.JUDGEMENT])
     judged = [[Judgement(**finished.row(next(keys))) for _ in row["answers"]] for row in work.ranked]
-    section, judge_rows = judge_section(work.ranked, judged, context.config.judge, context.seed)
+    section, judge_rows = judge_section(work.ranked, judged, _judge(context), context.seed)
     write_rows(folder / "judge.jsonl", judge_rows)
     answers = _answers(work, finished)
     rows: list[AnswerRow] = [{"id": r["id"], "prompt": r["prompt"], "answer": answers[r["id"]]} for r in work.held_out]

@@ -14,6 +14,8 @@ from typing import Final
 from selfreward_steps import identity
 from selfreward_steps.contract import ImportConfig
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.identity import TEMPLATE_ARTIFACT
+from selfreward_steps.own_template import import_template
 from selfreward_steps.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.seed_data import import_seed
 from selfreward_steps.sources import Place
@@ -32,6 +34,9 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
     context.progress.update(0, total, "artifacts")
     if identity.has_seed(config):
         metrics.update(_seed(context, place))
+    if config.template is not None and context.committed(TEMPLATE_ARTIFACT) is None:
+        folder = import_template(config.template, place, context.scratch / "template")
+        context.commit(Output(TEMPLATE_ARTIFACT, folder))
     for item in config.models:
         context.progress.update(_done(context), total, "artifacts")
         if context.committed(item.output) is None:

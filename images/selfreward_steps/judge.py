@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from selfreward_steps.contract import JudgeConfig
+from selfreward_steps.contract import JudgeConfig, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.finished import FinishedRows
 from selfreward_steps.judging import JudgeItem, Judgement, judge_candidates
+from selfreward_steps.own_template import with_own_template
 from selfreward_steps.rows import JudgementRow, ResponseRow, read_rows
 from selfreward_steps.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.serving_client import ServingClient
@@ -28,7 +29,8 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     them when there is no other shard that could have one: sampling is seeded, so another attempt would end the same.
     """
     config = context.config
-    judge_template(config.settings)  # a template that cannot work is told before a server is asked
+    settings = with_own_template(config.settings, config.inputs, context.fetch)
+    judge_template(settings)  # a template that cannot work is told before a server is asked
     path = context.fetch("responses") / "responses.jsonl"
     total = sum(len(row["candidates"]) for row in read_rows(path, ResponseRow))
     client = ServingClient(config.serving, alive=context.progress.alive)
@@ -36,7 +38,7 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     folder = context.scratch / "output"
     folder.mkdir(exist_ok=True)
     with FinishedRows(journal, context.scratch / "spool", total) as finished:
-        asyncio.run(_judge(context, client, path, finished))
+        asyncio.run(_judge(context, settings, client, path, finished))
         stated, samples = _parsed(finished)
         if samples and not stated and (config.shards or 1) == 1:
             raise _no_scores(context, samples, next(finished.rows()))
@@ -59,12 +61,18 @@ def candidates(path: Path) -> Iterator[JudgeItem]:
             index += 1
 
 
-async def _judge(context: StepContext[JudgeConfig], client: ServingClient, path: Path, finished: FinishedRows) -> None:
+async def _judge(
+    context: StepContext[JudgeConfig],
+    settings: JudgeSettings,
+    client: ServingClient,
+    path: Path,
+    finished: FinishedRows,
+) -> None:
     total = finished.total
     missing = (item for item in candidates(path) if item.index not in finished)
     context.progress.update(finished.count, total, "candidates")
     stated = samples = 0
-    async for item, judgement in judge_candidates(client, context.config.settings, missing, context.seed):
+    async for item, judgement in judge_candidates(client, settings, missing, context.seed):
         row = _row(item, judgement)
         await finished.add(item.index, row)
         samples += len(judgement.scores)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from selfreward_steps.contract import JudgeSettings, SftConfig, StepName
+from selfreward_steps.own_template import with_own_template
 from selfreward_steps.rows import EftRow, InstructionRow, read_rows
 from selfreward_steps.runtime import StepContext, StepOutcome
 from selfreward_steps.templates import judge_messages, judgement_text
@@ -28,7 +29,8 @@ def _rows(context: StepContext[SftConfig], fetch: Fetch) -> Iterator[Example | N
     if "seed" in context.config.inputs:
         yield from instruction_examples(fetch)
     if context.config.step is StepName.SFT and "eft" in context.config.inputs:
-        yield from judgement_examples(fetch, context.config.judge)
+        judge = with_own_template(context.config.judge, context.config.inputs, fetch)
+        yield from judgement_examples(fetch, judge)
 
 
 def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:

@@ -152,9 +152,12 @@ def _closing(wording: _Wording, mode: JudgeMode) -> str:
 def _custom(custom: CustomTemplate | None, mode: JudgeMode) -> JudgeTemplate:
     if custom is None:
         raise _bad("judge.customTemplate is missing: judge.template is `custom`")
+    if custom.text is None:
+        raise _bad("judge.customTemplate.text is missing: give it, configMapRef or uri")
     for placeholder in ("{prompt}", "{response}"):
         if placeholder not in custom.text:
-            raise _bad(f"judge.customTemplate.text has no placeholder {placeholder}: put it where the text goes")
+            where = "configMapRef" if custom.config_map_ref else f"uri: {custom.uri}" if custom.uri else "text"
+            raise _bad(f"judge.customTemplate.{where} has no placeholder {placeholder}: put it where the text goes")
     try:
         pattern = re.compile(custom.score_pattern)
     except re.error as error:

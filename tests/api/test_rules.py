@@ -61,6 +61,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.judge.customTemplate", {"judge": {"template": "custom"}}),
     ("spec.judge.customTemplate", {"judge": {"customTemplate": {"text": "{prompt}{response}"}}}),
     ("spec.judge.customTemplate.text", custom(text="rate {response}")),
+    ("spec.judge.customTemplate.text", custom(uri="file:///template.txt")),
     ("spec.judge.customTemplate.minScore", custom(minScore=5, maxScore=5)),
     ("spec.judge.customTemplate.scorePattern", custom(scorePattern="Score: [0-9]")),
     ("spec.prompts.source", {"prompts": {"generator": "file"}}),

@@ -96,6 +96,14 @@ def test_a_missing_secret_says_which_variable_to_set(monkeypatch: pytest.MonkeyP
         environment(SECRET)
 
 
+def test_a_config_map_is_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"configMapKeyRef": {"name": "judge", "key": "template"}}
+    with pytest.raises(MissingSecret, match=r"ConfigMap judge, key template: .* set JUDGE_TEMPLATE or TEMPLATE"):
+        environment({"name": "TEXT", "valueFrom": source})
+    monkeypatch.setenv("JUDGE_TEMPLATE", "Rate {response}")
+    assert environment({"name": "TEXT", "valueFrom": source})["TEXT"] == "Rate {response}"
+
+
 def test_what_only_a_cluster_knows_is_refused() -> None:
     with pytest.raises(MissingSecret, match=r"NODE: valueFrom\.fieldRef means nothing on one machine"):
         environment({"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}})

@@ -263,6 +263,16 @@ def test_what_the_user_brings_to_the_evaluation_is_imported_by_itself() -> None:
     assert "import-evaluation" not in nodes(evaluation={**own, "enabled": False})
 
 
+def test_a_judge_template_that_is_elsewhere_is_read_by_every_step_that_judges() -> None:
+    custom = {"template": "custom", "customTemplate": {"configMapRef": {"name": "judge"}}}
+    graph = nodes(judge=custom)
+    assert "judge-template" in graph["import"].outputs
+    readers = {key for key, node in graph.items() if node.inputs.get("template") == "judge-template"}
+    assert readers == {"eft", "sft", "evaluate-m1", "judge-1", "evaluate-m2"}
+    inline = nodes(judge={**custom, "customTemplate": {"text": "{prompt} {response}"}})
+    assert not any("template" in node.inputs for node in inline.values())
+
+
 def test_an_aligned_base_is_m1() -> None:
     run = a_run(**ALIGNED, iterations=2)
     graph = nodes(**ALIGNED, iterations=2)

@@ -109,3 +109,6 @@ EVALUATED: dict[str, Any] = {
         },
     }
 }
+TEMPLATE_IN_A_CONFIG_MAP: dict[str, Any] = {
+    "judge": {"template": "custom", "customTemplate": {"configMapRef": {"name": "judge"}, "maxScore": 10}}
+}

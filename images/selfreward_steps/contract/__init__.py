@@ -12,6 +12,7 @@ from selfreward_steps.contract.base import ContractModel
 from selfreward_steps.contract.configs import (
     CONFIG_VARIABLE,
     SHARD_VARIABLE,
+    TEMPLATE_VARIABLE,
     DpoConfig,
     EftConfig,
     EvaluateConfig,
@@ -71,7 +72,14 @@ from selfreward_steps.contract.settings import (
     ResponseSettings,
     Sampling,
 )
-from selfreward_steps.contract.sources import DataFormat, DataSource, ModelSource, SecretKeyRef, SeedData
+from selfreward_steps.contract.sources import (
+    ConfigMapKeyRef,
+    DataFormat,
+    DataSource,
+    ModelSource,
+    SecretKeyRef,
+    SeedData,
+)
 from selfreward_steps.contract.training import (
     DpoSettings,
     LoraSettings,
@@ -91,8 +99,10 @@ __all__ = [
     "PORT_VARIABLE",
     "SCRATCH_VARIABLE",
     "SHARD_VARIABLE",
+    "TEMPLATE_VARIABLE",
     "TERMINATION_LOG_VARIABLE",
     "AnswerSampling",
+    "ConfigMapKeyRef",
     "ContractModel",
     "CustomTemplate",
     "DataFormat",

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from selfreward_steps.contract.base import ContractModel
 from selfreward_steps.contract.evaluation import EvaluationData, EvaluationSettings
 from selfreward_steps.contract.settings import (
+    CustomTemplate,
     EftSettings,
     JudgeSettings,
     PairSettings,
@@ -27,6 +28,10 @@ CONFIG_VARIABLE = "SELFREWARD_CONFIG"
 """Environment variable that holds the JSON configuration."""
 SHARD_VARIABLE = "JOB_COMPLETION_INDEX"
 """Environment variable with the shard's index, set by Kubernetes in a pod of an Indexed Job."""
+
+
+TEMPLATE_VARIABLE = "SELFREWARD_JUDGE_TEMPLATE"
+"""Environment variable with the text of a judge template that a ConfigMap holds."""
 
 
 class StepName(StrEnum):
@@ -125,6 +130,8 @@ class ImportConfig(_Config):
     """What the evaluation reads; imported by a step of its own, into an artifact of its own."""
     token_variables: dict[str, str] = {}
     """Hub token variable by data role (`instructions`, `rankings`, `eft`, `prompts`)."""
+    template: CustomTemplate | None = None
+    """The judge's template whose text is not in the settings; it becomes the artifact `judge-template`."""
     min_score: float = 0
     """Lowest score of the judge's scale, which `seedData.eft` must keep to."""
     max_score: float = 5

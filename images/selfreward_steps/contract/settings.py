@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
-from selfreward_steps.contract.sources import DataSource, ModelSource, SecretKeyRef
+from selfreward_steps.contract.sources import ConfigMapKeyRef, DataSource, ModelSource, SecretKeyRef
 
 
 class Sampling(ContractModel):
@@ -152,10 +152,14 @@ class JudgeEndpoint(ContractModel):
 
 
 class CustomTemplate(ContractModel):
-    """A judge prompt of the user's own."""
+    """A judge prompt of the user's own: its text here, in a ConfigMap or in a file, which are read once, at import."""
 
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1)] | None = None
     """The prompt, with `{prompt}` and `{response}` where they go."""
+    config_map_ref: ConfigMapKeyRef | None = None
+    """The ConfigMap that holds the prompt."""
+    uri: Annotated[str, Field(pattern=r"^(s3://|file://|package://).+")] | None = None
+    """The file that holds the prompt: `file:///PATH`, `s3://BUCKET/KEY` or `package://PYTHON_PACKAGE/PATH`."""
     score_pattern: str = r"[Ss]core:\s*(-?\d+(?:\.\d+)?)"
     """Regular expression whose first group is the score; the last match counts."""
     min_score: float = 0
@@ -184,6 +188,12 @@ class JudgeSettings(ContractModel):
     """K, judgements of one candidate, averaged."""
     sampling: JudgeSampling = JudgeSampling()
     """How judgements are drawn."""
+
+    @property
+    def imported_template(self) -> CustomTemplate | None:
+        """The user's own template, when its text must be brought in from elsewhere."""
+        custom = self.custom_template if self.template == "custom" else None
+        return custom if custom is not None and custom.text is None else None
 
     @property
     def score_range(self) -> tuple[float, float]:

@@ -19,6 +19,15 @@ class SecretKeyRef(ContractModel):
     """Key within the Secret."""
 
 
+class ConfigMapKeyRef(ContractModel):
+    """One key of a ConfigMap in the run's namespace. On one machine it is read from the environment instead."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the ConfigMap."""
+    key: Annotated[str, Field(min_length=1, max_length=253)] = "template"
+    """Key within the ConfigMap."""
+
+
 class ModelSource(ContractModel):
     """Where a model's weights come from."""
 

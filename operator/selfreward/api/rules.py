@@ -127,8 +127,14 @@ RULES: tuple[Rule, ...] = (
     *_exactly_when("model", "endpoint", "endpoint", "spec.evaluation.judge"),
     Rule(
         "spec.judge.customTemplate",
-        "self.text.contains('{prompt}') && self.text.contains('{response}')",
+        "!has(self.text) || (self.text.contains('{prompt}') && self.text.contains('{response}'))",
         "must contain {prompt} and {response}",
+        "text",
+    ),
+    Rule(
+        "spec.judge.customTemplate",
+        "(has(self.text) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) + (has(self.uri) ? 1 : 0) == 1",
+        "give exactly one of text, configMapRef and uri",
         "text",
     ),
     Rule("spec.judge.customTemplate", "self.minScore < self.maxScore", "must be below maxScore", "minScore"),

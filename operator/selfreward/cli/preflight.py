@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from selfreward_steps.contract import DataSource, ModelSource
+from selfreward_steps.contract import CustomTemplate, DataSource, ModelSource
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.cluster.local.environment import secret_value, secret_variables
@@ -23,6 +23,7 @@ def missing(spec: SelfRewardRunSpec) -> Iterator[str]:
     for field, source in _sources(spec).items():
         if source is not None and (problem := _absence(source.uri)):
             yield f"{field}.uri: {source.uri}: {problem}"
+    yield from _missing_template(spec.judge.imported_template)
     for field, ref in secret_refs(spec).items():
         if secret_value(ref.name, ref.key) is None:
             first, second = secret_variables(ref.name, ref.key)
@@ -30,6 +31,21 @@ def missing(spec: SelfRewardRunSpec) -> Iterator[str]:
                 f"{field}: secret {ref.name}, key {ref.key}: on one machine it is read from the environment: "
                 f"set {first} or {second}"
             )
+
+
+def _missing_template(template: CustomTemplate | None) -> Iterator[str]:
+    """A judge template that is elsewhere."""
+    if template is None:
+        return
+    if template.uri is not None and (problem := _absence(template.uri)):
+        yield f"spec.judge.customTemplate.uri: {template.uri}: {problem}"
+    ref = template.config_map_ref
+    if ref is not None and secret_value(ref.name, ref.key) is None:
+        first, second = secret_variables(ref.name, ref.key)
+        yield (
+            f"spec.judge.customTemplate.configMapRef: ConfigMap {ref.name}, key {ref.key}: on one machine it is read "
+            f"from the environment: set {first} or {second}, or use uri"
+        )
 
 
 def _sources(spec: SelfRewardRunSpec) -> dict[str, ModelSource | DataSource | None]:

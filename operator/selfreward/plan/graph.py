@@ -33,6 +33,7 @@ from selfreward.plan.lineage import (
     model_input,
     reference_of,
     seed_input,
+    template_input,
 )
 from selfreward.plan.types import ChildKind, Graph, Node
 
@@ -125,16 +126,18 @@ def _kind(step: StepName, shards: int | None) -> ChildKind:
 
 def _add_way_to_m1(builder: _Builder, spec: SelfRewardRunSpec) -> None:
     models = ("m0", JUDGE_MODEL) if spec.judge.model is JudgeModel.MODEL else ("m0",)
-    first, *others = (("seed",) if has_seed(spec) else ()) + models
+    template = template_input(spec)
+    first, *others = (("seed",) if has_seed(spec) else ()) + models + tuple(template.values())
     builder.add(StepName.IMPORT, first, {}, also_commits=tuple(others))
     if not is_tuned(spec):
         return
     if is_filtered(spec):
         builder.add(StepName.SFT_BASELINE, BASELINE, {"model": "m0", "seed": "seed"})
-        builder.add(StepName.EFT, "eft", {"seed": "seed", "model": BASELINE}, serving=BASELINE)
+        builder.add(StepName.EFT, "eft", {"seed": "seed", "model": BASELINE, **template}, serving=BASELINE)
     elif has_judge_data(spec):
-        builder.add(StepName.EFT, "eft", {"seed": "seed"})
-    builder.add(StepName.SFT, "m1", {"model": "m0", "seed": "seed", **eft_input(spec)})
+        builder.add(StepName.EFT, "eft", {"seed": "seed", **template})
+    judging = {**eft_input(spec), **template} if has_judge_data(spec) else {}
+    builder.add(StepName.SFT, "m1", {"model": "m0", "seed": "seed", **judging})
 
 
 def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> None:
@@ -197,7 +200,7 @@ def _add_judged(
     builder.add(
         StepName.JUDGE,
         f"{folder}/{judgements}",
-        {"responses": f"{folder}/{answers}", **model_input(judge)},
+        {"responses": f"{folder}/{answers}", **model_input(judge), **template_input(spec)},
         iteration=iteration,
         key=f"{StepName.JUDGE}{extra}-{iteration}",
         # Beside responding only on the same server, or on none of ours: servers of two models take turns, so a
@@ -240,7 +243,12 @@ def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> 
     model, judge = model_artifact(spec, number), comparing_judge_of(spec, number)
     mine = spec.evaluation
     data = {"data": EVALUATION_DATA} if mine.data.is_given else {}
-    held_out = {**eft_input(spec), **(seed_input(spec) if has_own_prompts(spec) else {}), **data}
+    held_out = {
+        **eft_input(spec),
+        **(seed_input(spec) if has_own_prompts(spec) else {}),
+        **data,
+        **template_input(spec),
+    }
     others = {"against": f"{EVALUATIONS}m1"} if number > 1 else {}
     others |= {"previous": f"{EVALUATIONS}m{number - 1}"} if number > 2 else {}
     compares = bool(others) or mine.outside is not None or mine.safety_prompts is not None

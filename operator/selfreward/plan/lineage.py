@@ -11,6 +11,8 @@ from selfreward.api import SelfRewardRunSpec
 
 JUDGE_MODEL = "judge-model"
 """The weights of `judge.source`."""
+JUDGE_TEMPLATE = "judge-template"
+"""The text of a judge template that stands in a ConfigMap or a file."""
 EVALUATION_JUDGE = "evaluation-judge"
 """The weights of `evaluation.judge.source`."""
 EVALUATION_DATA = "evaluation-data"
@@ -64,6 +66,11 @@ def seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
 def eft_input(spec: SelfRewardRunSpec) -> dict[str, str]:
     """Judging data by role, when there are any."""
     return {"eft": "eft"} if has_judge_data(spec) else {}
+
+
+def template_input(spec: SelfRewardRunSpec) -> dict[str, str]:
+    """The judge's template by role, when its text is not in the spec."""
+    return {"template": JUDGE_TEMPLATE} if spec.judge.imported_template is not None else {}
 
 
 def model_input(model: str | None) -> dict[str, str]:

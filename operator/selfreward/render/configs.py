@@ -113,6 +113,7 @@ def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
         max_score=highest,
         seed_data=spec.seed_data,
         prompts_source=spec.prompts,
+        template=spec.judge.imported_template,
         token_variables={role: tokens[role].variable for role in SEED_ROLES if role in tokens},
     )
 

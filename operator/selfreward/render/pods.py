@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from selfreward_steps.contract import SCRATCH_VARIABLE, SecretKeyRef
+from selfreward_steps.contract import SCRATCH_VARIABLE, ConfigMapKeyRef, SecretKeyRef
 
 from selfreward.api import Workload
 from selfreward.render.metadata import Manifest
@@ -40,6 +40,11 @@ def value(name: str, text: str) -> Manifest:
 def value_from_secret(name: str, ref: SecretKeyRef) -> Manifest:
     """One environment variable that the kubelet reads; the operator never sees what is in it."""
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
+
+
+def value_from_config_map(name: str, ref: ConfigMapKeyRef) -> Manifest:
+    """One environment variable whose text a ConfigMap holds."""
+    return {"name": name, "valueFrom": {"configMapKeyRef": {"name": ref.name, "key": ref.key}}}
 
 
 def json_value(name: str, json: str) -> Manifest:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from selfreward_steps.contract import EvaluationJudge, JudgeModel, JudgeSettings, SecretKeyRef, StepName
+from selfreward_steps.contract import (
+    TEMPLATE_VARIABLE,
+    EvaluationJudge,
+    JudgeModel,
+    JudgeSettings,
+    SecretKeyRef,
+    StepName,
+)
 
 from selfreward.api import SelfRewardRun, SelfRewardRunSpec
 from selfreward.plan import EVALUATION_IMPORT, Node
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import Manifest
-from selfreward.render.pods import value_from_secret
+from selfreward.render.pods import value_from_config_map, value_from_secret
 from selfreward.render.storage import storage_environment
 
 SERVING_KEY: Final = "VLLM_API_KEY"
@@ -97,6 +104,9 @@ def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
             for role, token in hub_tokens(spec).items()
             if (role in mine) is (node.key == EVALUATION_IMPORT)
         ]
+        template = spec.judge.imported_template if node.key != EVALUATION_IMPORT else None
+        if template is not None and template.config_map_ref is not None:
+            found.append(value_from_config_map(TEMPLATE_VARIABLE, template.config_map_ref))
     key = serving_key(run) if node.serving is not None else None
     if key is not None:
         found.append(value_from_secret(SERVING_KEY, key))

@@ -81,8 +81,11 @@ def secret_value(name: str, key: str) -> str | None:
     return None
 
 
+_KINDS: Final = {"secretKeyRef": "secret", "configMapKeyRef": "ConfigMap"}
+
+
 def _from_source(variable: str, source: Mapping[str, Any], secrets: Mapping[tuple[str, str], str]) -> str:
-    ref = source.get("secretKeyRef")
+    ref = source.get("secretKeyRef") or source.get("configMapKeyRef")
     if ref is None:
         kind = next(iter(source), "nothing")
         raise MissingSecret(f"variable {variable}: valueFrom.{kind} means nothing on one machine: give it a value")
@@ -90,7 +93,8 @@ def _from_source(variable: str, source: Mapping[str, Any], secrets: Mapping[tupl
     if found is None and not ref.get("optional"):
         first, second = secret_variables(ref["name"], ref["key"])
         raise MissingSecret(
-            f"secret {ref['name']}, key {ref['key']}: on one machine it is read from the environment: "
+            f"{_KINDS[next(iter(source))]} {ref['name']}, key {ref['key']}: on one machine it is read from the "
+            "environment: "
             f"set {first} or {second}"
         )
     return found or ""
