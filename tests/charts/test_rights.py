@@ -63,7 +63,7 @@ async def test_the_operator_may_do_what_it_does_and_no_more(helm: Helm, tmp_path
         assert [str(right) for right in sorted(needed) if not allows(rights, right)] == [], live.__name__
         given |= {(right.verb, right.resource) for right in rights}
         done |= {(right.verb, right.resource) for right in needed}
-    assert given - done - set(NOT_SEEN_HERE) == set(), "granted, and neither used nor explained"
+    assert given - done == set(NOT_SEEN_HERE), "granted and neither used nor explained, or explained and used"
 
 
 def test_some_namespaces_give_no_right_in_others(helm: Helm) -> None:
@@ -78,5 +78,6 @@ def test_without_rights_on_the_cluster_nothing_is_asked_of_it(helm: Helm) -> Non
 
 
 def test_secrets_are_never_read(helm: Helm) -> None:
+    """A patch or an update would be answered with the whole object."""
     rights = granted(helm.render(), ACCOUNT)
-    assert {right.verb for right in rights if right.resource == "secrets"}.isdisjoint({"get", "list", "watch", "*"})
+    assert {right.verb for right in rights if right.resource == "secrets"} == {"create"}
