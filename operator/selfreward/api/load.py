@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import yaml
 from pydantic import ValidationError
 
+from selfreward.api.overlay import overlaid
 from selfreward.api.problems import described
 from selfreward.api.rules import violations
 from selfreward.api.run import SelfRewardRun
@@ -28,13 +29,15 @@ class RunInvalid(Exception):
         self.problems = tuple(problems)
 
 
-def load_run(path: Path, overrides: Sequence[str] = ()) -> SelfRewardRun:
-    """The run that `path` holds; raises RunInvalid.
+def load_run(path: Path, overrides: Sequence[str] = (), patches: Sequence[Path] = ()) -> SelfRewardRun:
+    """The run that `path` holds, with the files `patches` over it, one after the other; raises RunInvalid.
 
-    `overrides` are `spec.field=value` with the value in YAML. A `file://` URI without a leading slash is relative
-    to the file's own folder, so that an example can be run from anywhere.
+    `overrides` stand above both and are `spec.field=value` with the value in YAML. A `file://` URI without a leading
+    slash is relative to the file's own folder, so that an example can be run from anywhere.
     """
     document = _parsed(path)
+    for patch in patches:
+        document = overlaid(document, _parsed(patch))
     for override in overrides:
         _set(document, override)
     _resolve_files(document, path.absolute().parent)

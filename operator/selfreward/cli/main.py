@@ -16,6 +16,13 @@ _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="spec.FIELD=VALUE", help="Change one field of the file; repeatable."
 )
+_PRESET = click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Lay a preset, or a patch of your own, over the file; its name is added to the run's. Repeatable.",
+)
 _WORKDIR = click.option(
     "--workdir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -41,22 +48,24 @@ def cli() -> None:
 @_FILE
 @_WORKDIR
 @_SET
+@_PRESET
 @click.option("--plain", is_flag=True, help="Lines instead of a live display, as when output is no terminal.")
-def run(file: Path, workdir: Path, overrides: tuple[str, ...], plain: bool) -> None:
+def run(file: Path, workdir: Path, overrides: tuple[str, ...], presets: tuple[str, ...], plain: bool) -> None:
     """Walk the run in FILE on this machine. The same command resumes after Ctrl-C, kill or a failure."""
     from selfreward.cli.running import run_file
 
-    sys.exit(run_file(file, workdir, overrides, plain=plain))
+    sys.exit(run_file(file, workdir, overrides, presets=presets, plain=plain))
 
 
 @cli.command()
 @_FILE
 @_SET
-def validate(file: Path, overrides: tuple[str, ...]) -> None:
+@_PRESET
+def validate(file: Path, overrides: tuple[str, ...], presets: tuple[str, ...]) -> None:
     """Check FILE: its fields, and that the files and packages it names are there."""
     from selfreward.cli.validating import validate_file
 
-    click.echo(validate_file(file, overrides))
+    click.echo(validate_file(file, overrides, presets))
 
 
 @cli.command()

@@ -31,9 +31,11 @@ from selfreward.plan import retry_failed
 from selfreward.render import store_config
 
 
-def run_file(file: Path, workdir: Path, overrides: Sequence[str], *, plain: bool) -> int:
+def run_file(
+    file: Path, workdir: Path, overrides: Sequence[str], *, presets: Sequence[str] = (), plain: bool = False
+) -> int:
     """Walk the run to its end; returns the exit code. Raises CommandError for what the user must change."""
-    run = prepared(loaded(file, overrides), workdir)
+    run = prepared(loaded(file, overrides, presets), workdir)
     folder = RunFolder(workdir, run.metadata.name)
     try:
         with folder.locked():
