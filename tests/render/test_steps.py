@@ -190,6 +190,20 @@ def test_only_the_runs_steps_reach_its_servers() -> None:
     assert policy["spec"]["policyTypes"] == ["Ingress"]
 
 
+@pytest.mark.parametrize("key", ["import", "respond-1", "dpo-1", "serving"])
+def test_the_labels_of_a_queue_pass_through(key: str) -> None:
+    run = run_of()
+    queue = {"kueue.x-k8s.io/queue-name": "team", "kueue.x-k8s.io/priority-class": "low"}
+    metadata = run.metadata.model_copy(update={"labels": queue | {"other": "label"}})
+    run = run.model_copy(update={"metadata": metadata})
+    if key == "serving":
+        document, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    else:
+        document = step_manifest(run, *create_step(run, key), Images())
+    assert queue.items() <= document["metadata"]["labels"].items()
+    assert "other" not in document["metadata"]["labels"]
+
+
 def test_names_fit_and_stay_apart() -> None:
     """Kubernetes appends to names and caps labels at 63; two runs that differ at the end must not share a Service."""
     first, second = ("a" * 60 + "-x", "a" * 60 + "-y")

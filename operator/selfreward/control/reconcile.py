@@ -116,7 +116,9 @@ class Reconciler:
             _log(key, run.status, status)
         await self._act(run, graph, decision)
         self._metrics.decided(str(key), run, status, bool(decision.create), started)
-        await self._events.post(raw, decision.events)
+        begins = run.status.started_at is None and status.started_at is not None
+        cautions = self._cluster.cautions(run, graph) if begins else []
+        await self._events.post(raw, [*decision.events, *cautions])
         return self._next_look(run, status, observed, decision)
 
     async def _act(self, run: SelfRewardRun, graph: Graph, decision: Decision) -> None:

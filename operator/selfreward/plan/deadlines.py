@@ -20,12 +20,15 @@ COMMIT_SECONDS: Final = 60
 
 
 def late_start(draft: Draft, row: StepStatus, child: ObservedChild | None) -> Failure | None:
-    """A pod that does not come to run: no node, no image, a queue. Infrastructure, since waiting may help.
+    """A pod that does not come to run: no node, no image, a quota. Infrastructure, since waiting may help.
 
     Counted from the attempt's last sign of life, for a pod may also go back to pending (preemption, a requeue).
     """
     seconds = draft.run.spec.deadlines.start
-    if not draft.due(_latest(row.started_at, row.running_at, row.progressed_at), seconds):
+    admitted_at = None if child is None else child.admitted_at
+    if child is not None and child.queued:
+        return None
+    if not draft.due(_latest(row.started_at, row.running_at, row.progressed_at, admitted_at), seconds):
         return None
     why = child.waiting if child is not None and child.waiting else "no pod runs"
     message = f"not running after {seconds} s (deadlines.start): {why}"

@@ -78,7 +78,10 @@ def _observe(draft: Draft, serving: ServingStatus, child: ObservedChild) -> Fail
 
 def _late(draft: Draft, serving: ServingStatus, child: ObservedChild | None) -> Failure | None:
     seconds = draft.run.spec.deadlines.serving
-    if not draft.due(serving.since, seconds):
+    admitted_at = None if child is None else child.admitted_at
+    if child is not None and child.queued:
+        return None
+    if not draft.due(max(serving.since, admitted_at or serving.since), seconds):
         return None
     why = child.waiting if child is not None and child.waiting else "no answer"
     message = f"not ready after {seconds} s (deadlines.serving): {why}"

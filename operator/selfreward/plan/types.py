@@ -131,6 +131,10 @@ class ObservedChild:
     failure: Failure | None = None
     waiting: str = ""
     """Why it is not running or ready, in the user's words."""
+    queued: bool = False
+    """Whether a queue before the cluster holds it back: no fault, so no deadline counts."""
+    admitted_at: datetime | None = None
+    """When that queue let it go."""
     deleting: bool = False
     outdated: bool = False
     """Whether the spec now asks for another image, other resources or another place than it was created with."""
@@ -191,6 +195,10 @@ class EventReason(StrEnum):
     STEP_FAILED = "StepFailed"
     ITERATION_WAITING = "IterationWaiting"
     """The next iteration waits for its time or for approval."""
+    TRAINING_OPERATOR_MISSING = "TrainingOperatorMissing"
+    """The run has begun, and the cluster cannot run its training yet."""
+    QUEUE_MAY_NOT_APPLY = "QueueMayNotApply"
+    """The run has begun with a queue that may not manage its training jobs."""
     SERVING_STARTED = "ServingStarted"
     SERVING_READY = "ServingReady"
     SERVING_RETRIED = "ServingRetried"

@@ -22,6 +22,14 @@ STEP: Final = f"{PREFIX}/step"
 KEY: Final = f"{PREFIX}/key"
 ATTEMPT: Final = f"{PREFIX}/attempt"
 MODEL: Final = f"{PREFIX}/model"
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
+_QUEUEING: Final = (QUEUE, "kueue.x-k8s.io/priority-class")
+"""Labels that Kueue reads on workloads."""
+
+
+def queue_labels(run: SelfRewardRun) -> dict[str, str]:
+    """The run's own labels that every workload of it must bear to be queued."""
+    return {name: run.metadata.labels[name] for name in _QUEUEING if name in run.metadata.labels}
 
 
 def run_labels(run: SelfRewardRun) -> dict[str, str]:

@@ -25,6 +25,7 @@ from selfreward.render.metadata import (
     SERVICE_PORT,
     Manifest,
     object_metadata,
+    queue_labels,
     run_labels,
     service_name,
 )
@@ -59,7 +60,7 @@ def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images)
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": object_metadata(run, create.name, deployment_labels, placement),
+        "metadata": object_metadata(run, create.name, {**queue_labels(run), **deployment_labels}, placement),
         "spec": {
             "replicas": run.spec.serving.replicas,
             # An attempt's own pods only: the Service, not the Deployment, spans attempts.

@@ -11,7 +11,17 @@ from selfreward.plan import ChildKind, CreateStep, Node
 from selfreward.render.configs import step_config
 from selfreward.render.images import Images, workload_of
 from selfreward.render.jobs import indexed_job, job
-from selfreward.render.metadata import ATTEMPT, COMPONENT, ITERATION, KEY, STEP, Manifest, object_metadata, run_labels
+from selfreward.render.metadata import (
+    ATTEMPT,
+    COMPONENT,
+    ITERATION,
+    KEY,
+    STEP,
+    Manifest,
+    object_metadata,
+    queue_labels,
+    run_labels,
+)
 from selfreward.render.placement import PLACEMENT, step_placement
 from selfreward.render.pods import (
     Container,
@@ -40,7 +50,7 @@ def step_manifest(run: SelfRewardRun, node: Node, create: CreateStep, images: Im
         ATTEMPT: str(create.attempt),
     }
     placement = {PLACEMENT: step_placement(run, node.step, images)}
-    metadata = object_metadata(run, create.name, labels, placement)
+    metadata = object_metadata(run, create.name, {**queue_labels(run), **labels}, placement)
     pod_labels = {**run_labels(run), **labels}
     match node.kind:
         case ChildKind.JOB:

@@ -88,6 +88,9 @@ def slim(resource: Resource, item: View) -> Object:
     metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
     spec: Mapping[str, Any] = item.get("spec") or {}
     kept: Object = {name: spec[name] for name in _KEPT_SPEC if name in spec}
+    if (spec.get("runPolicy") or {}).get("suspend"):
+        # Where a PyTorchJob has what the others have in `suspend`.
+        kept["suspend"] = True
     if resource is PODS:
         kept["containers"] = [{"name": container["name"]} for container in spec.get("containers") or []]
     return {

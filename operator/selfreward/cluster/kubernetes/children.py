@@ -17,6 +17,7 @@ from selfreward.api import SelfRewardRun, ServingState
 from selfreward.cluster.kubernetes.failures import container_failure, workload_failure
 from selfreward.cluster.kubernetes.logs import Heard
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
+from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
 from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
 from selfreward.cluster.kubernetes.training import Verdict, verdict_of
 from selfreward.cluster.kubernetes.waiting import Waiting, serving_words, waiting_of
@@ -99,6 +100,8 @@ def _step(
         failure=failure,
         waiting=_unstarted(workload) if waits is None and phase is ChildPhase.PENDING else _words(waits),
         deleting=is_going(workload),
+        queued=is_queued(workload, pods),
+        admitted_at=admitted_at(workload, pods),
         outdated=node is not None and _is_outdated(workload, step_placement(run, node.step, images)),
     )
 
@@ -169,6 +172,8 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
         failure=failure,
         waiting="" if phase in (ChildPhase.READY, ChildPhase.FAILED) else words,
         deleting=is_going(deployment),
+        queued=is_queued(deployment, live),
+        admitted_at=admitted_at(deployment, live),
         outdated=_is_outdated(deployment, serving_placement(run, images)),
     )
 

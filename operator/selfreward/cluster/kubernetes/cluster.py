@@ -39,8 +39,8 @@ from selfreward.cluster.kubernetes.resources import (
     resource_of,
     uid_of,
 )
-from selfreward.cluster.kubernetes.training import choose
-from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
+from selfreward.cluster.kubernetes.training import cautions, choose
+from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed, RunEvent
 from selfreward.render import (
     Images,
     Manifest,
@@ -126,6 +126,10 @@ class KubernetesCluster:
             if not child.deleting:
                 await self.delete(run, DeleteChild(child.name, child.uid, child.kind, "its run is deleted"))
         return bool(children)
+
+    def cautions(self, run: SelfRewardRun, graph: Graph) -> list[RunEvent]:
+        """What will be in the way later, to be said when the run begins."""
+        return list(cautions(run, graph, self.served))
 
     def obstacle(self, run: SelfRewardRun, status: RunStatus) -> Obstacle | None:
         """What keeps the run from going on that only somebody can mend; `status` is what has just been decided."""

@@ -5,15 +5,17 @@ Both are one object an attempt, both are only hints: the committed artifact deci
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from selfreward.api import SelfRewardRun, TrainingBackend
 from selfreward.cluster.kubernetes.errors import Refused
 from selfreward.cluster.kubernetes.resources import PYTORCH_JOBS, TRAIN_JOBS, Resource, View, condition_of
-from selfreward.plan import CreateStep, Node
+from selfreward.plan import ChildKind, CreateStep, Graph, Node, RunEvent
+from selfreward.plan.types import EventReason
 from selfreward.render import Images, Manifest, step_manifest
+from selfreward.render.metadata import QUEUE
 from selfreward.render.trainjob import train_job
 
 
@@ -87,6 +89,24 @@ def choose(wanted: TrainingBackend, served: Collection[Resource]) -> Backend:
         message = f"spec.training.backend: {wanted}: the cluster does not serve {backend.resource.kind}"
         raise Refused(f"{message}: {_INSTALL[backend.resource]}", reason="TrainingOperatorMissing")
     return backend
+
+
+def cautions(run: SelfRewardRun, graph: Graph, served: Collection[Resource]) -> Iterator[RunEvent]:
+    """What will be in the way of training, said when the run begins rather than hours later when training is next."""
+    if not any(node.kind is ChildKind.TRAINING for node in graph.nodes):
+        return
+    try:
+        backend = choose(run.spec.training.backend, served)
+    except Refused as error:
+        yield RunEvent(EventReason.TRAINING_OPERATOR_MISSING, str(error), warning=True)
+        return
+    queue = run.metadata.labels.get(QUEUE)
+    if queue is not None and backend.resource is PYTORCH_JOBS:
+        message = (
+            f"Kueue manages PyTorchJobs only where kubeflow.org/pytorchjob is among its integrations.frameworks, which "
+            f"it is not by default: otherwise training does not wait in queue {queue}; training.backend: trainjob does"
+        )
+        yield RunEvent(EventReason.QUEUE_MAY_NOT_APPLY, message, warning=True)
 
 
 def backend_of(resource: Resource) -> Backend:

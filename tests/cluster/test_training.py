@@ -1,0 +1,84 @@
+"""Which resource runs training, and what is said when none can."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from render.cases import create_step, run_of
+from selfreward.api import TrainingBackend
+from selfreward.cluster.kubernetes import Refused
+from selfreward.cluster.kubernetes.resources import PYTORCH_JOBS, TRAIN_JOBS, Resource
+from selfreward.cluster.kubernetes.training import backend_of, cautions, choose
+from selfreward.plan import build_graph
+from selfreward.plan.types import EventReason
+from selfreward.render import Images
+
+BOTH = (PYTORCH_JOBS, TRAIN_JOBS)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served", "kind"),
+    [
+        pytest.param("auto", BOTH, "PyTorchJob", id="either"),
+        pytest.param("auto", [TRAIN_JOBS], "TrainJob", id="what there is"),
+        pytest.param("trainjob", BOTH, "TrainJob", id="what is asked for"),
+        pytest.param("pytorchjob", BOTH, "PyTorchJob", id="what is asked for, v1"),
+    ],
+)
+def test_the_backend(wanted: str, served: Collection[Resource], kind: str) -> None:
+    assert choose(TrainingBackend(wanted), served).resource.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served", "words"),
+    [
+        ("auto", [], "spec.training.backend: auto: the cluster serves neither PyTorchJob nor TrainJob"),
+        ("trainjob", [PYTORCH_JOBS], "spec.training.backend: trainjob: the cluster does not serve TrainJob: install"),
+        ("pytorchjob", [TRAIN_JOBS], "spec.training.backend: pytorchjob: the cluster does not serve PyTorchJob"),
+    ],
+)
+def test_no_backend(wanted: str, served: Collection[Resource], words: str) -> None:
+    with pytest.raises(Refused, match=words) as refused:
+        choose(TrainingBackend(wanted), served)
+    assert refused.value.reason == "TrainingOperatorMissing"
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_trainjob_does_what_the_pytorchjob_does(nodes: int) -> None:
+    run = run_of(training={"nodes": nodes, "processesPerNode": 8})
+    node, create = create_step(run, "dpo-1")
+    (pytorch,) = backend_of(PYTORCH_JOBS).manifests(run, node, create, Images())
+    runtime, job = backend_of(TRAIN_JOBS).manifests(run, node, create, Images())
+    (replicas,) = pytorch["spec"]["pytorchReplicaSpecs"].values()
+    (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    template, same = replicated["template"]["spec"]["template"], replicas["template"]
+    assert template["metadata"] == same["metadata"]
+    assert {**template["spec"]["containers"][0], "name": ""} == {**same["spec"]["containers"][0], "name": ""}
+    assert replicated["template"]["spec"]["backoffLimit"] == 0, "attempts are the operator's"
+    assert runtime["metadata"] == job["metadata"] == pytorch["metadata"]
+    assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    assert job["spec"]["trainer"] == {"numNodes": nodes, "numProcPerNode": 8}
+
+
+ALIGNED: dict[str, Any] = {"seedData": {}, "prompts": {"source": {"uri": "s3://data/prompts.jsonl"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "served", "said"),
+    [
+        pytest.param({}, {}, BOTH, [], id="nothing to say"),
+        pytest.param(ALIGNED, {}, [], [EventReason.TRAINING_OPERATOR_MISSING], id="nothing to train with"),
+        pytest.param({}, {"kueue.x-k8s.io/queue-name": "q"}, BOTH, [EventReason.QUEUE_MAY_NOT_APPLY], id="v1 in Kueue"),
+        pytest.param({}, {"kueue.x-k8s.io/queue-name": "q"}, [TRAIN_JOBS], [], id="v2 in Kueue"),
+    ],
+)
+def test_what_is_said_when_a_run_begins(
+    spec: dict[str, Any], labels: dict[str, str], served: Collection[Resource], said: list[EventReason]
+) -> None:
+    run = run_of(**spec)
+    run = run.model_copy(update={"metadata": run.metadata.model_copy(update={"labels": labels})})
+    events = list(cautions(run, build_graph(run.spec), served))
+    assert [event.reason for event in events] == said
+    assert all(event.warning for event in events)
