@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     """A child's place; nothing that carries its mark may live when the test has ended."""
     folder = tmp_path / "child"
     folder.mkdir()
-    yield Place(folder, tmp_path / "scratch", str(tmp_path), {"HOME": os.environ.get("HOME", "/")}, {})
+    yield Place(folder, tmp_path / "scratch", str(tmp_path), {"HOME": os.environ.get("HOME", "/")}, {}, {})
     assert marked(str(tmp_path)) == []
 
 

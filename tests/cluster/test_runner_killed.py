@@ -30,7 +30,7 @@ subprocess.Popen([sys.executable, "-c", "import os, time; os.setsid(); print('up
 print("up", flush=True)
 time.sleep(600)
 '''
-place = Place(folder, folder, str(folder), dict(HOME="/"), dict())
+place = Place(folder, folder, str(folder), dict(HOME="/"), dict(), dict())
 work = work_of(identity(), job(script, shards=2, parallelism=2), place)
 while sum(log.exists() and log.read_text().count("up") for log in work.logs) < 4:
     work.refresh(datetime.now(UTC))

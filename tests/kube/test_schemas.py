@@ -78,7 +78,7 @@ TRANSITIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 async def test_transition_rules_hold_once_started(tmp_path: Path, spec: dict[str, Any], fields: list[str]) -> None:
     async with calling(tmp_path) as call:
         call.cluster.create(run_manifest())
-        started = {"status": {"startedAt": "2026-01-01T00:00:00Z"}}
+        started = {"status": {"startedAt": "2026-01-01T00:00:00Z", "model": "m0"}}
         assert (await call("PATCH", f"{RUNS}/demo/status", started, MERGE)).code == 200
         answer = await call("PATCH", f"{RUNS}/demo", {"spec": spec}, MERGE)
     assert answer.code == (422 if fields else 200)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from selfreward.api import SelfRewardRun
 from selfreward.plan import CreateServing, CreateStep, build_graph, serving_name, step_name
-from selfreward.render import Images, serving_manifests, step_manifest
+from selfreward.render import Images, key_secret, serving_manifests, step_manifest
 from selfreward_steps.contract import InputRef, Progress, StepResult
 from selfreward_steps.store import Store, open_store
 
@@ -29,6 +29,7 @@ class Walk:
         storage = {"uri": f"file://{folder}/store"}
         self.run = SelfRewardRun.model_validate(cluster.create(run_manifest(storage=storage, **spec)))
         self.graph = build_graph(self.run.spec)
+        cluster.create(key_secret(self.run, "the key"))
 
     def start(self, key: str, attempt: int = 1, **digests: str) -> Object:
         """Create the workload of one step; `digests` pins inputs by role."""
