@@ -91,13 +91,18 @@ def parse_completion(answer: Any, key: int) -> Completion:
     """Read the JSON of an answer; raises NonsenseAnswer when it is not a completion."""
     choices = answer.get("choices") if isinstance(answer, Mapping) else None
     if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
-        raise NonsenseAnswer("no choices")
+        raise NonsenseAnswer(f"no choices, but {_told(answer)}")
     try:
         ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
         parsed = tuple(map(_choice, ordered))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NonsenseAnswer(f"a choice without a message ({type(error).__name__}: {error})") from error
     return Completion(key, parsed, _tokens(answer))
+
+
+def _told(answer: Any) -> str:
+    """What stands there instead, for whoever knows that other format."""
+    return ", ".join(map(str, answer))[:80] if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
 
 
 def _tokens(answer: Mapping[str, Any]) -> int | None:

@@ -42,6 +42,7 @@ def settings(config: StepConfig) -> dict[str, JsonValue]:
     if isinstance(serving, dict):
         # The artifact that is served is an input (role `model`); the address is chance.
         serving.pop("url", None)
+        serving.pop("field", None)
     return kept
 
 

@@ -22,7 +22,10 @@ Fraction = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A mean over prompts or pairs with its bootstrap interval; `value` is None when nothing could be counted."""
+    """A mean over prompts or pairs with its bootstrap interval; `value` is None when nothing could be counted.
+
+    One prompt has a value and no interval: it says nothing of how another would have been.
+    """
 
     value: float | None
     low: float | None
@@ -64,6 +67,8 @@ def _bootstrapped(prompts: Counter[tuple[Fraction, ...]], parts: int, seed: int)
     if not kinds or not np.all(totals > 0):
         return Rate(None, None, None, count)
     value = float(np.mean((weights @ numerators) / totals))
+    if weights[denominators.any(axis=1)].sum() < 2:
+        return Rate(value, None, None, count)
     number = int(weights.sum())
     draws = np.random.default_rng(seed).multinomial(number, weights / number, size=BOOTSTRAP_SAMPLES)
     drawn = draws @ denominators

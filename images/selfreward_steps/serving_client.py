@@ -193,7 +193,7 @@ class ServingClient:
 
     def _give_up(self, again: _Again, attempt: int, nonsense: int, failing_since: float, now: float) -> None:
         """Raise the StepError that ends the request, if it is to end."""
-        where = f"serving.url {self._endpoint.url} (model {self._endpoint.model})"
+        where = f"{self._endpoint.field}.url {self._endpoint.url} (model {self._endpoint.model})"
         if nonsense >= self._policy.nonsense_attempts:
             raise StepFailed(
                 "ServingNonsense",
@@ -220,7 +220,9 @@ class ServingClient:
         except httpx.TransportError as error:
             raise _Again(f"{type(error).__name__}: {error}") from error
         except httpx.InvalidURL as error:
-            raise PermanentError("ServingRejected", f"serving.url {self._endpoint.url!r}: {error}") from error
+            raise PermanentError(
+                "ServingRejected", f"{self._endpoint.field}.url {self._endpoint.url!r}: {error}"
+            ) from error
         finally:
             self.traffic.meter.returned()
             self._alive()
@@ -255,7 +257,8 @@ class ServingClient:
                 hint = "change what the server objects to"
         return PermanentError(
             "ServingRejected",
-            f"POST {self._url} (model {self._endpoint.model}) answered {rejected.status}: {rejected}: {hint}",
+            f"{self._endpoint.field}: POST {self._url} (model {self._endpoint.model}) answered {rejected.status}: "
+            f"{rejected}: {hint}",
         )
 
 
@@ -266,8 +269,8 @@ def _authorization(endpoint: ServingEndpoint) -> dict[str, str]:
     if not key:
         raise PermanentError(
             "MissingApiKey",
-            f"serving.apiKeyVariable: environment variable {endpoint.api_key_variable} is not set: give the API key of "
-            f"{endpoint.url} in its secret",
+            f"{endpoint.field}.apiKeySecretRef: environment variable {endpoint.api_key_variable} is not set: give the "
+            f"API key of {endpoint.url} in its secret",
         )
     return {"authorization": f"Bearer {key}"}
 

@@ -114,8 +114,13 @@ class OpenAIServer:
         ready()
         await stop.wait()
         listener.close()
-        # A connection accepted a moment ago has no task yet; left alone, its client would wait for ever.
+        # A connection accepted a moment ago has no task of ours yet; left alone, its client would wait for ever.
         await asyncio.sleep(0.05)
+        for _ in range(100):
+            accepting = asyncio.all_tasks() - {asyncio.current_task()} - self._connections.keys()
+            if not accepting:
+                break
+            await asyncio.wait(accepting, timeout=0.05)
         connections = dict(self._connections)
         for task, writer in connections.items():
             writer.transport.abort()

@@ -52,9 +52,15 @@ def test_a_judge_of_length_gets_one_half_where_length_is_balanced() -> None:
 
 
 @pytest.mark.parametrize("prompts", [pytest.param([], id="none"), pytest.param([PERFECT], id="one")])
-def test_few_prompts_divide_by_nothing(prompts: list[RankedScores]) -> None:
+def test_fewer_than_two_prompts_have_no_interval(prompts: list[RankedScores]) -> None:
     for rate in judge_quality(prompts, max_score=5, seed=0).values():
-        assert rate.value is None or (rate.low, rate.high) == (rate.value, rate.value)
+        assert (rate.low, rate.high) == (None, None)
+
+
+def test_two_prompts_that_differ_have_the_widest_interval() -> None:
+    reversed_order = RankedScores(ranks=[0, 1, 2], scores=[1, 3, 5], lengths=[10, 20, 30])
+    found = judge_quality([PERFECT, reversed_order], max_score=5, seed=0)["pairwise_accuracy"]
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
 def test_intervals_hold_the_value_and_narrow_with_data() -> None:

@@ -84,6 +84,8 @@ class ServingEndpoint(ContractModel):
     """Requests kept in flight."""
     request_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """A request that takes longer is tried again."""
+    field: str = "serving"
+    """The spec's field to name when it fails: `judge.endpoint` is the user's own to mend."""
 
 
 class _Config(ContractModel):

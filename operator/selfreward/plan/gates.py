@@ -146,8 +146,8 @@ def _judge_accuracy(measured: _Measured, gates: Gates) -> str | None:
         return None
     return (
         f"as a judge {measured.row.key.rpartition('-')[2].upper()} agrees with people on {accuracy:.0%} of pairs, and "
-        f'"the longer answer wins" on {baseline:.0%} (gates.judgeAccuracy.minimumLead {lead:.0%}): its scores may say '
-        "no more than length does"
+        f'"the longer answer wins" on {baseline:.0%} (gates.judgeAccuracy.minimumLead {lead:.0%}; '
+        f"{measured.number('judge_prompts') or 0:.0f} ranked prompts): its scores may say no more than length does"
     )
 
 

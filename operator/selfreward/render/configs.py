@@ -157,7 +157,7 @@ def _judge_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
     outside = run.spec.judge.endpoint
     if run.spec.judge.model is not JudgeModel.ENDPOINT or outside is None:
         return _endpoint(run, node)
-    return _outside_endpoint(run, outside, JUDGE_KEY)
+    return _outside_endpoint(run, outside, JUDGE_KEY, "judge.endpoint")
 
 
 def _comparing_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
@@ -165,14 +165,15 @@ def _comparing_endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
     outside = run.spec.evaluation.judge.endpoint
     if node.serving is not None or outside is None:
         return _endpoint(run, node)
-    return _outside_endpoint(run, outside, EVALUATION_JUDGE_KEY)
+    return _outside_endpoint(run, outside, EVALUATION_JUDGE_KEY, "evaluation.judge.endpoint")
 
 
-def _outside_endpoint(run: SelfRewardRun, outside: JudgeEndpoint, key: str) -> ServingEndpoint:
+def _outside_endpoint(run: SelfRewardRun, outside: JudgeEndpoint, key: str, field: str) -> ServingEndpoint:
     return ServingEndpoint(
         url=outside.url,
         model=outside.model,
         api_key_variable=key if outside.api_key_secret_ref is not None else None,
         concurrency=run.spec.serving.concurrency,
         request_timeout_seconds=run.spec.serving.request_timeout_seconds,
+        field=field,
     )
