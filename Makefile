@@ -13,7 +13,7 @@ NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton \
   jsii publication typeguard
 LOCK := uv pip compile pyproject.toml --python-version 3.11 --no-annotate --no-header --quiet
 
-.PHONY: help setup quickstart test test-cluster lint generate lock images clean
+.PHONY: help setup quickstart test test-cluster evidence lint generate lock images clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,9 @@ test: setup lint  ## Everything that CI checks
 
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster
+
+evidence: setup  ## The known world on five seeds, with ablations and collapse made on purpose (see docs/evidence.md)
+	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence --jobs 2
 
 lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/ruff check .
