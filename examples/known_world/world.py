@@ -60,7 +60,7 @@ def spec(world: Path, base_model: Path, seed: int) -> dict[str, Any]:
             },
         },
         # The answers that the truth is asked about: sampled as candidates are, to prompts that no training saw.
-        "evaluation": {"prompts": 160, "sampling": {"temperature": 0.7, "topP": 0.9, "maxTokens": 24}},
+        "evaluation": {"prompts": 150, "sampling": {"temperature": 0.7, "topP": 0.9, "maxTokens": 24}},
         "serving": {
             "command": [*server, "--model-dir", "$(SELFREWARD_MODEL_DIR)", "--name", "$(SELFREWARD_MODEL_NAME)"],
             "generationShards": 1,
