@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec
 from selfreward.api.crd import as_chart_template, as_yaml, custom_resource_definition, structural_schema
+from selfreward.api.reference import as_markdown
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -40,6 +41,7 @@ def defaulted(schema: dict[str, Any], value: Any) -> Any:
 def test_the_files_are_fresh() -> None:
     assert (ROOT / "crds/selfreward.dev_selfrewardruns.yaml").read_text() == as_yaml(), "run `make generate`"
     assert (ROOT / "charts/selfreward/templates/crd.yaml").read_text() == as_chart_template(), "run `make generate`"
+    assert (ROOT / "docs/api-reference.md").read_text(encoding="utf-8") == as_markdown(), "run `make generate`"
 
 
 @pytest.mark.parametrize("forbidden", ["$ref", "anyOf", "oneOf", "const", "title", "$defs", "exclusiveMinimum: 0"])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from selfreward_steps.contract import FailureClass, StepName
 
-from selfreward.api import Phase, RunStatus, SelfRewardRun, StepState, StepStatus
+from selfreward.api import Phase, RunStatus, SelfRewardRun, ServingState, StepState, StepStatus
+from selfreward.plan import Graph
 from selfreward.plan.summary import ACCURACY_METRIC, PAIRS_METRIC
+from selfreward.render.gpus import gpus_of_server, gpus_of_step
 
 _STEP_SECONDS: Final = (1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
 _HANDOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10)
-_TRAINS: Final = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
 _TOKENS_METRIC: Final = "completion_tokens"
 
 
@@ -60,7 +62,10 @@ class Metrics:
             registry=registry,
         )
         self.gpu_seconds = Counter(
-            "selfreward_training_gpu_seconds_total", "GPU time of training.", ["step"], registry=registry
+            "selfreward_gpu_seconds_total",
+            "GPU time: of a step from when it runs, of a server from its creation to its removal.",
+            ["workload"],
+            registry=registry,
         )
         self.reconciles = Counter(
             "selfreward_reconciles_total", "Looks at runs, by outcome.", ["outcome"], registry=registry
@@ -68,21 +73,26 @@ class Metrics:
         self.queue_depth = Gauge("selfreward_queue_depth", "Runs that wait to be looked at.", registry=registry)
         self.leader = Gauge("selfreward_leader", "Whether this replica leads.", registry=registry)
 
-    def decided(self, key: str, run: SelfRewardRun, status: RunStatus, created: bool, started: float) -> None:
-        """Count what a decision, now written and acted on, has changed. `started` is when its look began."""
+    def decided(
+        self, key: str, run: SelfRewardRun, graph: Graph, status: RunStatus, now: datetime, *, handed_off: float | None
+    ) -> None:
+        """Count what a decision made at `now`, written and acted on, has changed. `handed_off`: when its look began,
+        if it created a child."""
         self._phases[key] = status.phase
         before = {row.key: row for row in _rows(run.status)}
         succeeded = False
         for row in _rows(status):
             old = before.get(row.key) or StepStatus(key=row.key, step=row.step)
             self._count_attempts(old, row)
+            self._count_gpus(run, graph, old, row, now)
             if row.state is StepState.SUCCEEDED and old.state is not StepState.SUCCEEDED:
                 succeeded = True
-                self._count_success(run, row)
+                self._count_success(row)
             if row.metrics and row.state is StepState.SUCCEEDED and (old.state is not row.state or not old.metrics):
                 self._count_results(row)
-        if succeeded and created:
-            self.handoff_seconds.observe(self.clock() - started)
+        self._count_servers(run, status, now)
+        if succeeded and handed_off is not None:
+            self.handoff_seconds.observe(self.clock() - handed_off)
 
     def forget(self, key: str) -> None:
         """The run is gone."""
@@ -107,15 +117,29 @@ class Metrics:
             if count > 0:
                 self.failures.labels(step, str(kind)).inc(count)
 
-    def _count_success(self, run: SelfRewardRun, row: StepStatus) -> None:
-        if row.finished_at is None or row.started_at is None:
+    def _count_success(self, row: StepStatus) -> None:
+        if row.finished_at is not None and row.started_at is not None:
+            self.step_seconds.labels(row.step.value).observe((row.finished_at - row.started_at).total_seconds())
+
+    def _count_gpus(self, run: SelfRewardRun, graph: Graph, old: StepStatus, row: StepStatus, now: datetime) -> None:
+        """When an attempt is over, however it ended."""
+        is_over = row.state is not StepState.RUNNING or row.attempt != old.attempt
+        node = graph.by_key.get(row.key)
+        if old.state is not StepState.RUNNING or old.running_at is None or not is_over or node is None:
             return
-        self.step_seconds.labels(row.step.value).observe((row.finished_at - row.started_at).total_seconds())
-        if row.step in _TRAINS and row.running_at is not None:
-            training = run.spec.training
-            seconds = (row.finished_at - row.running_at).total_seconds()
-            gpus = training.nodes * training.processes_per_node
-            self.gpu_seconds.labels(row.step.value).inc(max(0.0, seconds) * gpus)
+        seconds = max(0.0, (now - old.running_at).total_seconds())
+        if (gpus := gpus_of_step(run.spec, node)) > 0:
+            self.gpu_seconds.labels(row.step.value).inc(seconds * gpus)
+
+    def _count_servers(self, run: SelfRewardRun, status: RunStatus, now: datetime) -> None:
+        """Each time a server changes its state, the time it spent in the one before."""
+        current = {serving.model: serving for serving in status.servings}
+        for old in run.status.servings:
+            new = current.get(old.model)
+            if new is None or (new.child, new.state) != (old.child, old.state):
+                waits = old.retry_at is not None and old.state is ServingState.STOPPING
+                seconds = 0.0 if waits else max(0.0, (now - old.since).total_seconds())
+                self.gpu_seconds.labels("serving").inc(seconds * gpus_of_server(run.spec))
 
     def _count_results(self, row: StepStatus) -> None:
         if row.step is StepName.PAIRS and PAIRS_METRIC in row.metrics:

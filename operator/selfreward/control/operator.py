@@ -58,6 +58,7 @@ class Operator:
     ) -> None:
         self.metrics = metrics or Metrics()
         self.queue: WorkQueue[RunKey] = WorkQueue()
+        self.metrics.queue_depth.set_function(lambda: self.queue.depth)
         self._settings = settings
         self._login = login
         self._begun = begun

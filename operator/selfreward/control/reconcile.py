@@ -115,7 +115,8 @@ class Reconciler:
             raw = await self._client.replace(RUNS, with_status(raw, status), "status")
             _log(key, run.status, status)
         await self._act(run, graph, decision)
-        self._metrics.decided(str(key), run, status, bool(decision.create), started)
+        handed_off = started if decision.create else None
+        self._metrics.decided(str(key), run, graph, status, now, handed_off=handed_off)
         begins = run.status.started_at is None and status.started_at is not None
         cautions = self._cluster.cautions(run, graph) if begins else []
         await self._events.post(raw, [*decision.events, *cautions])

@@ -9,13 +9,14 @@ before its first step, are not in these numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from selfreward.api import SelfRewardRunSpec, StepState, StepStatus, Workload
-from selfreward.plan import ChildKind, Graph, Node
+from selfreward.api import SelfRewardRunSpec, StepState, StepStatus
+from selfreward.plan import Graph
+from selfreward.render.gpus import gpus_of_server, gpus_of_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +63,3 @@ def shares(spans: Mapping[str, Span]) -> dict[str, float]:
         for key in inside:
             found[key] += (end - start).total_seconds() / len(inside)
     return found
-
-
-def gpus_of_step(spec: SelfRewardRunSpec, node: Node) -> int:
-    """GPUs of the step's own pods: training has some, clients of a server none unless they ask."""
-    workloads, training = spec.workloads, spec.training
-    if node.kind is ChildKind.TRAINING:
-        return training.nodes * _asked(workloads.training, training.processes_per_node)
-    return _asked(workloads.generation if node.serving is not None else workloads.processing, 0)
-
-
-def gpus_of_server(spec: SelfRewardRunSpec) -> int:
-    """GPUs of one model's servers together."""
-    return spec.serving.replicas * _asked(spec.workloads.serving, spec.serving.tensor_parallel)
-
-
-def _asked(workload: Workload, default: int) -> int:
-    """GPUs of a pod: what its resources name; `default` when they say nothing at all, as rendering does."""
-    resources = workload.resources
-    if not resources.limits and not resources.requests:
-        return default
-    return _gpus((resources.requests | resources.limits).items())
-
-
-def _gpus(quantities: Iterable[tuple[str, str]]) -> int:
-    return sum(int(quantity) for name, quantity in quantities if "gpu" in name.lower() and quantity.isdigit())

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from selfreward_steps.contract import StepName
 from selfreward_steps.errors import PermanentError
@@ -86,7 +86,7 @@ def _field(spec: SelfRewardRunSpec, pod: View, reason: Reason, message: str) -> 
             return f"{workload}.image"
         case Reason.SECRET_MISSING:
             named = set(_NAMED.findall(message))
-            return next((field for field, name in _secrets(spec) if name in named), f"{workload}.env")
+            return next((field for field, name in _references(spec) if name in named), f"{workload}.env")
         case Reason.UNSCHEDULABLE if "persistentvolumeclaim" in message and spec.storage.claim_name in _NAMED.findall(
             message
         ):
@@ -95,10 +95,13 @@ def _field(spec: SelfRewardRunSpec, pod: View, reason: Reason, message: str) -> 
             return workload
 
 
-def _secrets(spec: SelfRewardRunSpec) -> Iterator[tuple[str, str]]:
-    """Every Secret that the spec names, after the field that names it."""
+def _references(spec: SelfRewardRunSpec) -> Iterator[tuple[str, str]]:
+    """Every Secret and ConfigMap that the spec names, after the field that names it."""
     yield from ((field, ref.name) for field, ref in secret_refs(spec).items())
-    whole: tuple[tuple[str, Any], ...] = (
+    template = spec.judge.custom_template
+    ref = None if template is None else template.config_map_ref
+    whole: tuple[tuple[str, str | None], ...] = (
+        ("spec.judge.customTemplate.configMapRef", None if ref is None else ref.name),
         ("spec.storage.secret", spec.storage.secret),
         ("spec.training.trackerSecret", spec.training.tracker_secret),
     )

@@ -1,0 +1,33 @@
+"""How many GPUs a run's pods ask for, as rendering gives them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from selfreward.api import SelfRewardRunSpec, Workload
+from selfreward.plan import ChildKind, Node
+
+
+def gpus_of_step(spec: SelfRewardRunSpec, node: Node) -> int:
+    """GPUs of the step's own pods: training has some, clients of a server none unless they ask."""
+    workloads, training = spec.workloads, spec.training
+    if node.kind is ChildKind.TRAINING:
+        return training.nodes * _asked(workloads.training, training.processes_per_node)
+    return _asked(workloads.generation if node.serving is not None else workloads.processing, 0)
+
+
+def gpus_of_server(spec: SelfRewardRunSpec) -> int:
+    """GPUs of one model's servers together."""
+    return spec.serving.replicas * _asked(spec.workloads.serving, spec.serving.tensor_parallel)
+
+
+def _asked(workload: Workload, default: int) -> int:
+    """GPUs of a pod: what its resources name; `default` when they say nothing at all, as rendering does."""
+    resources = workload.resources
+    if not resources.limits and not resources.requests:
+        return default
+    return _gpus((resources.requests | resources.limits).items())
+
+
+def _gpus(quantities: Iterable[tuple[str, str]]) -> int:
+    return sum(int(quantity) for name, quantity in quantities if "gpu" in name.lower() and quantity.isdigit())
