@@ -124,6 +124,8 @@ class Operator:
         while True:
             done, _ = await asyncio.wait([watching], timeout=RESYNC_SECONDS)
             if done:
+                if (error := watching.exception()) is not None:
+                    logger.error("the watches failed", exc_info=error)
                 # What was missed meanwhile is listed once the watches have begun again.
                 await asyncio.sleep(_FIRST_LIST_PAUSE)
             try:

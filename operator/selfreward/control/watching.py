@@ -44,6 +44,8 @@ async def watch(
         registry=registry_of(served, login, told),
         settings=settings_of(served),
         standalone=True,
+        # Not kopf's own guess, which asks for the name of a user that a container's passwd does not have.
+        identity="selfreward",
         clusterwide=not chosen,
         namespaces=chosen,
         memo=kopf.Memo(),

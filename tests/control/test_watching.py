@@ -1,0 +1,34 @@
+"""Watches that begin in any container, and say so when they cannot."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import pytest
+from control.bench import bench
+
+
+async def test_watches_begin_for_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    async with bench(tmp_path) as made:
+        made.start()
+        await made.cluster.until(lambda: made.cluster.requests.count("watch") == 6, timeout=5)
+
+
+async def test_watches_that_cannot_begin_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> str:
+        raise RuntimeError("no way")
+
+    monkeypatch.setattr("selfreward.control.operator.watch", broken)
+    async with bench(tmp_path) as made:
+        made.start()
+        await made.cluster.idle(5)
+    told = [record for record in caplog.records if record.message == "the watches failed"]
+    assert told
+    assert "no way" in str(told[0].exc_info)
