@@ -72,6 +72,19 @@ def test_it_ends_with_a_table_samples_and_where_things_lie(undisturbed: Path) ->
     assert "run tiny succeeded in " in said
 
 
+def test_it_leaves_a_report_with_the_artifacts_numbers(undisturbed: Path) -> None:
+    page = undisturbed / "tiny" / "report.html"
+    assert f"report   {page}\n" in output(undisturbed)
+    text = page.read_text()
+    judge = json.loads((artifacts(undisturbed) / "evaluation" / "m2" / "metrics.json").read_text())["judge"]
+    accuracy = judge["pairwise_accuracy"]
+    low, high = (f"{100 * accuracy[end]:.0f}" for end in ("low", "high"))
+    assert f"{accuracy['value']:.0%} [{low}–{high}]" in text
+    statistics = json.loads((artifacts(undisturbed) / "iteration-1" / "pairs" / "statistics.json").read_text())
+    assert f"{statistics['prompts']} prompts so far, {statistics['candidates']} candidates." in text
+    assert all(key in text for key in rows(undisturbed))
+
+
 def test_nothing_runs_any_more(undisturbed: Path) -> None:
     assert marked(str(undisturbed / "tiny")) == []
 

@@ -5,28 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from selfreward.report.model import Bar, Histogram
+from selfreward.report.model import Bar, Estimate, Histogram
 from selfreward.report.svg import drawing, tag, text
 
-_WIDTH, _ROW, _LEFT = 360, 34, 64
+_WIDTH, _ROW, _LEFT = 360, 36, 64
+_INSIDE = _WIDTH - _LEFT - 4
 _SMALL, _TALL, _EDGE = 170, 96, 8
 _FOOT, _HEAD = 18, 14
 
 
-def share_bars(label: str, names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
-    """For every name one bar of the whole, cut into its shares; each row of `shares` sums to about 1."""
+def share_bars(label: str, names: Sequence[str], shares: Sequence[Sequence[Estimate]]) -> str:
+    """For every name one bar of the whole, cut into its shares, with the interval of the first of them; each row of
+    `shares` sums to about 1."""
     parts: list[str] = []
     for place, (name, cut) in enumerate(zip(names, shares, strict=True)):
         y = 6 + place * _ROW
         parts.append(text(name, _LEFT - 8, y + 15, anchor="end"))
-        parts += _cut(cut, y)
+        parts += _cut([share.value for share in cut], y)
+        if cut[0].low is not None and cut[0].high is not None:
+            ends = {"x1": _x(cut[0].low), "x2": _x(cut[0].high)}
+            parts.append(tag("line", kind="interval", y1=y + 25.0, y2=y + 25.0, **ends))
     return drawing(label, _WIDTH, 6 + _ROW * len(names), parts)
+
+
+def _x(share: float) -> float:
+    return _LEFT + _INSIDE * share
 
 
 def _cut(shares: Sequence[float], y: float) -> Iterator[str]:
     x = float(_LEFT)
     for index, share in enumerate(shares):
-        width = (_WIDTH - _LEFT - 4) * share
+        width = _INSIDE * share
         yield tag("rect", kind=f"fill w{index}", x=x, y=y, width=width, height=22)
         if width >= 32:
             yield text(f"{share:.0%}", x + width / 2, y + 15, kind=f"inside w{index}")

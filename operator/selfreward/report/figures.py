@@ -84,19 +84,21 @@ def wins_figure(report: RunReport) -> Figure | None:
     """Win, tie, loss of every comparison."""
     met = _comparisons(report)
     rows = [
-        (f"{model.name} v {each.against}", (each.win.value, each.tie.value, each.loss.value))
+        (f"{model.name} v {each.against}", (each.win, each.tie, each.loss))
         for model, each in met
         if each.win is not None and each.tie is not None and each.loss is not None
     ]
     if not rows:
         return None
     drawing = share_bars(
-        "; ".join(f"{name}: {win:.0%} won, {tie:.0%} tied, {loss:.0%} lost" for name, (win, tie, loss) in rows),
+        "; ".join(
+            f"{name}: {percent(win)} won, {percent(tie)} tied, {percent(loss)} lost" for name, (win, tie, loss) in rows
+        ),
         [name for name, _ in rows],
         [shares for _, shares in rows],
     )
     legend = tuple((f'<i class="swatch w{index}"></i>', name) for index, name in enumerate(("won", "tied", "lost")))
-    note = "Held-out prompts, judged in both orders; a disagreement is a tie."
+    note = "Held-out prompts, judged in both orders; a disagreement is a tie. Line: the interval of won."
     return Figure("Head to head", note, drawing, legend)
 
 

@@ -20,6 +20,8 @@ BUDGET: Final = 13_500_000
 """Most bytes of all pieces together; the page around them is small, and the whole stays below 15 MB."""
 _PIECE: Final = 1 << 20
 """Bytes of JSON in a piece."""
+_FIRST: Final = 1 << 17
+"""Of the first piece, which holds more than a screen and is there at once."""
 _LEVEL: Final = 6
 """gzip's; level 9 makes text 0.2% smaller and takes up to five times as long (measured)."""
 _SLACK: Final = 0.97
@@ -55,14 +57,14 @@ def _ids(prompts: Sequence[PromptReport], keep: int) -> int:
 
 def _pieces(prompts: Iterable[PromptReport]) -> Iterator[str]:
     lines: list[bytes] = []
-    size = 0
+    size, limit = 0, _FIRST
     for prompt in prompts:
         line = json.dumps(_row(prompt), separators=(",", ":")).encode()
         lines.append(line)
         size += len(line)
-        if size >= _PIECE:
+        if size >= limit:
             yield _packed(lines)
-            lines, size = [], 0
+            lines, size, limit = [], 0, _PIECE
     if lines:
         yield _packed(lines)
 
