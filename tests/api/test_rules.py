@@ -95,14 +95,39 @@ CHANGED: list[tuple[str, RunStatus, dict[str, Any]]] = [
     ("spec.storage", STARTED, {"storage": {"uri": "s3://b/p"}}),
     ("spec.randomSeed", STARTED, {"randomSeed": 7}),
     ("spec.training.sft", STARTED, {"training": {"sft": {"epochs": 3}}}),
+    ("spec.prompts.source", STARTED, {"prompts": {"source": {"uri": "file:///mine.jsonl"}}}),
+    ("spec.judge.model", STARTED, {"judge": {"model": "initial"}}),
+    ("spec.judge.source", STARTED, {"judge": {"model": "model", "source": {"uri": "hf://another/judge"}}}),
+    ("spec.judge.template", STARTED, {"judge": {"template": "additive"}}),
+    ("spec.judge.customTemplate", STARTED, custom(maxScore=9)),
     ("spec.prompts", ITERATING, {"prompts": {"count": 9}}),
     ("spec.responses", ITERATING, {"responses": {"perPrompt": 8}}),
-    ("spec.judge", ITERATING, {"judge": {"samples": 5}}),
+    ("spec.judge.mode", ITERATING, {"judge": {"mode": "logprob"}}),
+    ("spec.judge.samples", ITERATING, {"judge": {"samples": 5}}),
+    ("spec.judge.sampling", ITERATING, {"judge": {"sampling": {"temperature": 0.1}}}),
     ("spec.preferences", ITERATING, {"preferences": {"minMargin": 1}}),
     ("spec.training.dpo", ITERATING, {"training": {"dpo": {"beta": 0.2}}}),
     ("spec.serving.generationShards", ITERATING, {"serving": {"generationShards": 9}}),
+    ("spec.evaluation.prompts", ITERATING, {"evaluation": {"prompts": 9}}),
+    ("spec.evaluation.sampling", ITERATING, {"evaluation": {"sampling": {"temperature": 0.5}}}),
+    *[
+        (f"spec.evaluation.{field}", ITERATING, {"evaluation": {field: DATA}})
+        for field in ("source", "outside", "mtBench", "safetyPrompts")
+    ],
+    ("spec.evaluation.judge.model", ITERATING, {"evaluation": {"judge": {"model": "initial"}}}),
+    (
+        "spec.evaluation.judge.source",
+        ITERATING,
+        {"evaluation": {"judge": {"model": "model", "source": {"uri": "hf://another/judge"}}}},
+    ),
     ("spec.iterations", STARTED, {"iterations": 1}),
 ]
+BEFORE: dict[str, dict[str, Any]] = {
+    "spec.judge.source": {"judge": {"model": "model", "source": {"uri": "hf://a/judge"}}},
+    "spec.judge.customTemplate": custom(),
+    "spec.evaluation.judge.source": {"evaluation": {"judge": {"model": "model", "source": {"uri": "hf://a/judge"}}}},
+}
+"""What the run said before, where that is not what the smallest run says."""
 
 
 def test_the_valid_example_breaks_no_rule() -> None:
@@ -117,7 +142,7 @@ def test_a_broken_rule_names_its_field_and_no_other(path: str, spec: dict[str, A
 
 @pytest.mark.parametrize(("path", "status", "spec"), [pytest.param(*case, id=case[0]) for case in CHANGED])
 def test_what_past_work_used_cannot_change(path: str, status: RunStatus, spec: dict[str, Any]) -> None:
-    assert [violation.path for violation in violations(run(**spec), run(status))] == [path]
+    assert [each.path for each in violations(run(**spec), run(status, **BEFORE.get(path, {})))] == [path]
 
 
 @pytest.mark.parametrize(("path", "status", "spec"), [pytest.param(*case, id=case[0]) for case in CHANGED[:-1]])
@@ -128,6 +153,12 @@ def test_before_the_start_anything_may_change(path: str, status: RunStatus, spec
 @pytest.mark.parametrize("spec", [{"model": {"uri": "hf://owner/other"}}, {"randomSeed": 7}])
 def test_before_anything_is_committed_a_mistyped_path_may_be_mended(spec: dict[str, Any]) -> None:
     assert violations(run(**spec), run(STARTED.model_copy(update={"model": ""}))) == []
+
+
+def test_where_a_judge_listens_may_be_put_right() -> None:
+    """It is found to be wrong only by using it."""
+    at = [{"judge": {"model": "endpoint", "endpoint": {"url": f"http://{host}/v1", "model": "j"}}} for host in "ab"]
+    assert violations(run(**at[1]), run(ITERATING, **at[0])) == []
 
 
 def test_what_is_left_may_change_at_any_time() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from plan.runs import DATA
 from plan.scenes import ago, created, digest, row, scene
 from selfreward.api import StepState
 from selfreward.plan import ChildPhase, CreateStep
-from selfreward_steps.contract import InputRef
+from selfreward_steps.contract import EvaluationSettings, InputRef
 
 
 def test_the_first_step_starts_the_run() -> None:
@@ -58,3 +59,13 @@ def test_an_attempt_waits_until_no_child_of_the_step_is_left() -> None:
 def test_nothing_starts_before_its_inputs_are_committed() -> None:
     moment = scene("eft").served("sft-baseline").active("eft", running_at=ago(1)).child("eft", ChildPhase.RUNNING)
     assert created(moment.decide()) == []
+
+
+def test_a_step_that_is_asked_for_more_goes_again() -> None:
+    """The user names a judge for the evaluation when the import of its data is done."""
+    judge = {"model": "model", "source": {"uri": "hf://another/judge"}}
+    asked = EvaluationSettings.model_validate({"source": DATA, "judge": judge})
+    moment = scene("prompts-1", evaluation={"source": DATA}).spec(evaluation=asked)
+    decision = moment.decide()
+    assert "import-evaluation" in created(decision)
+    assert row(decision, "import-evaluation").attempt == 2

@@ -111,7 +111,9 @@ def _frozen(fields: tuple[str, ...], since: str, words: str) -> tuple[Rule, ...]
 
 
 def _same(field: str) -> str:
-    return f"self.spec.{field} == oldSelf.spec.{field}"
+    """Whether both say the same of it, or both nothing: most fields are there by their defaults, some are not."""
+    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    return f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
 
 
 _STARTED = "has(oldSelf.status.model) && oldSelf.status.model != ''"
@@ -225,8 +227,24 @@ RULES: tuple[Rule, ...] = (
     ),
     *_frozen(("model", "seedData", "eft", "storage", "randomSeed"), _STARTED, "the base model is imported"),
     *_frozen(("training.sft",), _STARTED, "the base model is imported"),
+    # What is imported beside it, or decides how evaluation fine-tuning data look.
     *_frozen(
-        ("prompts", "responses", "judge", "preferences", "training.dpo", "serving.generationShards"),
+        ("prompts.source", "judge.model", "judge.source", "judge.template", "judge.customTemplate"),
+        _STARTED,
+        "the base model is imported",
+    ),
+    # Where a judge listens may be put right at any time: it is found to be wrong only by using it.
+    *_frozen(
+        ("prompts", "responses", "judge.mode", "judge.samples", "judge.sampling", "preferences", "training.dpo"),
+        _ITERATING,
+        "an iteration has used it",
+    ),
+    *_frozen(
+        (
+            "serving.generationShards",
+            *(f"evaluation.{field}" for field in ("prompts", "sampling", "source", "outside", "mtBench")),
+            *(f"evaluation.{field}" for field in ("safetyPrompts", "judge.model", "judge.source")),
+        ),
         _ITERATING,
         "an iteration has used it",
     ),

@@ -176,7 +176,7 @@ def open_draft(run: SelfRewardRun, status: RunStatus, graph: Graph, observed: Ob
         graph=graph,
         observed=observed,
         now=now,
-        rows={node.key: written.get(node.key) or StepStatus(key=node.key, step=node.step) for node in graph.nodes},
+        rows={node.key: _row(node, written.get(node.key)) for node in graph.nodes},
         servings={serving.model: serving for serving in status.servings},
         started_at=status.started_at,
         finished_at=status.finished_at,
@@ -191,6 +191,19 @@ def open_draft(run: SelfRewardRun, status: RunStatus, graph: Graph, observed: Ob
         else:
             draft.step_children.setdefault(child.key, []).append(child)
     return draft
+
+
+def _row(node: Node, written: StepStatus | None) -> StepStatus:
+    """The step's row as it was written, or a new one.
+
+    A step that the spec now asks for more than it has committed (an import, of another dataset beside) has not
+    succeeded: it goes again, and finds what it has done.
+    """
+    if written is None:
+        return StepStatus(key=node.key, step=node.step)
+    if written.state is StepState.SUCCEEDED and not written.outputs.keys() >= set(node.outputs):
+        return StepStatus(key=node.key, step=node.step, attempt=written.attempt)
+    return written
 
 
 def _written_failure(status: RunStatus) -> RunFailure | None:
