@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -82,54 +85,102 @@ def test_win_rates_add_up() -> None:
     assert {name: rate.value for name, rate in rates.items()} == {"win": 0.5, "tie": 0.25, "loss": 0.25}
 
 
-answers = st.integers(2, 6).flatmap(
-    lambda n: st.tuples(
-        st.permutations(range(n)),
-        st.lists(st.sampled_from([0.0, 1.0, 7 / 3, 3.5, 5.0]), min_size=n, max_size=n),
-        st.lists(st.integers(1, 50), min_size=n, max_size=n),
-    )
-)
+SCORES = st.sampled_from([None, 0.0, 1.0, 7 / 3, 3.5, 5.0])
+ANSWER = st.tuples(st.integers(0, 3), SCORES, st.integers(1, 6))
+"""Rank (ties allowed), mean score (or none), length: few values each, so that every tie comes up."""
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(answers, min_size=1, max_size=8))
-def test_pairwise_and_correlations_agree_with_their_definitions(
-    rows: list[tuple[list[int], list[float], list[int]]],
-) -> None:
-    numbers = quality(*(RankedScores(*row) for row in rows))
-    agreed = pairs = 0.0
-    spearmans, taus = [], []
-    for ranks, scores, _ in rows:
-        for i, j in permutations(range(len(ranks)), 2):
-            if ranks[i] < ranks[j]:
-                pairs += 1
-                agreed += 1 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0
-        spearmans.append(spearman(ranks, scores))
-        taus.append(tau_b(ranks, scores))
-    assert numbers["pairwise_accuracy"] == pytest.approx(agreed / pairs, abs=1e-9)
-    assert numbers["spearman"] == pytest.approx(sum(spearmans) / len(rows), abs=1e-9)
-    assert numbers["kendall_tau"] == pytest.approx(sum(taus) / len(rows), abs=1e-9)
+@given(st.lists(st.lists(ANSWER, min_size=1, max_size=6), min_size=1, max_size=8))
+def test_every_number_agrees_with_an_exact_computation(rows: list[list[tuple[int, float | None, int]]]) -> None:
+    """By the definitions alone: fractions and double loops, no numpy, no scipy."""
+    numbers = quality(*(RankedScores(*map(list, zip(*row, strict=True))) for row in rows))
+    prompts = [[(rank, score, length) for rank, score, length in row if score is not None] for row in rows]
+    lengths = [[(rank, float(length), length) for rank, _, length in row] for row in prompts]
+    longer = accuracy(prompts, lambda better, worse: better[2] > worse[2])
+    shorter = accuracy(prompts, lambda better, worse: better[2] < worse[2])
+    expected = {
+        "pairwise_accuracy": accuracy(prompts),
+        "pairwise_accuracy_longest_wins": accuracy(lengths),
+        "pairwise_accuracy_length_balanced": None if None in (longer, shorter) else (longer + shorter) / 2,  # type: ignore[operator]
+        "best_of_top_score": share(
+            rank == min(each[0] for each in row) for row in prompts for rank, score, _ in row if score == 5
+        ),
+        "exact_match": share(same_order(row) for row in prompts if len(row) > 1),
+        "spearman": mean(correlation(row, spearman) for row in prompts if distinct(row, 0) > 1),
+        "kendall_tau": mean(correlation(row, tau_b) for row in prompts if distinct(row, 0) > 1),
+    }
+    assert numbers.keys() == expected.keys()
+    for name, value in expected.items():
+        assert numbers[name] == (None if value is None else pytest.approx(float(value), abs=1e-9)), name
+
+
+@given(st.lists(st.sampled_from([1, 0, -1]), max_size=40))
+def test_win_rates_agree_with_counting(outcomes: list[int]) -> None:
+    found = {name: rate.value for name, rate in win_rates(outcomes, seed=0).items()}
+    for name, sign in (("win", 1), ("tie", 0), ("loss", -1)):
+        expected = Fraction(outcomes.count(sign), len(outcomes)) if outcomes else None
+        assert found[name] == (None if expected is None else pytest.approx(float(expected), abs=1e-9))
+
+
+Prompt = list[tuple[int, float, int]]
+
+
+def accuracy(prompts: list[Prompt], counts: Callable[[Any, Any], bool] = lambda better, worse: True) -> Fraction | None:
+    """Of the pairs that people rank, those with the better answer scored higher; a tie is one half."""
+    points = [
+        Fraction(1, 2) if better[1] == worse[1] else Fraction(better[1] > worse[1])
+        for row in prompts
+        for better, worse in permutations(row, 2)
+        if better[0] < worse[0] and counts(better, worse)
+    ]
+    return Fraction(sum(points), len(points)) if points else None
+
+
+def share(facts: Iterable[bool]) -> Fraction | None:
+    known = list(facts)
+    return Fraction(sum(known), len(known)) if known else None
+
+
+def mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return sum(known) / len(known) if known else None
+
+
+def same_order(row: Prompt) -> bool:
+    """No two answers stand otherwise for the judge than for people."""
+    return all(
+        (one[0] < other[0]) == (one[1] > other[1]) and (one[0] == other[0]) == (one[1] == other[1])
+        for one, other in permutations(row, 2)
+    )
+
+
+def distinct(row: Prompt, place: int) -> int:
+    return len({each[place] for each in row})
+
+
+def correlation(row: Prompt, statistic: Callable[[list[float], list[float]], float]) -> float:
+    """Of what people and the judge think of the answers; 0 when the judge says one thing of all."""
+    return (
+        statistic([-float(rank) for rank, _, _ in row], [score for _, score, _ in row]) if distinct(row, 1) > 1 else 0.0
+    )
 
 
 def average_ranks(values: list[float]) -> list[float]:
     return [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
 
 
-def spearman(ranks: list[int], scores: list[float]) -> float:
-    x, y = average_ranks([-float(rank) for rank in ranks]), average_ranks(scores)
-    mean = (len(x) - 1) / 2
-    norm = math.sqrt(sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y))
-    return sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True)) / norm if norm else 0.0
+def spearman(people: list[float], judge: list[float]) -> float:
+    x, y = average_ranks(people), average_ranks(judge)
+    middle = (len(x) - 1) / 2
+    norm = math.sqrt(sum((a - middle) ** 2 for a in x) * sum((b - middle) ** 2 for b in y))
+    return sum((a - middle) * (b - middle) for a, b in zip(x, y, strict=True)) / norm
 
 
-def tau_b(ranks: list[int], scores: list[float]) -> float:
-    sign = concordance = tied = 0
-    for i in range(len(ranks)):
-        for j in range(i):
-            sign += 1
-            tied += scores[i] == scores[j]
-            concordance += ((ranks[j] > ranks[i]) - (ranks[j] < ranks[i])) * (
-                (scores[i] > scores[j]) - (scores[i] < scores[j])
-            )
-    norm = math.sqrt(sign * (sign - tied))
-    return concordance / norm if norm else 0.0
+def tau_b(people: list[float], judge: list[float]) -> float:
+    signs = [
+        ((people[i] > people[j]) - (people[i] < people[j]), (judge[i] > judge[j]) - (judge[i] < judge[j]))
+        for i, j in permutations(range(len(people)), 2)
+    ]
+    norm = math.sqrt(sum(a * a for a, _ in signs) * sum(b * b for _, b in signs))
+    return sum(a * b for a, b in signs) / norm
