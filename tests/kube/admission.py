@@ -39,9 +39,9 @@ class Admission:
     def learn(self, definition: Mapping[str, Any]) -> None:
         """Take the schema of a CustomResourceDefinition's stored version."""
         (version,) = (each for each in definition["spec"]["versions"] if each["storage"])
-        schema = version["schema"]["openAPIV3Schema"]
-        self.schemas[definition["metadata"]["name"]] = schema
-        self._validators[definition["metadata"]["name"]] = _validator(json.dumps(schema))
+        text = json.dumps(version["schema"]["openAPIV3Schema"])
+        self.schemas[definition["metadata"]["name"]] = _schema(text)
+        self._validators[definition["metadata"]["name"]] = _validator(text)
 
     def prune(self, kind: Kind, item: Object) -> list[str]:
         """Remove unknown fields in place; returns their paths."""
@@ -88,6 +88,12 @@ class Admission:
 
 
 @functools.cache
-def _validator(schema: str) -> Validator:
-    """The validator of a schema's JSON: every cluster of a test run has the same CRD."""
-    return Validator(json.loads(schema))
+def _schema(text: str) -> Schema:
+    """A schema from its JSON, the same object each time: every cluster of a test run has the same CRD."""
+    loaded: Schema = json.loads(text)
+    return loaded
+
+
+@functools.cache
+def _validator(text: str) -> Validator:
+    return Validator(_schema(text))

@@ -22,6 +22,8 @@ _ABSENT: Final = object()
 
 def cel_causes(item: Object, schema: Schema, old: Object | None) -> list[Cause]:
     """Every rule that `item` breaks; with `old`, transition rules too."""
+    if not _has_rules(schema):
+        return []
     before = _ABSENT if old is None else _typed(_root(old), schema)
     return list(_walk(_typed(_root(item), schema), schema, before, ""))
 
@@ -45,15 +47,29 @@ def _walk(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
             extra = schema.get("additionalProperties")
             for key, each in value.items():
                 below = properties.get(key, extra)
-                if isinstance(below, Mapping):
+                if isinstance(below, Mapping) and _has_rules(below):
                     before = old.get(key, _ABSENT) if isinstance(old, dict) else _ABSENT
                     if before == each:
                         continue  # unchanged and admitted before: nothing below can be newly broken
                     yield from _walk(each, below, before, f"{path}.{key}" if path else key)
-        case list():
+        case list() if _has_rules(schema.get("items", {})):
             for index, each in enumerate(value):
                 # An atomic list's items cannot be told apart between writes: no transition rules below it.
                 yield from _walk(each, schema.get("items", {}), _ABSENT, f"{path}[{index}]")
+
+
+def _has_rules(schema: Schema) -> bool:
+    """Whether a rule stands here or below; worked out once a schema, which nobody changes."""
+    known = _KNOWN.get(id(schema))
+    if known is None or known[0] is not schema:
+        parts = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+        below = any(isinstance(part, Mapping) and _has_rules(part) for part in parts)
+        known = (schema, bool(schema.get("x-kubernetes-validations")) or below)
+        _KNOWN[id(schema)] = known
+    return known[1]
+
+
+_KNOWN: Final[dict[int, tuple[Schema, bool]]] = {}
 
 
 def _broken(rule: Mapping[str, Any], context: cel.Context, path: str) -> Iterator[Cause]:

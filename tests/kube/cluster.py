@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -164,6 +164,10 @@ class FakeCluster:
         found = [item for item in self.api.storage.peek(BY_NAME[kind], namespace) if matches(item)]
         return [self.api.storage.get(BY_NAME[kind], *_address(item)) or {} for item in found]
 
+    def peek(self, kind: str) -> Iterator[Object]:
+        """All objects of the kind as they are stored: to be read, never to be changed or kept."""
+        return self.api.storage.peek(BY_NAME[kind])
+
     def create(self, manifest: Mapping[str, Any]) -> Object:
         """Create as an administrator would; ApiError as kubectl would show it."""
         kind = BY_NAME[manifest["kind"]]
@@ -205,7 +209,7 @@ class FakeCluster:
 
     def gpu_pods(self) -> Objects:
         """Pods that hold a GPU: bound to a node, asking for one, not ended."""
-        return [pod for pod in self.list("Pod") if _asks_for_gpu(pod) and _is_bound(pod)]
+        return [pod for pod in self.peek("Pod") if _asks_for_gpu(pod) and _is_bound(pod)]
 
     async def until(self, holds: Callable[[], object], timeout: float = 600) -> None:
         """Let time pass until `holds()` is true; TimeoutError after `timeout` virtual seconds.

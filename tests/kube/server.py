@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import yaml
 from aiohttp import web
@@ -94,7 +96,7 @@ class Server:
         text = await http.text()
         if text:
             try:
-                request.body = yaml.safe_load(text) if content_type.endswith("yaml") else json.loads(text)
+                request.body = _parsed(text, content_type)
             except (ValueError, yaml.YAMLError) as error:
                 raise errors.bad_request(f"error decoding the body: {error}") from error
         return request
@@ -180,6 +182,15 @@ class Server:
             await asyncio.wait([waiter], timeout=seconds)
         finally:
             waiter.cancel()
+
+
+def _parsed(text: str, content_type: str) -> Any:
+    if content_type.endswith("yaml"):
+        # What clients send as YAML is JSON most of the time, and that is read a hundred times as fast.
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+        return yaml.safe_load(text)
+    return json.loads(text)
 
 
 async def _json(body: Object) -> web.StreamResponse:
