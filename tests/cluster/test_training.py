@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kube import FakeCluster
 from render.cases import create_step, run_of
 from selfreward.api import TrainingBackend
-from selfreward.cluster.kubernetes import Refused
+from selfreward.cluster.kubernetes import Cache, KubernetesClient, KubernetesCluster, Refused
 from selfreward.cluster.kubernetes.resources import PYTORCH_JOBS, TRAIN_JOBS, Resource
 from selfreward.cluster.kubernetes.training import backend_of, cautions, choose
 from selfreward.plan import build_graph
@@ -60,6 +62,22 @@ def test_a_trainjob_does_what_the_pytorchjob_does(nodes: int) -> None:
     assert runtime["metadata"] == job["metadata"] == pytorch["metadata"]
     assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
     assert job["spec"]["trainer"] == {"numNodes": nodes, "numProcPerNode": 8}
+
+
+async def test_one_child_an_attempt_whatever_the_cluster_serves_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    run = run_of(storage={"uri": f"file://{tmp_path}/store"})
+    metadata = run.metadata.model_copy(update={"namespace": "default"})
+    run = run.model_copy(update={"metadata": metadata})
+    async with FakeCluster(tmp_path, controllers=False) as fake:
+        cluster = KubernetesCluster(KubernetesClient(fake.client()), Cache(), Images(), fake.clock.now)
+        for served in ([TRAIN_JOBS], BOTH, []):
+            cluster.served = served
+            await cluster.create_step(run, *create_step(run, "dpo-1"))
+        made = [item["metadata"]["name"] for kind in ("TrainJob", "PyTorchJob") for item in fake.list(kind)]
+    assert made == ["demo-dpo-1-a1"]
 
 
 ALIGNED: dict[str, Any] = {"seedData": {}, "prompts": {"source": {"uri": "s3://data/prompts.jsonl"}}}

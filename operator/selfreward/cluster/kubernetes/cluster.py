@@ -95,6 +95,9 @@ class KubernetesCluster:
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
         if node.kind is ChildKind.TRAINING:
+            # Made before the cluster served, or stopped serving, another type: one child an attempt.
+            if any(self._cache.find(each, run.metadata.uid, create.name) is not None for each in OPTIONAL):
+                return
             backend = choose(run.spec.training.backend, self.served)
             manifests = backend.manifests(run, node, create, self._images)
         else:
