@@ -177,14 +177,18 @@ async def test_a_paused_run_is_left_alone(tmp_path: Path) -> None:
 
 async def test_after_its_ttl_nothing_is_left_but_what_the_policy_keeps(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
-        made.cluster.create(small_manifest(tmp_path, ttlSecondsAfterFinished=100))
+        made.cluster.create(
+            small_manifest(tmp_path, ttlSecondsAfterFinished=100, deletionPolicy={"children": "Delete"})
+        )
         made.start()
         await made.finished()
         await made.cluster.idle(80)
+        ended = [name for name in remains(made) if name.startswith(("Job", "PyTorchJob", "Pod"))]
         there = made.cluster.get("SelfRewardRun", "demo")
         await made.cluster.idle(60)
         gone = made.cluster.get("SelfRewardRun", "demo")
         left = remains(made)
+    assert ended == []
     assert there is not None
     assert gone is None
     assert left == []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from plan.scenes import Scene, ago, deleted, progress, scene
-from selfreward.api import StepState
+from selfreward.api import DeletionPolicy, StepState
 from selfreward.plan import ChildKind, ChildPhase, DeleteChild
 
 
@@ -47,6 +47,23 @@ def running(**changes: object) -> Scene:
 )
 def test_who_must_go(see: Callable[[], Scene], gone: list[str]) -> None:
     assert deleted(see().decide()) == gone
+
+
+@pytest.mark.parametrize(
+    ("see", "gone"),
+    [
+        pytest.param(lambda: done(ChildPhase.SUCCEEDED, 1), ["run-pairs-1-a1"], id="ended well"),
+        pytest.param(lambda: done(ChildPhase.FAILED, 1), ["run-pairs-1-a1"], id="committed, and said it failed"),
+        pytest.param(lambda: done(ChildPhase.RUNNING, 1), [], id="about to end"),
+        pytest.param(
+            lambda: running().put("dpo-1", state=StepState.FAILED).child("dpo-1", ChildPhase.FAILED), [], id="failed"
+        ),
+    ],
+)
+def test_who_must_go_where_the_user_wants_none_kept(see: Callable[[], Scene], gone: list[str]) -> None:
+    moment = see()
+    moment.children[:-1] = []
+    assert deleted(moment.spec(deletion_policy=DeletionPolicy(children="Delete")).decide()) == gone
 
 
 def test_children_of_unknown_steps_go() -> None:

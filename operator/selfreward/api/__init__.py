@@ -8,6 +8,7 @@ from selfreward.api.gates import ACCEPTED, GateAction, Gates
 from selfreward.api.run import API_VERSION, GROUP, KIND, PLURAL, VERSION, ObjectMeta, SelfRewardRun
 from selfreward.api.schedule import Schedule
 from selfreward.api.spec import (
+    ChildPolicy,
     Deadlines,
     DeletionPolicy,
     Retry,
@@ -44,6 +45,7 @@ __all__ = [
     "PLURAL",
     "RETRY",
     "VERSION",
+    "ChildPolicy",
     "Condition",
     "ConditionStatus",
     "ConditionType",

@@ -158,11 +158,22 @@ class ArtifactPolicy(StrEnum):
     DELETE = "Delete"
 
 
+class ChildPolicy(StrEnum):
+    """What becomes of a step's workload once the step has succeeded."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
 class DeletionPolicy(ContractModel):
-    """What goes when the resource goes."""
+    """What goes, and when. Children never outlive the resource."""
+
+    children: ChildPolicy = ChildPolicy.RETAIN
+    """`Retain` the workloads of steps that have succeeded, for their logs, as long as the resource is there; or
+    `Delete` them at once. Those of a failed step are always kept."""
 
     artifacts: ArtifactPolicy = ArtifactPolicy.RETAIN
-    """`Retain` or `Delete` what the store holds of the run."""
+    """`Retain` or `Delete` what the store holds of the run when the resource is deleted."""
 
 
 class SelfRewardRunSpec(ContractModel):
@@ -211,4 +222,4 @@ class SelfRewardRunSpec(ContractModel):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
     """Delete the resource this long after it finished; absent keeps it."""
     deletion_policy: DeletionPolicy = DeletionPolicy()
-    """What goes when the resource goes."""
+    """What goes, and when."""

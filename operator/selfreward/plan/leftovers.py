@@ -1,6 +1,7 @@
 """Children that must go: of attempts that are over, of servers nobody needs, and such as nobody remembers.
 
-Ended children are kept, for their logs, while they are a step's last word; they hold no GPU.
+Ended children are kept, for their logs, while they are a step's last word, unless the user wants them gone; they hold
+no GPU.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from selfreward.api import ServingState, StepState, StepStatus
+from selfreward.api import ChildPolicy, ServingState, StepState, StepStatus
 from selfreward.plan.draft import ACTIVE, Draft
 from selfreward.plan.types import ChildKind, DeleteChild, ObservedChild
 
@@ -37,8 +38,11 @@ def _step_over(draft: Draft, child: ObservedChild) -> str:
     row = draft.rows.get(child.key)
     if row is None or draft.child(row) is not child:
         return "belongs to no current attempt"
-    if row.state in ACTIVE or child.phase.is_terminal:
+    if row.state in ACTIVE:
         return ""
+    if child.phase.is_terminal:
+        wanted = draft.run.spec.deletion_policy.children is ChildPolicy.DELETE
+        return "deletionPolicy.children: Delete" if wanted and row.state is StepState.SUCCEEDED else ""
     if row.state is StepState.SUCCEEDED:
         return "its output is committed" if _lingered(draft, row) else ""
     return "its step failed"
