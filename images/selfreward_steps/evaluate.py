@@ -56,8 +56,8 @@ async def _ask(context: Context, client: ServingClient, work: Work, finished: Fi
         context.progress.update(finished.count, finished.total, "requests", **client.traffic.metrics())
 
     tell()
-    judge = _judge(context)
-    await judge_missing(client, judge, ranked_items(work.ranked), context.seed, finished, tell)
+    if work.ranked:
+        await judge_missing(client, _judge(context), ranked_items(work.ranked), context.seed, finished, tell)
     for requests in _requests(context, work, finished):
         async for _ in _texts(client, requests, finished):
             tell()

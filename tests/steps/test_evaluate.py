@@ -8,7 +8,7 @@ import pytest
 from bench import Bench, endpoint
 from openai_server import Fault, FaultKind, OpenAIServer, running
 from plausible_model import Body, Reply
-from selfreward_steps.contract import EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings
+from selfreward_steps.contract import CustomTemplate, EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings
 from selfreward_steps.errors import PermanentError
 
 
@@ -185,7 +185,10 @@ def test_another_judge_compares_what_the_model_has_answered(bench: Bench) -> Non
         config = evaluate(bench, judge, "evaluation/m2", data=data, **inputs)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KEY", "secret")
-            result = bench.run(config.model_copy(update={"serving": endpoint(judge, api_key_variable="KEY")}))
+            # The template of the model's own judgements is no matter of the judge that compares.
+            own = JudgeSettings(template="custom", custom_template=CustomTemplate(uri="file:///template.txt"))
+            serving = endpoint(judge, api_key_variable="KEY")
+            result = bench.run(config.model_copy(update={"serving": serving, "judge": own}))
     assert {seen.authorization for seen in judge.requests} == {"Bearer secret"}
     assert len(judge.requests) == 2 * 3 + 2 * 3 + 2 * 2 + 2, "M1, the model before, outside; safety"
     assert result.metrics["head_to_head_tie"] == result.metrics["head_to_head_previous_tie"] == 1
