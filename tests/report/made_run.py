@@ -101,6 +101,8 @@ class MadeRun:
             if place < done:
                 row |= {"state": "Succeeded", "finishedAt": start + timedelta(seconds=_SECONDS)}
                 row["metrics"] = {"completion_tokens": 1000.0} if node.serving is not None else {}
+                if node.step == "dpo":
+                    row["metrics"] = {"reward_margin": 0.004, "reward_accuracy": 0.75, "loss": 0.6}
             elif place == done:
                 row["progress"] = {"done": 3, "total": 9, "unit": "prompts"}
             rows.setdefault(node.iteration, []).append(row)

@@ -87,6 +87,8 @@ def test_it_says_what_the_artifacts_say(whole: RunReport) -> None:
         "0.350 [0.31 to 0.39]",  # Spearman
         "dpo-2",
         "no pair: tied",
+        "DPO's reward margin 4.0e-03 4.0e-03",
+        "reward accuracy 75.0% 75.0%",
         "All 12 prompts so far, 48 candidates.",
         "2026-11-23 13:00 UTC",
     ):

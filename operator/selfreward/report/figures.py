@@ -159,6 +159,8 @@ _ROUND: Final[Sequence[tuple[str, str, Callable[[float | None], str]]]] = (
     ("mean_margin", "… mean margin", lambda value: _decimal(value)),
     ("mean_chosen_chars", "… characters chosen", lambda value: _number(value)),
     ("mean_rejected_chars", "… characters rejected", lambda value: _number(value)),
+    ("dpo_reward_margin", "DPO's reward margin", lambda value: _decimal(value)),
+    ("dpo_reward_accuracy", "… reward accuracy", lambda value: _rate(value)),
 )
 
 
@@ -236,7 +238,7 @@ def _rate(value: float | None) -> str:
 
 
 def _decimal(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.2f}"
+    return ABSENT if value is None else f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"
 
 
 def _number(value: float | None) -> str:

@@ -88,7 +88,8 @@ class IterationReport:
 
     number: int
     counts: Mapping[str, float]
-    """Every plain number of `statistics.json` by its name: `pairs`, `parse_rate`, `mean_margin`, …"""
+    """Every plain number of `statistics.json` by its name (`pairs`, `parse_rate`, `mean_margin`, …), and DPO's own
+    (`dpo_reward_margin`; near zero, the round changed nothing)."""
     dropped: Mapping[str, int]
     """Prompts without a pair, by reason."""
     scores: Histogram | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
     artifacts = Artifacts(store)
     steps = _steps(run, now)
     texts = excerpt(artifacts, run.spec.iterations, candidates) if candidates else Excerpt()
-    iterations = _iterations(artifacts, run.spec.iterations)
+    iterations = _iterations(artifacts, run.spec.iterations, {step.key: step for step in steps})
     models = _models(run, artifacts, steps)
     status = run.status
     return RunReport(
@@ -99,13 +99,16 @@ def _words(row: StepStatus) -> str:
     return row.message
 
 
-def _iterations(artifacts: Artifacts, count: int) -> tuple[IterationReport, ...]:
-    documents = ((number, artifacts.document(f"iteration-{number}/pairs", "statistics.json")) for number in _to(count))
-    return tuple(evidence.iteration(number, document) for number, document in documents if document is not None)
-
-
-def _to(count: int) -> range:
-    return range(1, count + 1)
+def _iterations(artifacts: Artifacts, count: int, steps: Mapping[str, StepReport]) -> tuple[IterationReport, ...]:
+    """The rounds that have pairs, with what DPO then did on them."""
+    found = []
+    for number in range(1, count + 1):
+        document = artifacts.document(f"iteration-{number}/pairs", "statistics.json")
+        if document is not None:
+            training = steps[f"{StepName.DPO}-{number}"].metrics
+            told = {f"dpo_{name}": value for name, value in training.items() if name.startswith("reward_")}
+            found.append(evidence.iteration(number, {**document, **told}))
+    return tuple(found)
 
 
 def _models(run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport]) -> tuple[ModelReport, ...]:
