@@ -5,6 +5,7 @@ three words. It must not import anything but the standard library: a pod that ca
 still has to say so with one of these.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -12,15 +13,17 @@ class StepError(Exception):
     """A failure that is told to the user as one line.
 
     `reason` is one CamelCase word that the operator copies into a condition; `str(error)` is the message:
-    one line that names the field or file, its value and what to do.
+    one line that names the field or file, its value and what to do. `metrics` are the numbers of a step that measured
+    before it gave up: what a gate looks at does not depend on how the step ended.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, reason: str, message: str) -> None:
-        # Both go to Exception so that the error survives pickling between worker processes.
-        super().__init__(reason, message)
+    def __init__(self, reason: str, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        # All go to Exception so that the error survives pickling between worker processes.
+        super().__init__(reason, message, metrics)
         self.reason = reason
+        self.metrics = dict(metrics or {})
         self.message = " ".join(message.split())
 
     def __str__(self) -> str:

@@ -83,9 +83,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
-    def failure(reason: str, message: str, kind: FailureClass) -> StepResult:
+    def failure(
+        reason: str, message: str, kind: FailureClass, metrics: Mapping[str, float] | None = None
+    ) -> StepResult:
         return StepResult(
-            step=config.step, shard=shard, succeeded=False, reason=reason, message=message, failure_class=kind
+            step=config.step,
+            shard=shard,
+            succeeded=False,
+            reason=reason,
+            message=message,
+            failure_class=kind,
+            metrics=dict(metrics or {}),
         )
 
     try:
@@ -94,7 +102,7 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
         message = f"stopped by signal {int(stop.code or 0) - 128}; what is committed and journaled is kept"
         return failure("Stopped", message, FailureClass.INFRASTRUCTURE), int(stop.code or 0)
     except StepError as error:
-        return failure(error.reason, str(error), failure_class(error)), error.exit_code
+        return failure(error.reason, str(error), failure_class(error), error.metrics), error.exit_code
     except Exception as error:  # noqa: BLE001 - the last frame of a pod: an attempt must end with a result
         if (where := _full_disk(error)) is not None:
             message = f"{where}: {os.strerror(errno.ENOSPC)}: make room on that disk or enlarge it"

@@ -135,6 +135,7 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
             f"{statistics.candidates} candidates ({statistics.prompts} prompts) states a score in range: look at the "
             "critiques in judgements.jsonl, then change judge.template, raise judge.sampling.maxTokens, or set "
             "judge.mode: logprob",
+            statistics.metrics(),
         )
     if statistics.pairs:
         return
@@ -147,4 +148,5 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
         f"{context.output}: no preference pair from {statistics.prompts} prompts ({why or 'nothing to judge'}; "
         f"{unparsed} of {statistics.judgements} judgements state no score): "
         + (_ADVICE[counted[0][0]] if counted else "raise prompts.count"),
+        statistics.metrics(),
     )

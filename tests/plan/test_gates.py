@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from plan.faults import Fate, Scripted
 from plan.runs import a_run, a_walk
-from plan.scenes import Scene, created, deleted, scene
+from plan.scenes import Scene, created, deleted, failure, result, scene
 from plan.walk import Walk
 from selfreward.api import ACCEPTED, ConditionType, Phase, Reason, SelfRewardRunSpec, StepState
 from selfreward.plan import ChildPhase, Decision
 from selfreward.plan.types import EventReason
+from selfreward_steps.contract import FailureClass
 
 GOOD: dict[str, dict[str, float]] = {
     "evaluate-m1": {
@@ -94,6 +95,29 @@ def test_what_trips_a_gate_says_so_with_its_numbers(key: str, numbers: dict[str,
     assert [word for word in words if word not in tripped(decision)] == []
     assert reason(decision, ConditionType.GATE_TRIPPED) == f"True/{Reason.GATE_TRIPPED}"
     assert created(decision) == ["dpo-2"], "a warning holds nothing"
+
+
+COLLAPSED = {"pairs": 0, "prompts": 100, "ties": 100, "common_score": 5, "common_score_share": 1.0}
+
+
+def test_a_judge_that_leaves_no_pair_at_all_trips_its_gates_though_its_step_fails() -> None:
+    moment = measured("pairs-1", {}).active("pairs-1", metrics={"pairs": 0})
+    why = {"succeeded": False, "reason": "NoPreferencePairs", "failure_class": FailureClass.PERMANENT}
+    moment.child("pairs-1", ChildPhase.FAILED, results=(result("pairs-1", **why, metrics=COLLAPSED),))
+    decision = moment.decide()
+    assert decision.status.phase == Phase.FAILED
+    assert reason(decision, ConditionType.GATE_TRIPPED) == f"True/{Reason.GATE_TRIPPED}"
+    assert "only 0 of 100 prompts give a preference pair" in tripped(decision)
+    assert "100% of the scores are 5" in tripped(decision)
+    assert [event.reason for event in decision.events].count(EventReason.GATE_TRIPPED) == 2
+    assert tripped(moment.accept(decision).decide()) == tripped(decision)
+
+
+def test_what_a_failed_step_said_on_its_way_trips_nothing() -> None:
+    moment = measured("dpo-1", {}).active("dpo-1", metrics={"reward_margin": 0.0})
+    moment.child("dpo-1", ChildPhase.FAILED, failure=failure(FailureClass.PERMANENT))
+    decision = moment.decide()
+    assert (decision.status.phase, tripped(decision)) == (Phase.FAILED, "")
 
 
 def test_good_numbers_trip_nothing() -> None:

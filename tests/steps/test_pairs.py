@@ -249,6 +249,7 @@ def test_no_pairs_is_one_line_that_names_the_numbers(
     assert (ended.returncode, result.reason, result.failure_class) == (64, reason, FailureClass.PERMANENT)
     assert ended.stderr == f"{reason}: {result.message}\n"
     assert [word for word in words if word not in result.message] == []
+    assert (result.metrics["pairs"], result.metrics["prompts"]) == (0, len(prompts)), "the gates look at them"
     assert iteration.store.read_manifest(f"{ITERATION}/pairs") is None
 
 

@@ -101,6 +101,13 @@ def _follow(draft: Draft, node: Node, row: StepStatus) -> None:
         failure = _observe(draft, node, row, child)
     if failure is not None:
         fail_attempt(draft, draft.rows[row.key], failure)
+        _keep_numbers(draft, draft.rows[row.key], child)
+
+
+def _keep_numbers(draft: Draft, row: StepStatus, child: ObservedChild | None) -> None:
+    """What a step that is given up measured to its end, for the gates, in place of what it said on its way."""
+    if row.state is StepState.FAILED:
+        draft.put(row, metrics=total_metrics(child.results if child is not None else ()))
 
 
 _LOST: Final = Failure(FailureClass.INFRASTRUCTURE, Reason.CHILD_LOST, "the child vanished")

@@ -1,6 +1,6 @@
 """The gates: which numbers of the steps trip `spec.gates`, and what that does to the walk.
 
-Nothing is stored: what trips follows from the rows of the steps that succeeded and the spec, so that a changed limit,
+Nothing is stored: what trips follows from the rows of the steps that ended and the spec, so that a changed limit,
 or a tripped gate that a person accepts, counts at the next look. A step's numbers come a moment after its output;
 where a gate of them could hold the run, what comes next waits that moment. This module must not start anything.
 """
@@ -19,6 +19,8 @@ from selfreward.plan.lineage import EVALUATIONS, model_artifact
 from selfreward.plan.types import EventReason
 
 Rows = Mapping[str, StepStatus]
+_ENDED: Final = (StepState.SUCCEEDED, StepState.FAILED)
+"""A judge that says one score for all leaves no pair, so its step fails: its gates trip all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
         row = rows.get(node.key)
         if node.step is StepName.EVALUATE and not node.output.startswith(EVALUATIONS):
             continue  # the first of two parts: the second tells of both
-        if row is None or row.state is not StepState.SUCCEEDED or not row.metrics:
+        if row is None or row.state not in _ENDED or not row.metrics:
             continue
         measured = _Measured(row, node.iteration, _first(rows, row.step))
         for name, check in _CHECKS.get(row.step, {}).items():
