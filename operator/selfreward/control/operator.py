@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -73,7 +74,9 @@ class Operator:
             now,
             settings.storage_uri,
         )
-        self._deaf_rounds = 0
+        self._deaf_rounds: Counter[Resource] = Counter()
+        self._streamed: set[Resource] = set()
+        """Whose watch has told of a change since it was last found deaf."""
         self._listed_at: float | None = None
 
     async def run(self) -> None:
@@ -86,7 +89,7 @@ class Operator:
 
     def ailment(self) -> str:
         """What is wrong with this process that a restart may mend; empty when nothing is."""
-        if self._deaf_rounds >= _DEAF_ROUNDS:
+        if max(self._deaf_rounds.values(), default=0) >= _DEAF_ROUNDS:
             return "watches are silent"
         if self.queue.oldest > self._settings.stuck_seconds:
             return f"a run has waited for {self.queue.oldest:.0f} s"
@@ -136,13 +139,23 @@ class Operator:
                 found, deaf = served, frozenset()
             else:
                 self._listed_at = asyncio.get_running_loop().time()
-                self._deaf_rounds = self._deaf_rounds + 1 if deaf else 0
+                self._note_deaf(deaf)
             self._cluster.served = found
             if done or deaf or found != served:
                 return found
 
-    async def _told(self, resource: Resource, gone: bool, item: View) -> None:
-        self._resync.told(resource, gone, item)
+    def _note_deaf(self, deaf: frozenset[Resource]) -> None:
+        """Count rounds in which a watch was deaf. One that was opened anew lists everything, and so is never deaf at
+        first: only a change that it tells of shows that it hears."""
+        self._streamed -= deaf
+        self._deaf_rounds.update(deaf)
+        for resource in self._streamed:
+            self._deaf_rounds.pop(resource, None)
+
+    async def _told(self, resource: Resource, what: str | None, item: View) -> None:
+        if what is not None:
+            self._streamed.add(resource)
+        self._resync.told(resource, what == "DELETED", item)
 
     async def _work(self) -> None:
         while True:

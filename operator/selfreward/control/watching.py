@@ -20,8 +20,9 @@ BACKOFFS: Final = (1, 2, 4, 8, 15, *(30,) * 20)
 INACTIVITY_SECONDS: Final = 70.0
 """Bookmarks come every 60 s; a watch that brings not even one of them is opened again."""
 
-Told = Callable[[Resource, bool, View], Awaitable[None]]
-"""Called with each event: the type, whether the object is gone, and the object."""
+Told = Callable[[Resource, str | None, View], Awaitable[None]]
+"""Called with each event: the resource type, what happened (`ADDED`, `MODIFIED`, `DELETED`; None for an object that
+was listed when the watch was opened), and the object."""
 Login = Callable[[], kopf.ConnectionInfo]
 
 
@@ -101,4 +102,4 @@ def watched(served: Collection[Resource]) -> tuple[Resource, ...]:
 def _register(registry: kopf.OperatorRegistry, resource: Resource, told: Told) -> None:
     @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)  # type: ignore[untyped-decorator]
     async def _event(event: kopf.RawEvent, **_: Any) -> None:
-        await told(resource, event["type"] == "DELETED", event["object"])
+        await told(resource, event["type"], event["object"])
