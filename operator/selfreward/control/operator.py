@@ -37,6 +37,8 @@ from selfreward.control.watching import Login, watch
 
 _MEND_SECONDS: Final = 60.0
 """Longest wait before something that somebody must mend is tried again."""
+_RECOVERY_SECONDS: Final = 40.0
+"""Longest wait for an API server that is out of reach: with the queue's jitter, less than a minute after it is back."""
 _FIRST_LIST_PAUSE: Final = 2.0
 _DEAF_ROUNDS: Final = 3
 
@@ -172,7 +174,7 @@ class Operator:
         except Conflict as error:
             self._again(key, "conflict", error, at_most=1.0)
         except Unavailable as error:
-            self._again(key, "unavailable", error, at_least=error.retry_after)
+            self._again(key, "unavailable", error, at_least=error.retry_after, at_most=_RECOVERY_SECONDS)
         except (Refused, PermanentError) as error:
             self._again(key, "refused", error, at_most=_MEND_SECONDS)
         except (KubernetesError, InfrastructureError) as error:
