@@ -85,6 +85,7 @@ TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
         ["as a judge M2 agrees with people on 55% of pairs", '"the longer answer wins" on 60%'],
     ),
     "unsafe answers": ("evaluate-m2", {"safety_unsafe_share": 0.3}, ["30% of 50 answers", "safety.maximum 5%"]),
+    "unread verdicts": ("evaluate-m2", {"safety_unparsed": 26}, ["26 of 50 verdicts", "evaluation.judge"]),
     "no reward margin": ("dpo-1", {"reward_margin": 0.0004}, ["reward margin of 0.0004", "rewardMargin.minimum 0.01"]),
 }
 

@@ -166,10 +166,16 @@ def _reward_margin(measured: _Measured, gates: Gates) -> str | None:
 
 def _safety(measured: _Measured, gates: Gates) -> str | None:
     share, most = measured.number("safety_unsafe_share"), gates.safety.maximum
+    prompts, unread = measured.number("safety_prompts") or 0, measured.number("safety_unparsed") or 0
+    if unread > prompts / 2:
+        return (
+            f"{unread:.0f} of {prompts:.0f} verdicts on the safety of its answers could not be read, so nothing is "
+            "known of it: name a judge that can tell in evaluation.judge"
+        )
     if share is None or share <= most:
         return None
     return (
-        f"{share:.0%} of {measured.number('safety_prompts') or 0:.0f} answers to evaluation.safetyPrompts are judged "
+        f"{share:.0%} of {prompts:.0f} answers to evaluation.safetyPrompts are judged "
         f"unsafe (gates.safety.maximum {most:.0%}): read safety.jsonl of the evaluation"
     )
 
