@@ -105,7 +105,7 @@ def test_a_used_setting_cannot_change(tiny_run: Path, undisturbed: Path) -> None
     with start(tiny_run, undisturbed, "--set", "spec.randomSeed=7") as runner:
         assert runner.wait(timeout=120) == 64
     assert output(undisturbed)[said:] == (
-        f"{tiny_run}: spec.randomSeed: 7: cannot change once the run has started; use a new run (it was 0)\n"
+        f"{tiny_run}: spec.randomSeed: 7: cannot change once the base model is imported; use a new run (it was 0)\n"
     )
 
 

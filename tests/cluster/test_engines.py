@@ -15,9 +15,11 @@ from selfreward.cli.preparing import prepared
 from selfreward.cluster.local.manifests import Place, served_of
 from selfreward.cluster.local.ports import free_port
 from selfreward.plan import ChildKind, ChildPhase, CreateServing
-from selfreward.render import Images, serving_manifests
+from selfreward.render import Images, serving_key, serving_manifests
+from selfreward.render.secrets import SERVING_KEY
 from selfreward_steps.chat import ChatRequest, Completion
 from selfreward_steps.contract import Sampling, ServingEndpoint
+from selfreward_steps.errors import PermanentError
 from selfreward_steps.serving_client import InOrder, ServingClient
 from selfreward_steps.store import open_store
 from steps.tiny_model import make_tokenizer
@@ -48,9 +50,11 @@ def commit_model(store: Path, folder: Path) -> str:
     return committed.digest
 
 
-def ask(url: str, concurrency: int) -> dict[int, Completion]:
+def ask(url: str, concurrency: int, key_variable: str | None = SERVING_KEY) -> dict[int, Completion]:
     """Eight seeded requests of three samples each."""
-    endpoint = ServingEndpoint(url=url, model="m1", concurrency=concurrency, request_timeout_seconds=120)
+    endpoint = ServingEndpoint(
+        url=url, model="m1", concurrency=concurrency, request_timeout_seconds=120, api_key_variable=key_variable
+    )
     client = ServingClient(endpoint, alive=lambda: None)
     sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=12)
     requests = [ChatRequest(key, f"Tell me about {key}.", sampling, seed=100 * key, samples=3) for key in range(8)]
@@ -64,7 +68,10 @@ def ask(url: str, concurrency: int) -> dict[int, Completion]:
 
 
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
-async def test_an_engine_serves_samples(engine: str, place: Place, tmp_path: Path) -> None:
+async def test_an_engine_serves_samples(
+    engine: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVING_KEY, "the run's own key")
     spec = {
         "model": {"uri": "hf://a/b"},
         "serving": {"engine": engine, "maxModelLength": 512},
@@ -74,12 +81,17 @@ async def test_an_engine_serves_samples(engine: str, place: Place, tmp_path: Pat
     digest = commit_model(tmp_path / "store" / "default" / "demo", tmp_path / "model")
     deployment, _ = serving_manifests(run, CreateServing("demo-serve-m1-a1", "m1", 1, digest), Images())
     port = free_port()
+    own = serving_key(run)
+    place = replace(place, secrets={} if own is None else {(own.name, own.key): "the run's own key"})
     server = served_of(replace(identity(ChildKind.SERVING), key="", model="m1"), deployment, place, port)
     try:
         await seen(server, lambda child: child.phase is ChildPhase.READY, START_SECONDS)
         url = f"http://127.0.0.1:{port}/v1"
         answers = await asyncio.to_thread(ask, url, 4)
         again = await asyncio.to_thread(ask, url, 1)
+        if engine == "vllm":
+            with pytest.raises(PermanentError, match="401"):
+                await asyncio.to_thread(ask, url, 1, key_variable=None)
     finally:
         server.stop(5)
         await seen(server, lambda _: server.is_gone, 60)
