@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control.bench import GPU_SECONDS, Bench, bench, condition, outputs, rows, small_manifest, status_of
+from control.bench import Bench, bench, condition, outputs, rows, small_manifest, status_of
+from control.invariants import GPU_SECONDS
 from kube import Behaviour
 from kube.storage import Object
 from selfreward.api import APPROVED, PAUSED, RETRY, ConditionType, Phase, StepState
