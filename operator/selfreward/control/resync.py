@@ -101,11 +101,23 @@ class Resync:
         return items, min(versions)
 
     def _is_deaf(self, resource: Resource, items: Iterable[View]) -> bool:
-        """Whether something that the last list saw has not been told yet, at that version or a newer one."""
-        listed = {uid_of(item): version_of(item) for item in items}
-        owed = self._owed.get(resource, {})
-        missed = [uid for uid, version in owed.items() if uid in listed and self._heard.get(uid, 0) < version]
-        self._owed[resource] = {uid: version for uid, version in listed.items() if self._heard.get(uid, 0) < version}
+        """Whether a watch has told of nothing that the last list saw and that it owed.
+
+        One that has told of a part is behind, not deaf: to open it anew would have it begin again with what it was
+        busy with, thousands of objects after a start, and it might never come to an end.
+        """
+        listed = {uid_of(item): item for item in items}
+        is_missed: dict[str, list[bool]] = {}
+        for uid, version in self._owed.get(resource, {}).items():
+            if uid in listed:
+                is_missed.setdefault(self._watch_of(listed[uid]), []).append(self._heard.get(uid, 0) < version)
+        versions = {uid: version_of(item) for uid, item in listed.items()}
+        self._owed[resource] = {uid: each for uid, each in versions.items() if self._heard.get(uid, 0) < each}
+        missed = sum(len(each) for each in is_missed.values() if all(each))
         if missed:
-            logger.warning("the watch of %s has not told of %d objects", resource.plural, len(missed))
-        return bool(missed)
+            logger.warning("the watch of %s has told of none of %d objects", resource.plural, missed)
+        return missed > 0
+
+    def _watch_of(self, item: View) -> str:
+        """Which watch tells of an object: one for all namespaces, or one for each."""
+        return "" if None in self._namespaces else str(item["metadata"]["namespace"])
