@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from real_cluster.api import Api, until
-from real_cluster.conftest import Measured
 from real_cluster.ground import Ground
+from real_cluster.measuring import Measured
 from real_cluster.operators import Operators, kill_outright
 from real_cluster.runs import short, start
 

@@ -6,9 +6,9 @@ from selfreward.api import ConditionStatus, ConditionType, Phase, Reason, StepSt
 from selfreward.control.runs import RETRY
 
 from real_cluster.api import Api, until
-from real_cluster.conftest import Measured
 from real_cluster.ground import BUCKET, Ground
 from real_cluster.invariants import GPU_SECONDS
+from real_cluster.measuring import Measured
 from real_cluster.operators import Operators
 from real_cluster.runs import Run, condition, rows_of, short, start
 

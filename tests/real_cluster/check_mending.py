@@ -5,8 +5,8 @@ from __future__ import annotations
 from selfreward.api import ConditionStatus, ConditionType, StepState
 
 from real_cluster.api import Api, until
-from real_cluster.conftest import Measured
 from real_cluster.ground import CREDENTIALS, Ground
+from real_cluster.measuring import Measured
 from real_cluster.operators import Operators
 from real_cluster.runs import Run, condition, short, start
 

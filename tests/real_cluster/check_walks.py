@@ -6,9 +6,9 @@ import pytest_asyncio
 from selfreward.api import ConditionStatus, ConditionType, Phase, StepState
 
 from real_cluster.api import Api, until
-from real_cluster.conftest import Measured
 from real_cluster.ground import Ground
 from real_cluster.invariants import GPU_SECONDS
+from real_cluster.measuring import Measured
 from real_cluster.operators import Operators, kill_outright, quantile
 from real_cluster.runs import Run, condition, rows_of, start, whole
 

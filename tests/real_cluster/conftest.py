@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -19,13 +19,12 @@ from selfreward.control.credentials import load_configuration
 from real_cluster.api import Api, until
 from real_cluster.ground import LABEL, Ground, Images
 from real_cluster.invariants import Watcher
+from real_cluster.measuring import Measured
 from real_cluster.operators import Operators
 from real_cluster.release import RELEASE, install, uninstall
 
 HOME = "selfreward-suite"
 _MEASURED: list[str] = []
-
-Measured = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +75,10 @@ async def operators(ground: Ground, tmp_path_factory: pytest.TempPathFactory) ->
     made = Operators(ground.api, HOME, RELEASE)
     await until(made.all_ready, "both replicas answer and one leads", 120)
     yield made
+    # A run whose artifacts go with it needs the operator for that.
+    for run in await ground.api.list("SelfRewardRun", None):
+        await ground.api.delete("SelfRewardRun", run["metadata"]["namespace"], run["metadata"]["name"])
+    await until(lambda: _no_run(ground.api), "every run is gone", 180)
     await uninstall(HOME, folder)
 
 
@@ -95,6 +98,10 @@ def invariants(watcher: Watcher) -> Iterator[None]:
     """Every test fails in which an invariant was broken."""
     yield
     watcher.check()
+
+
+async def _no_run(api: Api) -> bool:
+    return not await api.list("SelfRewardRun", None)
 
 
 async def _is_ours(api: Api, run: dict[str, dict[str, str]]) -> bool:
