@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from kube.defaults import default_causes
+from pydantic import BaseModel, Field, ValidationError
 from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec
 from selfreward.api.crd import as_chart_template, as_yaml, custom_resource_definition, structural_schema
 from selfreward.api.reference import as_markdown
@@ -73,14 +74,31 @@ def test_a_resource_without_status_reads_as_in_progress() -> None:
     assert RunStatus().observed_generation == -1
 
 
+def test_every_default_keeps_the_rules_as_it_stands() -> None:
+    """The API server refuses a CRD of which one does not."""
+    assert [f"{cause.field}: {cause.message}" for cause in default_causes(SCHEMA)] == []
+
+
+def test_a_bound_that_is_no_whole_number_becomes_a_rule() -> None:
+    """The API server would cut it to one wherever the value is a whole number."""
+
+    class Fraction(BaseModel):
+        share: Annotated[float, Field(ge=0, lt=0.5)] = 0
+        least: Annotated[float, Field(ge=1.5)] = 2
+
+    properties = structural_schema(Fraction)["properties"]
+    assert [rule["rule"] for rule in properties["share"]["x-kubernetes-validations"]] == ["self < 0.5"]
+    assert [rule["rule"] for rule in properties["least"]["x-kubernetes-validations"]] == ["self >= 1.5"]
+    assert properties["share"]["minimum"] == 0
+    assert "maximum" not in properties["share"]
+
+
 def test_exclusive_bounds_become_openapi_flags() -> None:
     rate = SCHEMA["properties"]["spec"]["properties"]["training"]["properties"]["sft"]["properties"]["learningRate"]
     assert (rate["minimum"], rate["exclusiveMinimum"], rate["default"]) == (0, True, 5.5e-6)
 
 
 def test_a_union_is_refused() -> None:
-    from pydantic import BaseModel
-
     class Union(BaseModel):
         value: int | str
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kube import errors, rules
 from kube.cel_rules import cel_causes
+from kube.defaults import default_causes
 from kube.errors import Cause
 from kube.kinds import BY_NAME, Kind
 from kube.schemas import Schema, Validator, apply_defaults, prune
@@ -40,8 +41,8 @@ class Admission:
         """Take the schema of a CustomResourceDefinition's stored version."""
         (version,) = (each for each in definition["spec"]["versions"] if each["storage"])
         text = json.dumps(version["schema"]["openAPIV3Schema"])
-        self.schemas[definition["metadata"]["name"]] = _schema(text)
         self._validators[definition["metadata"]["name"]] = _validator(text)
+        self.schemas[definition["metadata"]["name"]] = _schema(text)
 
     def prune(self, kind: Kind, item: Object) -> list[str]:
         """Remove unknown fields in place; returns their paths."""
@@ -96,4 +97,7 @@ def _schema(text: str) -> Schema:
 
 @functools.cache
 def _validator(text: str) -> Validator:
+    wrong = list(default_causes(_schema(text)))
+    if wrong:
+        raise errors.invalid(BY_NAME["CustomResourceDefinition"], "", wrong)
     return Validator(_schema(text))

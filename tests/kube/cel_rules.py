@@ -28,6 +28,11 @@ def cel_causes(item: Object, schema: Schema, old: Object | None) -> list[Cause]:
     return list(_walk(_typed(_root(item), schema), schema, before, ""))
 
 
+def broken_rules(value: Any, schema: Schema) -> list[Cause]:
+    """Every rule that a value below the root breaks by itself."""
+    return list(_walk(_typed(value, schema), schema, _ABSENT, ""))
+
+
 def _root(item: Object) -> Object:
     metadata = {key: item["metadata"][key] for key in ("name", "generateName") if key in item["metadata"]}
     return {**item, "metadata": metadata}

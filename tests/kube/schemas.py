@@ -7,7 +7,8 @@ rest is validated, CEL last. Source: kubernetes.io, "Extend the Kubernetes API w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -98,8 +99,28 @@ class Validator:
         return found
 
 
+def _bound(name: str, is_beyond: Callable[[float, float], bool]) -> Callable[..., Iterator[jsonschema.ValidationError]]:
+    """`minimum` or `maximum`, with the API server's trap: a whole number is compared with the bound cut to a whole
+    number (kube-openapi, `MaximumNativeType`), so that 0 is not below an exclusive 0.5."""
+
+    def check(_: object, bound: float, value: object, schema: Schema) -> Iterator[jsonschema.ValidationError]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        limit = int(bound) if isinstance(value, int) else bound
+        is_exclusive = schema.get("exclusive" + name.capitalize(), False)
+        if is_beyond(value, limit) or (is_exclusive and value == limit):
+            yield jsonschema.ValidationError(f"{value} is beyond the {name} of {limit}")
+
+    return check
+
+
+_Draft = jsonschema.validators.extend(
+    jsonschema.Draft4Validator, {"minimum": _bound("minimum", operator.lt), "maximum": _bound("maximum", operator.gt)}
+)
+
+
 def _validator(schema: Any) -> Any:
-    return jsonschema.Draft4Validator(schema, format_checker=_FORMATS)
+    return _Draft(schema, format_checker=_FORMATS)
 
 
 def _without_nullable(schema: Any) -> Any:

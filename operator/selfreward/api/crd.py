@@ -122,8 +122,8 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> di
         result["properties"] = {name: _structural(value, definitions) for name, value in resolved["properties"].items()}
         if resolved.get("required"):
             result["required"] = resolved["required"]
-        if result.get("default"):
-            result["default"] = _without_defaults(result["default"], result["properties"])
+        if "default" in result:
+            result["default"] = _complete(result["default"], result["properties"])
     elif resolved.get("type") == "object":
         _free_form(resolved, result, definitions)
     return result
@@ -148,7 +148,13 @@ def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[
 def _copy_bounds(source: Mapping[str, Any], target: dict[str, Any]) -> None:
     for bound in ("minimum", "maximum"):
         exclusive = "exclusive" + bound.capitalize()
-        if exclusive in source:  # JSON Schema has a number here, OpenAPI 3.0 a flag beside the bound
+        limit = source.get(exclusive, source.get(bound))
+        if limit is not None and limit != int(limit):
+            # The API server cuts such a bound to a whole number wherever the value is one: 0 is not below its 0.5.
+            sign = {"minimum": ">", "maximum": "<"}[bound] + ("" if exclusive in source else "=")
+            rules = target.setdefault("x-kubernetes-validations", [])
+            rules.append({"rule": f"self {sign} {limit}", "message": f"must be {sign} {limit}"})
+        elif exclusive in source:  # JSON Schema has a number here, OpenAPI 3.0 a flag beside the bound
             target[bound], target[exclusive] = source[exclusive], True
         elif bound in source:
             target[bound] = source[bound]
@@ -162,15 +168,22 @@ def _free_form(source: Mapping[str, Any], target: dict[str, Any], definitions: M
         target["x-kubernetes-preserve-unknown-fields"] = True
 
 
-def _without_defaults(value: dict[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a default object its properties' own defaults do not say already; null means absent."""
-    return {name: item for name, item in value.items() if item is not None and not _is_default(item, properties[name])}
+def _complete(value: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A default object with its properties' own defaults filled in; null means absent.
 
-
-def _is_default(item: Any, schema: Mapping[str, Any]) -> bool:
-    if isinstance(item, dict) and "properties" in schema:
-        return not _without_defaults(item, schema["properties"])
-    return "default" in schema and bool(item == schema["default"])
+    The API server holds every default against the schema and its CEL rules as it stands, before anything is filled
+    in (apiextensions-apiserver, schema/defaulting/validation.go): `{}` breaks each rule that reads a field of it.
+    """
+    found = {}
+    for name, schema in properties.items():
+        item = value.get(name)
+        if isinstance(item, dict) and "properties" in schema:
+            found[name] = _complete(item, schema["properties"])
+        elif item is not None:
+            found[name] = item
+        elif "default" in schema:
+            found[name] = schema["default"]
+    return found
 
 
 class _WithoutAliases(yaml.SafeDumper):
