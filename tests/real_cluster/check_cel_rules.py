@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from api import test_rules as table
 from selfreward.api import RunStatus
-from selfreward.control.runs import PAUSED
+from selfreward.api.annotations import PAUSED
 
 from real_cluster.api import Api, ApiError, Object
 from real_cluster.ground import Ground

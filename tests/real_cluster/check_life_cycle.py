@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfreward.api import ConditionStatus, ConditionType, Phase, Reason, StepState
-from selfreward.control.runs import RETRY
+from selfreward.api.annotations import RETRY
 
 from real_cluster.api import Api, until
 from real_cluster.ground import BUCKET, Ground

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
-from control.bench import check_monotonic
+from control.invariants import check_monotonic
 from selfreward.api import RunStatus
 from selfreward.render import metadata as labels
 
