@@ -42,7 +42,7 @@ async def test_a_failed_run_is_retried_from_its_failed_step(api: Api, ground: Gr
     failed, reason, message = condition(status, ConditionType.FAILED)
     assert (failed, reason) == (ConditionStatus.TRUE, Reason.CONFIGURATION_ERROR)
     assert late in message
-    await ground.run_script(namespace, "judge", ["copy.py", BUCKET, "seed/instructions.jsonl", late])
+    await ground.run_script(namespace, "judge", ["copy_object.py", BUCKET, "seed/instructions.jsonl", late])
     await api.merge("SelfRewardRun", namespace, run.name, {"metadata": {"annotations": {RETRY: "now"}}})
     await until(lambda: _is_going_on(run), "the run goes on", 60)
     status = await run.finished()

@@ -1,4 +1,4 @@
-"""In a pod: one object of a bucket under another name too, `copy.py BUCKET FROM TO`."""
+"""In a pod: one object of a bucket under another name too, `copy_object.py BUCKET FROM TO`."""
 
 from __future__ import annotations
 
