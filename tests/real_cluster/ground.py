@@ -125,6 +125,8 @@ class Ground:
         labels = {"app": "s3"}
         command = ["moto_server", "-H", "0.0.0.0", "-p", str(SERVICE_PORT)]
         pod = _pod(self.images.s3, command, restart="Always")
+        # It would take the Service's name for a bucket's.
+        pod["containers"][0]["env"].append({"name": "S3_IGNORE_SUBDOMAIN_BUCKETNAME", "value": "true"})
         pod["containers"][0]["ports"] = [{"containerPort": SERVICE_PORT}]
         pod["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": SERVICE_PORT}, "periodSeconds": 2}
         template = {"metadata": {"labels": labels}, "spec": pod}
