@@ -19,7 +19,7 @@ _PERSISTENT: Final = ("Job", "PyTorchJob", "Deployment", "ReplicaSet", "Pod", "S
 
 def _server(delay: float) -> list[str]:
     server = ["python3", f"{PLACE}/openai_server.py", "--port", "$(SELFREWARD_PORT)", "--delay", str(delay)]
-    return [*server, "--model", "$(SELFREWARD_MODEL_NAME)"]
+    return [*server, "--host", "0.0.0.0", "--model", "$(SELFREWARD_MODEL_NAME)"]
 
 
 def whole(namespace: str, ground: Ground, name: str = "tiny", *, delay: float = 0.1, **changes: Any) -> Object:

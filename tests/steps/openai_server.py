@@ -90,6 +90,7 @@ class OpenAIServer:
         samples: Samples = Samples.MANY,
         logprobs: bool = True,
         api_key: str | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.model = model
         self.brain = brain
@@ -98,6 +99,7 @@ class OpenAIServer:
         self.samples = samples
         self.logprobs = logprobs
         self.api_key = api_key
+        self.host = host
         self.requests: list[Seen] = []
         self.in_flight = 0
         self.peak = 0
@@ -109,7 +111,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def serve(self, port: int, ready: Callable[[], None], stop: asyncio.Event) -> None:
-        listener = await asyncio.start_server(self._accept, "127.0.0.1", port, backlog=4096, limit=1 << 26)
+        listener = await asyncio.start_server(self._accept, self.host, port, backlog=4096, limit=1 << 26)
         self.port = listener.sockets[0].getsockname()[1]
         ready()
         await stop.wait()
@@ -292,6 +294,7 @@ def running(server: OpenAIServer, port: int = 0) -> Iterator[OpenAIServer]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a pod, whose probes come from outside")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; it is printed")
     parser.add_argument("--model", required=True)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
@@ -308,6 +311,7 @@ def main() -> None:
         samples=options.samples,
         logprobs=not options.no_logprobs,
         api_key=options.api_key,
+        host=options.host,
     )
 
     async def until_told() -> None:
