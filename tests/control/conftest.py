@@ -9,6 +9,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "control" in item.path.parts and "tests" in item.path.parts:
             item.add_marker(pytest.mark.looptime)
+            # kopf drops the session of watches that are cancelled while they open; ours are closed with the cluster.
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:.*ClientSession.__del__:pytest.PytestUnraisableExceptionWarning")
+            )
 
 
 @pytest.fixture(autouse=True)

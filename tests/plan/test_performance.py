@@ -34,7 +34,7 @@ def measure(walk: Walk) -> float:
     """CPU seconds of one decision: the best of several, for other processes share these cores."""
     observed = crowded(walk)
     best = float("inf")
-    for _ in range(7):
+    for _ in range(15):
         started = time.process_time()
         decide(walk.run, observed, walk.world.now)
         best = min(best, time.process_time() - started)

@@ -15,6 +15,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF: Final = 1.0
 MAX_BACKOFF: Final = 300.0
+_GRAIN: Final = 0.001
+"""Seconds below which waiting is not worth a timer: one rounded down to nothing would ring again and again."""
 _JITTER: Final = 0.2
 """Fraction by which a back-off is longer at most: many keys that failed together come back one by one."""
 
@@ -63,7 +65,7 @@ class WorkQueue(Generic[K]):
                 if key in self._working:
                     continue
                 wait = at - _now()
-                if wait <= 0:
+                if wait <= _GRAIN:
                     del self._due[key]
                     self._working[key] = _now()
                     return key
