@@ -29,7 +29,7 @@ setup: .venv/.ready  ## Virtual environment from the lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-quickstart: setup  ## A whole self-rewarding run on this machine, about ten minutes
+quickstart: setup  ## A whole self-rewarding run on this machine
 	$(BIN)/selfreward run examples/quickstart/run.yaml --workdir runs
 
 test: setup lint  ## Everything that CI checks
