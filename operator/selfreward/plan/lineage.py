@@ -91,22 +91,17 @@ def generator_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
 
 def judge_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
     """Who judges the iteration's candidates; None for an outside endpoint."""
-    match spec.judge.model:
-        case JudgeModel.SELF:
-            return model_artifact(spec, iteration)
-        case JudgeModel.PREVIOUS:
-            return model_artifact(spec, max(1, iteration - 1))
-        case JudgeModel.INITIAL:
-            return model_artifact(spec, 1)
-        case JudgeModel.MODEL:
-            return JUDGE_MODEL
-        case JudgeModel.ENDPOINT:
-            return None
+    return _judge(spec, spec.judge.model, iteration, JUDGE_MODEL)
 
 
 def comparing_judge_of(spec: SelfRewardRunSpec, number: int) -> str | None:
     """Who compares the answers of M_number with others'; None for an outside endpoint."""
-    match spec.evaluation.judge.model:
+    return _judge(spec, spec.evaluation.judge.model, number, EVALUATION_JUDGE)
+
+
+def _judge(spec: SelfRewardRunSpec, model: JudgeModel, number: int, other: str) -> str | None:
+    """The artifact that judges beside M_number; `other` is the one that the user brought."""
+    match model:
         case JudgeModel.SELF:
             return model_artifact(spec, number)
         case JudgeModel.PREVIOUS:
@@ -114,7 +109,7 @@ def comparing_judge_of(spec: SelfRewardRunSpec, number: int) -> str | None:
         case JudgeModel.INITIAL:
             return model_artifact(spec, 1)
         case JudgeModel.MODEL:
-            return EVALUATION_JUDGE
+            return other
         case JudgeModel.ENDPOINT:
             return None
 
