@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from control.bench import Bench, bench, rows, small_manifest
+from control.bench import Bench, bench, rows, small_manifest, status_of
 from kube import Behaviour, Fault, Logged, WatchFault, WatchFaultKind
 from selfreward.api import Phase
 
@@ -79,6 +79,18 @@ async def test_two_operators_without_the_lease(tmp_path: Path) -> None:
 def _creates_a_child(each: Logged) -> bool:
     is_child = each.plural in ("jobs", "pytorchjobs", "deployments")
     return is_child and each.verb in ("apply", "create") and each.committed
+
+
+@pytest.mark.parametrize("seed", range(1))
+async def test_two_operators_on_a_bad_network(tmp_path: Path, seed: int) -> None:
+    async with bench(tmp_path) as made:
+        made.cluster.faults.at_random(seed, 0.15)
+        made.cluster.create(small_manifest(tmp_path))
+        made.start("one")
+        made.start("two")
+        status = await made.finished(timeout=6 * 3600)
+        assert status == status_of(made.cluster)
+    assert status.phase is Phase.SUCCEEDED
 
 
 async def test_deleted_in_the_middle(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+GRAIN: Final = 1e-5
+"""Seconds a wait takes at least. asyncio rings at once what is due within a nanosecond, and virtual time stands still
+meanwhile: who waits for a moment that is one rounding error ahead would do so for ever."""
 
 
 class Clock:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from kube.clock import Clock
+from kube.clock import GRAIN, Clock
 from kube.deleting import Deleter
 from kube.kinds import Kind
 from kube.names import Identities
@@ -66,7 +66,7 @@ class Controller(ABC, Generic[Key]):
 
     def enqueue(self, key: Key, after: float | None = None) -> None:
         """Reconcile `key` after `delay`, or `after` seconds; the earlier of two requests holds."""
-        when = self._loop.time() + (self.delay if after is None else max(after, 0))
+        when = self._loop.time() + (self.delay if after is None else max(after, GRAIN))
         waiting = self._due.get(key)
         if waiting is not None:
             if waiting.when() <= when:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kube import errors
-from kube.clock import Clock
+from kube.clock import GRAIN, Clock
 from kube.faults import FaultPlan, WatchFaultKind
 from kube.kinds import Kind
 from kube.listing import check_revision, selection
@@ -140,7 +140,7 @@ class Watch:
         """Until something happens, or that time comes."""
         waiters = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.closing.wait())]
         try:
-            timeout = max(0.0, until - self.clock.seconds)
+            timeout = max(GRAIN, until - self.clock.seconds)
             await asyncio.wait(waiters, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in waiters:
