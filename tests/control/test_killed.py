@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control.bench import bench, outputs, rows, run_manifest, small_manifest
+from control.bench import bench, outputs, rows, run_manifest
 from kube import Logged
 from selfreward.api import Phase, RunStatus
 
@@ -44,7 +44,7 @@ async def test_killed_after_each_write(tmp_path: Path, first: int) -> None:
         return writes % STRIDE == first % STRIDE
 
     async with bench(tmp_path) as made:
-        made.cluster.create(small_manifest(tmp_path, iterations=ITERATIONS))
+        made.cluster.create(run_manifest(tmp_path, iterations=ITERATIONS))
         made.kill_after(fatal)
         made.start()
         status = await made.finished()
@@ -53,7 +53,7 @@ async def test_killed_after_each_write(tmp_path: Path, first: int) -> None:
     assert is_undisturbed(status)
     assert made.kills >= 10
     again = tmp_path / "again"
-    assert outputs(status) == await end_of("small", again, small_manifest(again, iterations=ITERATIONS))
+    assert outputs(status) == await end_of("long", again, run_manifest(again, iterations=ITERATIONS))
 
 
 async def test_killed_after_every_write(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from pathlib import Path
 
 import pytest
 from control.bench import bench
+from kube import Fault
 
 
 async def test_watches_begin_for_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +34,15 @@ async def test_watches_that_cannot_begin_are_told_of(
     told = [record for record in caplog.records if record.message == "the watches failed"]
     assert told
     assert "no way" in str(told[0].exc_info)
+
+
+async def test_a_watch_that_fails_takes_the_others_with_it(tmp_path: Path) -> None:
+    """Left to itself kopf lets them run, and every event is told once more than before."""
+    async with bench(tmp_path) as made:
+        made.cluster.faults.add(Fault(answer=422, on="list pods", user_agent="kopf"))
+        made.start()
+        await made.cluster.idle(60)
+        watchers = [task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for ")]
+        opened = made.cluster.requests.count("watch")
+    assert len(watchers) == 6
+    assert opened > 6
