@@ -69,7 +69,6 @@ class Lifecycle:
         the finalizer on the run, nobody but the operator removes its children.
         """
         if FINALIZER not in (raw["metadata"].get("finalizers") or []):
-            self._cluster.forget(run.metadata.uid)
             return None
         if run.spec.deletion_policy.artifacts is ArtifactPolicy.DELETE:
             if await self._cluster.remove_children(run, build_graph(run.spec)):
@@ -78,7 +77,6 @@ class Lifecycle:
             await asyncio.to_thread(store.delete, "")
             logger.info("%s/%s: artifacts deleted", run.metadata.namespace, run.metadata.name)
         await self._write_finalizers(raw, wanted=False)
-        self._cluster.forget(run.metadata.uid)
         return None
 
     async def _write_finalizers(self, raw: View, *, wanted: bool) -> None:

@@ -40,6 +40,7 @@ _MEND_SECONDS: Final = 60.0
 _RECOVERY_SECONDS: Final = 40.0
 """Longest wait for an API server that is out of reach: with the queue's jitter, less than a minute after it is back."""
 _FIRST_LIST_PAUSE: Final = 2.0
+"""Also the first wait before watches that ended are begun anew, doubled as long as they end at once."""
 _DEAF_ROUNDS: Final = 3
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Operator:
         self._streamed: set[Resource] = set()
         """Whose watch has told of a change since it was last found deaf."""
         self._listed_at: float | None = None
+        self._short_watches = 0
+        """How many in a row ended soon after they had begun."""
 
     async def run(self) -> None:
         """Act until cancelled. Everything is listed before anything is decided: a child not seen is no child lost."""
@@ -126,13 +129,15 @@ class Operator:
         logger.warning("the watches ended: %s", why)
 
     async def _until_stale(self, served: frozenset[Resource], watching: asyncio.Task[None]) -> frozenset[Resource]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
             done, _ = await asyncio.wait([watching], timeout=RESYNC_SECONDS)
             if done:
                 if (error := watching.exception()) is not None:
                     logger.error("the watches failed", exc_info=error)
                 # What was missed meanwhile is listed once the watches have begun again.
-                await asyncio.sleep(_FIRST_LIST_PAUSE)
+                await asyncio.sleep(self._pause(lived=loop.time() - began))
             try:
                 found = await self._resync.served()
                 deaf = await self._resync.all(found)
@@ -140,11 +145,17 @@ class Operator:
                 logger.warning("the list failed, again in %.0f s: %s", RESYNC_SECONDS, error)
                 found, deaf = served, frozenset()
             else:
-                self._listed_at = asyncio.get_running_loop().time()
+                self._listed_at = loop.time()
+                self._cluster.keep(self._resync.run_uids)
                 self._note_deaf(deaf)
             self._cluster.served = found
             if done or deaf or found != served:
                 return found
+
+    def _pause(self, lived: float) -> float:
+        """How long to wait after the end of watches that lived so many seconds."""
+        self._short_watches = self._short_watches + 1 if lived < RESYNC_SECONDS else 0
+        return min(_RECOVERY_SECONDS, _FIRST_LIST_PAUSE * 2.0 ** max(0, self._short_watches - 1))
 
     def _note_deaf(self, deaf: frozenset[Resource]) -> None:
         """Count rounds in which a watch was deaf. One that was opened anew lists everything, and so is never deaf at

@@ -67,6 +67,11 @@ class Resync:
             self._runs.pop(uid_of(item), None)
             self._heard.pop(uid_of(item), None)
 
+    @property
+    def run_uids(self) -> Collection[str]:
+        """The runs there are."""
+        return self._runs.keys()
+
     async def served(self) -> frozenset[Resource]:
         """Which of the optional resource types the cluster has now."""
         return frozenset([resource for resource in OPTIONAL if await self._client.serves(resource)])

@@ -139,9 +139,11 @@ class KubernetesCluster:
         pods = self._cache.of_run(PODS, run.metadata.uid)
         return pod_obstacle(run, pods, self._now()) or serving_obstacle(status)
 
-    def forget(self, run_uid: str) -> None:
-        """The run is gone."""
-        self._commits.pop(run_uid, None)
+    def keep(self, run_uids: Collection[str]) -> None:
+        """Forget what is remembered of other runs, and of pods that are gone."""
+        for uid in self._commits.keys() - set(run_uids):
+            del self._commits[uid]
+        self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
 
     def store_of(self, run: SelfRewardRun) -> Store:
         """The run's folder in the store, to be used in a thread."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,10 +58,9 @@ class PodLogs:
         """What the pod has said, as of the last look."""
         return self._heard.get(uid_of(pod)) or Heard()
 
-    def forget(self, pods: Iterable[View]) -> None:
-        """These pods are gone."""
-        for pod in pods:
-            self._heard.pop(uid_of(pod), None)
+    def keep(self, uids: Collection[str]) -> None:
+        """Forget all other pods."""
+        self._heard = {uid: heard for uid, heard in self._heard.items() if uid in uids}
 
     def _is_due(self, pod: View) -> bool:
         if phase_of(pod) == "Pending" or running_since(pod) is None:
@@ -72,7 +71,7 @@ class PodLogs:
         return heard.looked_at is None or self._now() - heard.looked_at >= timedelta(seconds=PERIOD)
 
     async def _look(self, pod: View) -> None:
-        heard = self._heard[uid_of(pod)]
+        heard = self._heard.setdefault(uid_of(pod), Heard())
         # Before the wait: a second reconcile of the same run must not read the same log.
         heard.looked_at, heard.was_over = self._now(), is_over(pod)
         namespace, name = pod["metadata"]["namespace"], name_of(pod)
