@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 Element = tuple[str, str]
@@ -54,8 +55,12 @@ class ListKeys:
             return None
         if keys == ():
             return ("v", json.dumps(item))
-        values = {key: item.get(key, "TCP" if key == "protocol" else None) for key in keys}
-        return ("k", json.dumps(values, separators=(",", ":"), sort_keys=True))
+        return ("k", _key_text(keys, tuple([item.get(key, "TCP" if key == "protocol" else None) for key in keys])))
+
+
+@lru_cache(maxsize=4096)
+def _key_text(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    return json.dumps(dict(zip(keys, values, strict=True)), separators=(",", ":"), sort_keys=True)
 
 
 def paths_of(value: Any, keys: ListKeys, path: Path = ()) -> Iterator[Path]:

@@ -6,6 +6,7 @@ what a write means: that is `writing`, `deleting` and `applying`.
 
 from __future__ import annotations
 
+import marshal
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -39,14 +40,8 @@ class Change:
 
 
 def copied(value: Plain) -> Plain:
-    """A deep copy of plain data: `copy.deepcopy` without its memory of what it has seen, and several times as fast."""
-    return _copied(value)  # type: ignore[no-any-return]
-
-
-def _copied(value: Any) -> Any:
-    if type(value) is dict:
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if type(value) is list else value
+    """A deep copy of plain data, as JSON has it: ten times as fast as `copy.deepcopy`."""
+    return marshal.loads(marshal.dumps(value))  # type: ignore[no-any-return]
 
 
 def key_of(item: Object) -> tuple[str, str]:

@@ -103,6 +103,7 @@ def settings_of(served: Collection[Resource]) -> kopf.OperatorSettings:
     """kopf's settings, where its defaults would not do."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.scanning.disabled = True
     settings.networking.error_backoffs = BACKOFFS
     settings.networking.request_timeout = 30
@@ -116,6 +117,19 @@ def settings_of(served: Collection[Resource]) -> kopf.OperatorSettings:
             # Other people's pods must cost neither traffic nor memory.
             settings.watching.label_selectors[resource.group, resource.version, resource.plural] = RUN
     return settings
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """No memory of what an object was like: handlers of events do not ask, and kopf copies every object for it."""
+
+    def build(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
 
 
 def watched(served: Collection[Resource]) -> tuple[Resource, ...]:

@@ -1,0 +1,39 @@
+"""Random schedules: 10 to 20 % of all calls and watch events go wrong, each seed in its own way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from control.bench import bench, outputs, rows, small_manifest
+from selfreward.api import Phase
+
+SCHEDULES = 500
+_undisturbed: dict[str, str] = {}
+
+
+async def undisturbed(folder: Path) -> dict[str, str]:
+    """What the run commits when nothing goes wrong."""
+    if not _undisturbed:
+        folder.mkdir()
+        async with bench(folder) as made:
+            made.cluster.create(small_manifest(folder))
+            made.start()
+            _undisturbed.update(outputs(await made.finished()))
+    return _undisturbed
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+async def test_a_bad_network(tmp_path: Path, seed: int) -> None:
+    commits = await undisturbed(tmp_path / "undisturbed")
+    async with bench(tmp_path) as made:
+        made.cluster.faults.at_random(seed, rate=0.1 + 0.1 * seed / SCHEDULES)
+        made.cluster.create(small_manifest(tmp_path))
+        made.start()
+        status = await made.finished(timeout=4 * 3600)
+        made.cluster.faults.clear()
+        await made.cluster.idle(90)
+        made.check()
+    assert status.phase is Phase.SUCCEEDED
+    assert {row.attempt for row in rows(status).values()} == {1}
+    assert outputs(status) == commits
