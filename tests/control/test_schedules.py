@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from control.bench import bench, outputs, rows, small_manifest
@@ -12,12 +13,16 @@ SCHEDULES = 500
 _undisturbed: dict[str, str] = {}
 
 
+def manifest(folder: Path) -> dict[str, Any]:
+    return small_manifest(folder, serving={"generationShards": 1})
+
+
 async def undisturbed(folder: Path) -> dict[str, str]:
     """What the run commits when nothing goes wrong."""
     if not _undisturbed:
         folder.mkdir()
         async with bench(folder) as made:
-            made.cluster.create(small_manifest(folder))
+            made.cluster.create(manifest(folder))
             made.start()
             _undisturbed.update(outputs(await made.finished()))
     return _undisturbed
@@ -28,7 +33,7 @@ async def test_a_bad_network(tmp_path: Path, seed: int) -> None:
     commits = await undisturbed(tmp_path / "undisturbed")
     async with bench(tmp_path) as made:
         made.cluster.faults.at_random(seed, rate=0.1 + 0.1 * seed / SCHEDULES)
-        made.cluster.create(small_manifest(tmp_path))
+        made.cluster.create(manifest(tmp_path))
         made.start()
         status = await made.finished(timeout=4 * 3600)
         made.cluster.faults.clear()
