@@ -110,7 +110,7 @@ class Ground:
 
     async def run_script(self, namespace: str, role: str, command: Sequence[str]) -> str:
         """Run one of pods/ to its end in an image of the project; returns what it printed."""
-        name = f"{command[0].removesuffix('.py')}-{uuid.uuid4().hex[:6]}"
+        name = f"{command[0].removesuffix('.py').replace('_', '-')}-{uuid.uuid4().hex[:6]}"
         script = ["python3", f"{PLACE}/{command[0]}", *command[1:]]
         pod = _pod(self.images.of(role), script, restart="Never")
         await self.api.create({**_object("v1", "Pod", namespace, name), "spec": pod})
