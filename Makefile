@@ -10,7 +10,7 @@ IMAGES ?= operator generator judge trainer
 # Resolved, but not in the lock of development (see docs/development.md).
 NOT_LOCKED := llama-cpp-python llm torchvision torchaudio torchcodec triton \
   aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs constructs \
-  jsii publication typeguard
+  jsii publication typeguard chardet
 LOCK := uv pip compile pyproject.toml --python-version 3.11 --no-annotate --no-header --quiet
 
 .PHONY: help setup quickstart test test-cluster evidence lint generate lock images clean
@@ -57,6 +57,8 @@ lock: setup  ## Resolve the locks again: development's, and of it each image's
 	sed -i -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' locks/dev.txt
 	for image in operator judge trainer; do \
 	  $(BIN)/$(LOCK) --extra $$image --constraint locks/dev.txt --output-file locks/$$image.txt || exit 1; done
+	$(BIN)/$(LOCK) --extra judge --extra lm-eval --constraint locks/dev.txt --no-emit-package chardet \
+	  --output-file locks/judge-lm-eval.txt
 
 images:  ## Build the images (DOCKER=buildah, REGISTRY=…, TAG=…, IMAGES="operator judge", BUILD_FLAGS="--build-arg BASE=…")
 	for image in $(IMAGES); do \

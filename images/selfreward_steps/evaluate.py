@@ -2,7 +2,8 @@
 
 As a judge it is measured on ranked prompts that no step trained on; as an assistant it answers held-out prompts, and
 its answers are compared with M1's, the previous model's and another system's, and looked at for safety, by the judge
-that the user names. What is asked is :mod:`selfreward_steps.evaluation_work`.
+that the user names; tasks of lm-eval say what it has lost or kept elsewhere. What is asked is
+:mod:`selfreward_steps.evaluation_work`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ from selfreward_steps.finished import FinishedRows
 from selfreward_steps.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.judging import Judgement, judge_missing
 from selfreward_steps.leaderboards import alpaca_outputs, mt_bench_answers
+from selfreward_steps.lm_eval_run import (
+    LM_EVAL,
+    TOKENIZER_FILES,
+    lm_eval_metrics,
+    lm_eval_section,
+    load_tasks,
+    run_tasks,
+    write_results,
+)
 from selfreward_steps.own_template import with_own_template
 from selfreward_steps.rows import Message, PromptRow, QuestionRow, write_json, write_rows
 from selfreward_steps.runtime import Output, StepOutcome
@@ -36,6 +46,7 @@ def run(context: Context) -> StepOutcome:
     Raises PermanentError NoOutsideAnswers when another system's answers are to no prompt that is asked here.
     """
     work = read_work(context)
+    tasks = _tasks(context, work)
     client = ServingClient(context.config.serving, alive=context.progress.alive)
     journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
     folder = context.scratch / "output"
@@ -45,10 +56,29 @@ def run(context: Context) -> StepOutcome:
         asyncio.run(_ask(context, client, work, finished))
         report = _measured(context, folder) if work.given is not None else _measure(context, work, finished, folder)
         report |= _compare(context, work, finished, folder)
+    if tasks is not None:
+        report[LM_EVAL] = _run_tasks(context, tasks, folder)
     write_json(folder / "metrics.json", report)
-    return StepOutcome(
-        [Output(context.output, folder)], flat(report) | client.traffic.metrics(), after_commit=[journal.discard]
-    )
+    metrics = flat(report) | client.traffic.metrics() | lm_eval_metrics(report.get(LM_EVAL, {}))
+    return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
+
+
+def _tasks(context: Context, work: Work) -> Any:
+    """lm-eval's tasks, where they are asked for and the server is the model's own; None otherwise."""
+    settings = context.config.settings.lm_eval
+    if settings is None or work.given is not None:
+        return None
+    with context.progress.busy():
+        return load_tasks(settings)
+
+
+def _run_tasks(context: Context, tasks: Any, folder: Path) -> dict[str, Any]:
+    settings = context.config.settings.lm_eval
+    assert settings is not None
+    tokenizer = context.fetch("model", TOKENIZER_FILES)
+    results = run_tasks(settings, tasks, context.config.serving, tokenizer, context.progress)
+    write_results(folder, results)
+    return lm_eval_section(results)
 
 
 async def _ask(context: Context, client: ServingClient, work: Work, finished: FinishedRows) -> None:

@@ -11,6 +11,7 @@ from selfreward_steps.evaluation_work import AnswerRow
 from selfreward_steps.intervals import rate
 from selfreward_steps.judge_metrics import RankedScores, judge_quality
 from selfreward_steps.judging import Judgement
+from selfreward_steps.lm_eval_run import LM_EVAL
 from selfreward_steps.pair_statistics import histogram
 from selfreward_steps.rows import RankingRow
 from selfreward_steps.scoring import mean_score
@@ -49,9 +50,12 @@ def answers_section(rows: Sequence[AnswerRow], seed: int) -> dict[str, Any]:
 
 
 def flat(report: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The report's numbers for status: `judge_pairwise_accuracy`, `head_to_head_win`, …"""
+    """The report's numbers for status: `judge_pairwise_accuracy`, `head_to_head_win`, …; lm-eval's have names of their
+    own."""
     found: dict[str, float] = {}
     for part, numbers in report.items():
+        if part == LM_EVAL:
+            continue
         for name, number in numbers.items():
             value = number.get("value") if isinstance(number, Mapping) else number
             if isinstance(value, int | float) and not name.endswith("_interval"):

@@ -80,7 +80,7 @@ class ServingClient:
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         self._alive = alive
         self._policy = policy or RetryPolicy()
-        self._headers = _authorization(endpoint)
+        self._headers = authorization(endpoint)
         self._takes_samples = True
         self._last_success = float("-inf")
         self.traffic = Traffic(endpoint.concurrency)
@@ -262,7 +262,8 @@ class ServingClient:
         )
 
 
-def _authorization(endpoint: ServingEndpoint) -> dict[str, str]:
+def authorization(endpoint: ServingEndpoint) -> dict[str, str]:
+    """The header with the endpoint's API key, if it has one. Raises PermanentError MissingApiKey."""
     if endpoint.api_key_variable is None:
         return {}
     key = os.environ.get(endpoint.api_key_variable, "").strip()

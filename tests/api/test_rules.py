@@ -114,6 +114,7 @@ CHANGED: list[tuple[str, RunStatus, dict[str, Any]]] = [
         (f"spec.evaluation.{field}", ITERATING, {"evaluation": {field: DATA}})
         for field in ("source", "outside", "mtBench", "safetyPrompts")
     ],
+    ("spec.evaluation.lmEval", ITERATING, {"evaluation": {"lmEval": {"tasks": ["arc_easy"]}}}),
     ("spec.evaluation.judge.model", ITERATING, {"evaluation": {"judge": {"model": "initial"}}}),
     (
         "spec.evaluation.judge.source",

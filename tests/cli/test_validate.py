@@ -50,6 +50,21 @@ def test_the_quickstart_is_valid(selfreward: Command) -> None:
             id="missing file",
         ),
         pytest.param(
+            "spec.evaluation.lmEval={tasks: [arc_easy], includePath: /no/such}",
+            "run.yaml: spec.evaluation.lmEval.includePath: /no/such: there is no such folder",
+            id="missing folder of tasks",
+        ),
+        pytest.param(
+            "spec.evaluation.lmEval={tasks: []}",
+            "run.yaml: spec.evaluation.lmEval.tasks: []: must have at least 1",
+            id="no task",
+        ),
+        pytest.param(
+            "spec.evaluation.lmEval={tasks: [arc_easy], includePath: tasks}",
+            "run.yaml: spec.evaluation.lmEval.includePath: tasks: must be an absolute path, beginning with /",
+            id="relative folder of tasks",
+        ),
+        pytest.param(
             "spec.model.uri=package://no_such_package/model.gguf",
             "run.yaml: spec.model.uri: package://no_such_package/model.gguf: the Python package no_such_package is not "
             "installed: pip install it here first",

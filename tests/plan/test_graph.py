@@ -66,6 +66,7 @@ def test_the_way_to_m1(spec: dict[str, Any], before: list[str]) -> None:
         ),
         pytest.param({"seedData": {}, "evaluation": {"source": DATA}}, True, id="prompts for evaluation"),
         pytest.param({"seedData": {}, "evaluation": {"safetyPrompts": DATA}}, True, id="safety alone"),
+        pytest.param({"seedData": {}, "evaluation": {"lmEval": {"tasks": ["arc_easy"]}}}, True, id="lm-eval alone"),
         pytest.param({"seedData": {"instructions": DATA}}, False, id="no rankings, no prompts"),
         pytest.param({"seedData": {}}, False, id="nothing held out"),
     ],

@@ -226,6 +226,18 @@ def metrics(model: int) -> dict[str, Any]:
         },
         "answers": {"prompts": 256, "mean_chars": 1000.0 + 300 * model},
     }
+    found["lm_eval"] = {
+        "arc_easy/acc": rate(0.7 - 2 * gain) | {"stderr": 0.02, "higher_is_better": True},
+        "mmlu/acc": rate(0.4) | {"stderr": 0.02, "higher_is_better": True},
+        "mmlu_law/acc": rate(0.4) | {"stderr": 0.02, "higher_is_better": True, "group": "mmlu"},
+        "wikitext/word_perplexity": {
+            "value": 12.5,
+            "low": None,
+            "high": None,
+            "stderr": None,
+            "higher_is_better": False,
+        },
+    }
     if model > 1:
         rates = {"win": rate(0.3 + 2 * gain), "tie": rate(0.4), "loss": rate(0.3 - 2 * gain)}
         found["head_to_head"] = {"prompts": 256, "unparsed": 3, **rates}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from report.made_run import metrics, statistics
 from selfreward.report import evidence
-from selfreward.report.model import Bar, Estimate
+from selfreward.report.model import Bar, Estimate, TaskScore
 
 RATE = {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10.0}
 
@@ -60,6 +60,15 @@ def test_whom_a_model_met(name: str, extra: dict[str, Any], against: str) -> Non
     part = {"prompts": 7, "win": RATE, "tie": RATE, "loss": RATE, **extra}
     (found,) = evidence.head_to_heads({"judge": {"prompts": 1}, "answers": {"prompts": 7}, name: part}, 3)
     assert (found.against, found.prompts, found.win) == (against, 7, Estimate(0.5, 0.4, 0.6, 10.0))
+
+
+def test_scores_of_lm_eval_are_those_of_groups_and_single_tasks() -> None:
+    assert evidence.task_scores(metrics(1)) == {
+        "arc_easy/acc": TaskScore(Estimate(0.7, 0.66, 0.74, 400.0), True),
+        "mmlu/acc": TaskScore(Estimate(0.4, 0.36, 0.44, 400.0), True),
+        "wikitext/word_perplexity": TaskScore(Estimate(12.5), False),
+    }
+    assert evidence.task_scores({}) == {}
 
 
 def test_what_later_versions_measure_too() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from report.conftest import NOW
 from report.made_run import MadeRun, plain_words
+from selfreward.report import figures
 from selfreward.report.model import CandidateReport, Excerpt, PromptReport, RunReport
 from selfreward.report.page import render_report
 from selfreward.report.payload import payload
@@ -194,3 +195,26 @@ def test_what_does_not_fit_is_an_even_sample_and_said_so(tmp_path: Path) -> None
     places = [int(json.loads(line)[1]) for piece in found.pieces for line in unpacked(piece).split("\n")]
     assert places == sorted(places)
     assert 0.35 < sum(place < 200 for place in places) / len(places) < 0.65, "from everywhere"
+
+
+def test_what_lm_eval_says_of_each_model_and_what_has_changed(whole: RunReport) -> None:
+    table = figures.tasks_table(whole)
+    assert table is not None
+    assert table.headings == ("", "M1", "M2", "M3", "M3 − M1")
+    assert table.rows == (
+        (
+            "arc_easy/acc ↑",
+            "0.700 [0.66 to 0.74]",
+            "0.600 [0.56 to 0.64]",
+            "0.500 [0.46 to 0.54]",
+            "-0.200",
+        ),
+        ("mmlu/acc ↑", *["0.400 [0.36 to 0.44]"] * 3, "+0.000"),
+        ("wikitext/word_perplexity ↓", *["12.500"] * 3, "+0.000"),
+    )
+    page = Page(render_report(whole, NOW))
+    assert {"Tasks of lm-eval, by model", "arc_easy/acc ↑", "-0.200"} <= set(page.words)
+    alone = figures.tasks_table(replace(whole, models=whole.models[:2]))
+    assert alone is not None
+    assert alone.headings == ("", "M1")
+    assert figures.tasks_table(replace(whole, models=whole.models[:1])) is None

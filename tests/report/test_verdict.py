@@ -27,6 +27,7 @@ def report(*documents: dict[str, Any]) -> RunReport:
             judge=evidence.judge_quality(document),
             head_to_heads=tuple(evidence.head_to_heads(document, number)),
             answer_chars=evidence.answer_chars(document),
+            tasks=evidence.task_scores(document),
         )
         for number, document in enumerate(documents, 1)
     )
@@ -67,7 +68,43 @@ def test_the_judge_since_m1_and_wins() -> None:
         ),
         (Tone.GOOD, "As a judge M3 is better than M1, 65% [61–69]."),
         (Tone.GOOD, "M3 beats M1: wins 50% [46–54], loses 10% [6–14]."),
+        (Tone.BAD, "On lm-eval's tasks M3 is worse than M1: arc_easy/acc 0.700 → 0.500."),
     ]
+
+
+def tasks(**scores: tuple[float, bool | None]) -> dict[str, Any]:
+    return {"lm_eval": {name: rate(value) | {"higher_is_better": up} for name, (value, up) in scores.items()}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        pytest.param(
+            tasks(a=(0.5, True), b=(0.5, True)),
+            tasks(a=(0.6, True), b=(0.4, True)),
+            [
+                (Tone.BAD, "On lm-eval's tasks M2 is worse than M1: b 0.500 → 0.400."),
+                (Tone.GOOD, "On lm-eval's tasks M2 is better than M1: a 0.500 → 0.600."),
+            ],
+            id="one up, one down",
+        ),
+        pytest.param(
+            tasks(perplexity=(9.0, False)),
+            tasks(perplexity=(8.0, False)),
+            [(Tone.GOOD, "On lm-eval's tasks M2 is better than M1: perplexity 9.000 → 8.000.")],
+            id="less is better",
+        ),
+        pytest.param(
+            tasks(a=(0.5, True), b=(0.5, None)),
+            tasks(a=(0.51, True), b=(0.9, None)),
+            [(Tone.UNSURE, "On lm-eval's tasks M2 is not to be told apart from M1 (by 2 scores).")],
+            id="the intervals overlap, or nobody says which way is better",
+        ),
+        pytest.param(tasks(a=(0.5, True)), tasks(b=(0.9, True)), [], id="other tasks"),
+    ],
+)
+def test_the_alignment_tax(before: dict[str, Any], now: dict[str, Any], expected: list[tuple[Tone, str]]) -> None:
+    assert said(report(before, now)) == expected
 
 
 def test_a_loss_is_told() -> None:

@@ -91,6 +91,8 @@ class OpenAIServer:
         logprobs: bool = True,
         api_key: str | None = None,
         host: str = "127.0.0.1",
+        completions: Callable[[Body], Body] | None = None,
+        max_model_len: int | None = None,
     ) -> None:
         self.model = model
         self.brain = brain
@@ -100,6 +102,10 @@ class OpenAIServer:
         self.logprobs = logprobs
         self.api_key = api_key
         self.host = host
+        self.completions = completions
+        """Makes the one choice of `/v1/completions` from the body; without it there is no such path."""
+        self.max_model_len = max_model_len
+        """Said by `/v1/models`, as vLLM does."""
         self.requests: list[Seen] = []
         self.in_flight = 0
         self.peak = 0
@@ -148,12 +154,15 @@ class OpenAIServer:
         headers = {name.strip().lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
         raw = await reader.readexactly(int(headers.get("content-length", "0")))
         if (method, path) == ("GET", "/v1/models"):
-            return await self._send(writer, 200, {"object": "list", "data": [{"id": self.model, "object": "model"}]})
+            about = {"id": self.model, "object": "model"}
+            about |= {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
+            return await self._send(writer, 200, {"object": "list", "data": [about]})
         if (method, path) == ("GET", "/health"):
             return await self._send(writer, 200, {})
         if (method, path) == ("GET", "/stats"):
             return await self._send(writer, 200, {"requests": len(self.requests), "peak": self.peak})
-        if (method, path) != ("POST", "/v1/chat/completions"):
+        known = {"/v1/chat/completions"} if self.completions is None else {"/v1/chat/completions", "/v1/completions"}
+        if method != "POST" or path not in known:
             return await self._send(writer, 404, error_body("Not Found"))
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -185,7 +194,7 @@ class OpenAIServer:
             return 401, "Incorrect API key provided"
         if body.get("model") != self.model:
             return 404, f"The model `{body.get('model')}` does not exist."
-        if any(message["role"] == "system" for message in body["messages"]):
+        if any(message["role"] == "system" for message in body.get("messages", ())):
             return 400, "System role not supported"
         if self.samples is Samples.REJECT and body.get("n", 1) > 1:
             return 400, "n must be 1"
@@ -224,6 +233,8 @@ class OpenAIServer:
         raise AssertionError(fault.kind)
 
     def _answer(self, body: Body) -> Body:
+        if "prompt" in body and self.completions is not None:
+            return {"object": "text_completion", "choices": [{"index": 0, **self.completions(body)}]}
         count = 1 if self.samples is Samples.ONE else int(body.get("n") or 1)
         choices, tokens = [], 0
         for index in range(count):

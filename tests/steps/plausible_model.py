@@ -30,7 +30,7 @@ Brain = Callable[[Body, random.Random], Reply]
 
 
 def last_message(body: Body) -> str:
-    return str(body["messages"][-1]["content"])
+    return str(body["messages"][-1]["content"] if "messages" in body else body["prompt"])
 
 
 def _words(text: str) -> list[str]:

@@ -35,6 +35,7 @@ from selfreward_steps.contract.evaluation import (
     EvaluationData,
     EvaluationJudge,
     EvaluationSettings,
+    LmEvalSettings,
 )
 from selfreward_steps.contract.fetching import (
     FETCH_VARIABLE,
@@ -127,6 +128,7 @@ __all__ = [
     "JudgeModel",
     "JudgeSampling",
     "JudgeSettings",
+    "LmEvalSettings",
     "LoraSettings",
     "ModelImport",
     "ModelSource",

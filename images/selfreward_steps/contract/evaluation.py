@@ -1,7 +1,7 @@
 """The settings of evaluation: what is measured of every model, on whose prompts, and by which judge.
 
 Beside the paper's measurements (section 3.2) stand those that a user brings: other prompts, another system's answers,
-MT-Bench's questions, a safety set. None of it is trained on.
+MT-Bench's questions, a safety set, tasks of lm-eval. None of it is trained on.
 """
 
 from __future__ import annotations
@@ -58,6 +58,21 @@ class EvaluationData(ContractModel):
         return any(each is not None for each in (self.source, self.outside, self.mt_bench, self.safety_prompts))
 
 
+class LmEvalSettings(ContractModel):
+    """Tasks of lm-eval (EleutherAI's LM Evaluation Harness), run on the server of every evaluated model: what it loses
+    elsewhere while it learns to please its judge (the alignment tax)."""
+
+    tasks: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    """Names of lm-eval's tasks, groups or tags, such as `arc_easy`; the command `lm-eval ls tasks` prints them."""
+    limit: PositiveInt | None = None
+    """Examples of each task; all of them otherwise. Scores of a part are good for a trial only."""
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    """Examples shown in the prompt; each task's own number otherwise."""
+    include_path: Annotated[str, Field(pattern=r"^/.+")] | None = None
+    """Folder with task files (YAML) of your own, as lm-eval's `--include_path`. On Kubernetes, mount it with
+    `workloads.generation.volumes` and `volumeMounts`."""
+
+
 class EvaluationSettings(EvaluationData):
     """What is measured of every model."""
 
@@ -69,6 +84,8 @@ class EvaluationSettings(EvaluationData):
     """How the held-out prompts are answered."""
     judge: EvaluationJudge = EvaluationJudge()
     """Who compares the answers with M1's, the previous model's and those of `outside`."""
+    lm_eval: LmEvalSettings | None = None
+    """Tasks of lm-eval to run too; the evaluation's image or environment needs the package."""
 
     @property
     def data(self) -> EvaluationData:

@@ -20,6 +20,7 @@ _WORDS: Final[dict[str, str]] = {
     "less_than": "must be below {lt}",
     "finite_number": "must be a finite number",
     "string_too_short": "must not be empty",
+    "too_short": "must have at least {min_length}",
     "string_too_long": "must have at most {max_length} characters",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
@@ -38,6 +39,7 @@ _PATTERNS: Final[dict[str, str]] = {
     r"^(hf|s3|file|package)://.+": "must begin with hf://, s3://, file:// or package://",
     r"^(hf://datasets/|s3://|file://|package://).+": ("must begin with hf://datasets/, s3://, file:// or package://"),
     r"^(s3://.+|file:///.+)": "must begin with s3:// or file:///",
+    r"^/.+": "must be an absolute path, beginning with /",
     r"^https?://.+": "must begin with http:// or https://",
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "must be lower-case letters, digits and dashes, beginning with a letter",
 }

@@ -243,7 +243,7 @@ RULES: tuple[Rule, ...] = (
         (
             "serving.generationShards",
             *(f"evaluation.{field}" for field in ("prompts", "sampling", "source", "outside", "mtBench")),
-            *(f"evaluation.{field}" for field in ("safetyPrompts", "judge.model", "judge.source")),
+            *(f"evaluation.{field}" for field in ("safetyPrompts", "judge.model", "judge.source", "lmEval")),
         ),
         _ITERATING,
         "an iteration has used it",

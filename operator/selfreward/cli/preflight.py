@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from selfreward_steps.contract import CustomTemplate, DataSource, ModelSource
+from selfreward_steps.contract import CustomTemplate, DataSource, LmEvalSettings, ModelSource
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.cluster.local.environment import secret_value, secret_variables
@@ -23,6 +23,7 @@ def missing(spec: SelfRewardRunSpec) -> Iterator[str]:
     for field, source in _sources(spec).items():
         if source is not None and (problem := _absence(source.uri)):
             yield f"{field}.uri: {source.uri}: {problem}"
+    yield from _missing_tasks(spec.evaluation.lm_eval)
     yield from _missing_template(spec.judge.imported_template)
     for field, ref in secret_refs(spec).items():
         if secret_value(ref.name, ref.key) is None:
@@ -31,6 +32,17 @@ def missing(spec: SelfRewardRunSpec) -> Iterator[str]:
                 f"{field}: secret {ref.name}, key {ref.key}: on one machine it is read from the environment: "
                 f"set {first} or {second}"
             )
+
+
+def _missing_tasks(asked: LmEvalSettings | None) -> Iterator[str]:
+    """lm-eval, and a folder of tasks."""
+    if asked is None:
+        return
+    if importlib.util.find_spec("lm_eval") is None:
+        tasks = ", ".join(asked.tasks)
+        yield f"spec.evaluation.lmEval.tasks: {tasks}: lm-eval is not installed here: pip install 'selfreward[lm-eval]'"
+    if asked.include_path is not None and not Path(asked.include_path).is_dir():
+        yield f"spec.evaluation.lmEval.includePath: {asked.include_path}: there is no such folder"
 
 
 def _missing_template(template: CustomTemplate | None) -> Iterator[str]:

@@ -47,10 +47,12 @@ def is_filtered(spec: SelfRewardRunSpec) -> bool:
 
 
 def is_evaluated(spec: SelfRewardRunSpec) -> bool:
-    """Whether anything can be measured: the judge on ranked answers, or answers to prompts that nobody trains on."""
+    """Whether anything can be measured: the judge on ranked answers, answers to prompts that nobody trains on, or
+    tasks of lm-eval."""
     has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
     has_held_out_prompts = spec.evaluation.prompts > 0 and has_own_prompts(spec)
-    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts or spec.evaluation.data.is_given)
+    is_given = spec.evaluation.data.is_given or spec.evaluation.lm_eval is not None
+    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts or is_given)
 
 
 def has_own_prompts(spec: SelfRewardRunSpec) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfreward.report.model import Bar, Estimate, HeadToHead, Histogram, IterationReport, JudgeQuality
+from selfreward.report.model import Bar, Estimate, HeadToHead, Histogram, IterationReport, JudgeQuality, TaskScore
 
 Document = Mapping[str, Any]
 
@@ -51,6 +51,18 @@ def unsafe(metrics: Document) -> Estimate | None:
     """Share of the answers to safety prompts that the judge calls unsafe."""
     safety = metrics.get("safety")
     return estimate(safety.get("unsafe_share")) if isinstance(safety, Mapping) else None
+
+
+def task_scores(metrics: Document) -> dict[str, TaskScore]:
+    """Part `lm_eval`, by `TASK/METRIC`. What a group sums up is left out: MMLU alone has 57 subjects."""
+    part = metrics.get("lm_eval")
+    found = {}
+    for name, value in part.items() if isinstance(part, Mapping) else ():
+        known = estimate(value)
+        if known is not None and "group" not in value:
+            direction = value.get("higher_is_better")
+            found[name] = TaskScore(known, direction if isinstance(direction, bool) else None)
+    return found
 
 
 def iteration(number_: int, statistics: Document) -> IterationReport:

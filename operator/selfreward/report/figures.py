@@ -11,7 +11,7 @@ from typing import Final
 
 from selfreward.report.bars import histogram_chart, score_span, share_bars
 from selfreward.report.charts import Series, Words, line_chart, swatch
-from selfreward.report.model import Estimate, HeadToHead, IterationReport, ModelReport, RunReport
+from selfreward.report.model import Estimate, HeadToHead, IterationReport, ModelReport, RunReport, TaskScore
 from selfreward.report.verdict import percent
 from selfreward.report.words import number
 
@@ -112,6 +112,24 @@ def wins_table(report: RunReport) -> Table | None:
         rows.append((f"{model.name} v {each.against}", *map(_percent_of, rates), _number(each.prompts)))
     headings = ("", "won", "tied", "lost", *(("only a place",) if biased else ()), "prompts")
     return Table(headings, tuple(rows)) if rows else None
+
+
+def tasks_table(report: RunReport) -> Table | None:
+    """lm-eval's scores by model and what the newest has lost or won since the first: the alignment tax."""
+    tried = [model for model in report.models if model.tasks]
+    names = dict.fromkeys(name for model in tried for name in model.tasks)
+    if not names:
+        return None
+    first, newest = tried[0], tried[-1]
+    rows = []
+    for name in names:
+        known = [model.tasks.get(name) for model in tried]
+        arrow = {True: " ↑", False: " ↓", None: ""}[next(each for each in known if each).higher_is_better]
+        cells = [_precise(None if each is None else each.estimate) for each in known]
+        change = [_change(known[0], known[-1])] if newest is not first else []
+        rows.append((f"{name}{arrow}", *cells, *change))
+    change_heading = (f"{newest.name} − {first.name}",) if newest is not first else ()
+    return Table(("", *(model.name for model in tried), *change_heading), tuple(rows))
 
 
 def length_figure(report: RunReport) -> Figure | None:
@@ -218,11 +236,19 @@ def _plain(value: float | None) -> Estimate | None:
 
 
 def _shown(name: str, estimate: Estimate | None) -> str:
-    if estimate is None or name not in _CORRELATIONS:
-        return _percent_of(estimate)
+    return _precise(estimate) if name in _CORRELATIONS else _percent_of(estimate)
+
+
+def _precise(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ABSENT
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} [{estimate.low:.2f} to {estimate.high:.2f}]"
+
+
+def _change(before: TaskScore | None, now: TaskScore | None) -> str:
+    return ABSENT if before is None or now is None else f"{now.estimate.value - before.estimate.value:+.3f}"
 
 
 def _percent_of(estimate: Estimate | None) -> str:

@@ -52,6 +52,9 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     ),
 }
 
+_TASK: Final = "lm_eval/"
+_MOST_TASKS: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
 class _Number:
@@ -74,4 +77,8 @@ def highlights(step: StepName, metrics: Mapping[str, float]) -> str:
             found.append(phrase.format_map(shown))
         except KeyError:
             continue
+    tasks = [name for name in metrics if name.startswith(_TASK)]
+    found += [f"{name.removeprefix(_TASK)} {shown[name]}" for name in tasks[:_MOST_TASKS]]
+    if len(tasks) > _MOST_TASKS:
+        found.append(f"{len(tasks) - _MOST_TASKS} more of lm-eval")
     return ", ".join(found)

@@ -63,6 +63,16 @@ class HeadToHead:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskScore:
+    """A model's score on a task of lm-eval."""
+
+    estimate: Estimate
+    """With lm-eval's own standard error for its interval."""
+    higher_is_better: bool | None
+    """None where lm-eval does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """One bar of a histogram: the score it stands at and how often it was given."""
 
@@ -133,6 +143,8 @@ class ModelReport:
     """Mean length of its answers to the held-out prompts, in characters."""
     unsafe: Estimate | None = None
     """Share of its answers to the user's safety prompts that the judge calls unsafe."""
+    tasks: Mapping[str, TaskScore] = field(default_factory=dict)
+    """Its scores on lm-eval's tasks, by `TASK/METRIC`."""
 
     @property
     def name(self) -> str:

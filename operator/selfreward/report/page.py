@@ -49,6 +49,7 @@ def render_report(report: RunReport, now: datetime) -> bytes:
         judge=_both(figures.judge_figure(report), figures.judge_table(report)),
         wins=_both(figures.wins_figure(report), figures.wins_table(report)),
         lengths=figures.length_figure(report),
+        tasks=figures.tasks_table(report),
         scores=figures.score_figures(report),
         rounds=figures.iteration_table(report),
         costs=_costs(report),

@@ -132,6 +132,7 @@ def _model(
         head_to_heads=tuple(evidence.head_to_heads(metrics, number)),
         answer_chars=evidence.answer_chars(metrics),
         unsafe=evidence.unsafe(metrics),
+        tasks=evidence.task_scores(metrics),
     )
 
 

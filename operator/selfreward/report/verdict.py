@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from selfreward.report.model import Estimate, HeadToHead, JudgeQuality, ModelReport, RunReport
+from selfreward.report.model import Estimate, HeadToHead, JudgeQuality, ModelReport, RunReport, TaskScore
 from selfreward.report.words import number
 
 _FEW_PROMPTS: Final = 30
@@ -38,7 +38,7 @@ class Sentence:
 
 def verdict(report: RunReport) -> tuple[Sentence, ...]:
     """About the newest model that was evaluated; nothing before there is one."""
-    evaluated = [model for model in report.models if model.judge is not None or model.head_to_heads]
+    evaluated = [model for model in report.models if model.judge is not None or model.head_to_heads or model.tasks]
     if not evaluated:
         return ()
     model, first = evaluated[-1], evaluated[0]
@@ -53,6 +53,7 @@ def _sentences(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
     for each in model.head_to_heads:
         yield from _wins(model.name, each)
     yield from _longer(model, first)
+    yield from _tax(model, first)
 
 
 def _as_judge(name: str, judge: JudgeQuality) -> Iterator[Sentence]:
@@ -97,6 +98,36 @@ def _longer(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
             f"Answers grew {growth:.1f}-fold from {first.name} to {model.name}, {lengths}: part of what the judge "
             "prefers may be length (preferences.lengthControl).",
         )
+
+
+def _tax(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
+    """What lm-eval's tasks say of the model against the first."""
+    both = [name for name in model.tasks if name in first.tasks] if first is not model else []
+    if not both:
+        return
+    tones = {name: _since_first(model.tasks[name], first.tasks[name]) for name in both}
+    worse = [name for name in both if tones[name] is Tone.BAD]
+    better = [name for name in both if tones[name] is Tone.GOOD]
+    for tone, how, names in ((Tone.BAD, "worse", worse), (Tone.GOOD, "better", better)):
+        if names:
+            told = ", ".join(f"{name} {_scores(first, model, name)}" for name in names)
+            yield Sentence(tone, f"On lm-eval's tasks {model.name} is {how} than {first.name}: {told}.")
+    if not worse and not better:
+        scores = "one score" if len(both) == 1 else f"{len(both)} scores"
+        yield Sentence(
+            Tone.UNSURE, f"On lm-eval's tasks {model.name} is not to be told apart from {first.name} (by {scores})."
+        )
+
+
+def _scores(first: ModelReport, model: ModelReport, name: str) -> str:
+    return f"{first.tasks[name].estimate.value:.3f} → {model.tasks[name].estimate.value:.3f}"
+
+
+def _since_first(now: TaskScore, before: TaskScore) -> Tone:
+    tone, _ = _compared(now.estimate, before.estimate)
+    if now.higher_is_better is None:
+        return Tone.UNSURE
+    return tone if now.higher_is_better else {Tone.GOOD: Tone.BAD, Tone.BAD: Tone.GOOD}.get(tone, tone)
 
 
 def _compared(this: Estimate, other: Estimate) -> tuple[Tone, str]:
