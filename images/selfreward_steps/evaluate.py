@@ -68,6 +68,7 @@ def _tasks(context: Context, work: Work) -> Any:
     settings = context.config.settings.lm_eval
     if settings is None or work.given is not None:
         return None
+    context.progress.update(0, None, "lm-eval requests")
     with context.progress.busy():
         return load_tasks(settings)
 

@@ -61,7 +61,7 @@ def test_the_quickstart_is_valid(selfreward: Command) -> None:
         ),
         pytest.param(
             "spec.evaluation.lmEval={tasks: [arc_easy], includePath: tasks}",
-            "run.yaml: spec.evaluation.lmEval.includePath: tasks: must be an absolute path, beginning with /",
+            'run.yaml: spec.evaluation.lmEval.includePath: "tasks": must be an absolute path, beginning with /',
             id="relative folder of tasks",
         ),
         pytest.param(
