@@ -18,6 +18,7 @@ from plausible_model import Body
 from selfreward_steps import lm_eval_run
 from selfreward_steps.contract import EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings, LmEvalSettings
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
+from selfreward_steps.lm_eval_model import LoadedTasks
 from selfreward_steps.progress import ProgressReporter
 from selfreward_steps.retrying import RetryPolicy
 from selfreward_steps.store.digests import digest_of
@@ -339,6 +340,32 @@ def test_a_server_that_comes_back_is_asked_again(bench: Bench, tasks: Path) -> N
         result = bench.run(evaluate(bench, server, settings))
     assert len([seen for seen in server.requests if seen.status == 503]) == 3
     assert result.metrics["lm_eval/colours/acc"] == pytest.approx(expected_accuracy(12), abs=1e-6)
+
+
+def test_a_group_has_a_score_of_its_own_and_prompts_are_cut_to_what_the_server_takes(
+    tasks: Path, tmp_path: Path
+) -> None:
+    tokenizer().save_pretrained(tmp_path / "tokenizer")
+    one = yaml.safe_load((tasks / "colours.yaml").read_text())
+    for name in ("first", "second"):
+        (tasks / f"{name}.yaml").write_text(yaml.safe_dump(one | {"task": name}))
+    group = {"group": "both", "task": ["first", "second"], "aggregate_metric_list": [{"metric": "acc"}]}
+    (tasks / "both.yaml").write_text(yaml.safe_dump(group))
+    settings = LmEvalSettings(tasks=["both"], limit=5, include_path=str(tasks))
+    # lm-eval's own tasks take ten seconds to list.
+    manager = LoadedTasks(include_path=str(tasks), include_defaults=False)
+    with running(OpenAIServer(completions=completion, max_model_len=24)) as server:
+        progress = ProgressReporter(enabled=False)
+        found = lm_eval_run.run_tasks(settings, manager, endpoint(server), tmp_path / "tokenizer", progress)
+    assert max(len(tokenizer()(f"{row['question']} {COLOURS[3]}").input_ids) for row in questions(5)) > 23
+    assert {len(seen.body["prompt"][0]) for seen in server.requests} == {23}
+    section = lm_eval_run.lm_eval_section(found)
+    assert {name: (each["count"], each.get("group")) for name, each in section.items()} == {
+        "both/acc": (10, None),
+        "first/acc": (5, "both"),
+        "second/acc": (5, "both"),
+    }
+    assert lm_eval_run.lm_eval_metrics(section) == {"lm_eval/both/acc": section["first/acc"]["value"]}
 
 
 def test_of_a_group_status_has_its_own_numbers_only() -> None:
