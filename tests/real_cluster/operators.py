@@ -15,6 +15,9 @@ from real_cluster.api import Api, Object
 
 COMPONENT: Final = "app.kubernetes.io/name=selfreward,app.kubernetes.io/component=operator"
 
+Buckets = list[tuple[float, float]]
+"""Upper bounds, and how many observations are at most that."""
+
 
 @dataclass(frozen=True)
 class Operators:
@@ -44,7 +47,7 @@ class Operators:
         """As `kubectl delete pod` does."""
         await self.api.delete("Pod", self.namespace, name, grace=grace)
 
-    async def handoffs(self) -> list[tuple[float, float]]:
+    async def handoffs(self) -> Buckets:
         """Of the replica that leads: upper bound in seconds and how many hand-offs took at most that."""
         text = await self.api.ask_pod(self.namespace, await self.leader(), 8080, "metrics")
         families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -67,7 +70,7 @@ def kill_outright(pod: str) -> bool:
     return bool(found)
 
 
-def quantile(buckets: list[tuple[float, float]], part: float) -> float:
+def quantile(buckets: Buckets, part: float) -> float:
     """The upper bound under which that part of all observations lies."""
     total = buckets[-1][1]
     return next(bound for bound, count in buckets if count >= part * total)
