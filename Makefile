@@ -33,7 +33,7 @@ quickstart: setup  ## A whole self-rewarding run on this machine
 	$(BIN)/selfreward run examples/quickstart/run.yaml --workdir runs
 
 test: setup lint  ## Everything that CI checks
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster

@@ -13,6 +13,14 @@ hypothesis.settings.register_profile("selfreward", deadline=None)
 hypothesis.settings.load_profile("selfreward")
 
 
+_LONGEST = ("test_schedules.py", "test_world.py", "test_struck.py", "test_killed.py", "test_kill_resume.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests go to one worker: the longest begin first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
+
+
 def pytest_configure() -> None:
     # pytest-asyncio asks for the present loop to put it back afterwards. Asked of a fresh process, asyncio makes
     # one that nobody ever closes, and the warning fails the session at its very end.
