@@ -1,0 +1,56 @@
+"""What ends a pod but the program in it: an eviction, a preemption, a lost node, a lack of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from control.bench import bench, outputs, rows, small_manifest
+from kube import Behaviour, Ending
+from selfreward.api import Phase, RunStatus
+
+DISRUPTIONS = (Ending.EVICTED, Ending.PREEMPTED, Ending.NODE_LOST)
+STEPS = ("import", "respond-1", "judge-1", "dpo-1")
+"""A Job, two Indexed Jobs whose pods need a server, a PyTorchJob."""
+_undisturbed: dict[str, str] = {}
+
+
+async def disrupted(folder: Path, ending: Ending | None = None, **pods: object) -> RunStatus:
+    """The run after its end, of which the first pod with these attributes came to this one; its artifacts are those
+    of the undisturbed run."""
+    async with bench(folder) as made:
+        if ending is not None:
+            made.cluster.playbook.on(Behaviour(runs=5, ending=ending), times=1, **pods)
+        made.cluster.create(small_manifest(folder))
+        made.start()
+        status = await made.finished()
+        await made.cluster.idle(90)
+        made.check()
+    assert status.phase is Phase.SUCCEEDED
+    if ending is None:
+        _undisturbed.update(outputs(status))
+    elif not _undisturbed:
+        (folder / "undisturbed").mkdir()
+        await disrupted(folder / "undisturbed")
+    assert outputs(status) == _undisturbed
+    return status
+
+
+@pytest.mark.parametrize("ending", DISRUPTIONS)
+@pytest.mark.parametrize("key", STEPS)
+async def test_a_disruption_counts_against_nothing(tmp_path: Path, key: str, ending: Ending) -> None:
+    status = await disrupted(tmp_path, ending, key=key)
+    assert {row.failures for row in rows(status).values()} == {0}
+    assert {name for name, row in rows(status).items() if row.attempt != 1 + row.infrastructure_failures} == set()
+
+
+@pytest.mark.parametrize("key", STEPS)
+async def test_a_lack_of_memory_is_a_failure_of_the_step(tmp_path: Path, key: str) -> None:
+    status = await disrupted(tmp_path, Ending.OOM_KILLED, key=key)
+    assert {name: (row.attempt, row.failures) for name, row in rows(status).items() if row.failures} == {key: (2, 1)}
+
+
+@pytest.mark.parametrize("ending", (*DISRUPTIONS, Ending.OOM_KILLED))
+async def test_a_server_that_is_replaced_costs_no_step_an_attempt(tmp_path: Path, ending: Ending) -> None:
+    status = await disrupted(tmp_path, ending, kind="Deployment")
+    assert {row.attempt for row in rows(status).values()} == {1}
