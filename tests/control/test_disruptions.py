@@ -50,7 +50,7 @@ async def test_a_lack_of_memory_is_a_failure_of_the_step(tmp_path: Path, key: st
     assert {name: (row.attempt, row.failures) for name, row in rows(status).items() if row.failures} == {key: (2, 1)}
 
 
-@pytest.mark.parametrize("ending", (*DISRUPTIONS, Ending.OOM_KILLED))
+@pytest.mark.parametrize("ending", [*DISRUPTIONS, Ending.OOM_KILLED])
 async def test_a_server_that_is_replaced_costs_no_step_an_attempt(tmp_path: Path, ending: Ending) -> None:
     status = await disrupted(tmp_path, ending, kind="Deployment")
     assert {row.attempt for row in rows(status).values()} == {1}
