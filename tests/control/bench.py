@@ -71,6 +71,31 @@ def condition(status: RunStatus, kind: ConditionType) -> str:
     return f"{found.status}/{found.reason}"
 
 
+@dataclass(frozen=True)
+class End:
+    """Of a run that nobody disturbed."""
+
+    commits: dict[str, str]
+    calls: int
+    """Requests to the API server until it finished."""
+
+
+_ends: dict[str, End] = {}
+
+
+async def end_of(name: str, folder: Path, manifest: Callable[[Path], dict[str, Any]]) -> End:
+    """Walk that manifest's run undisturbed, in a folder below this one: once a process for each `name`."""
+    if name not in _ends:
+        home = folder / "undisturbed"
+        home.mkdir()
+        async with bench(home) as made:
+            made.cluster.create(manifest(home))
+            made.start()
+            commits = outputs(await made.finished())
+            _ends[name] = End(commits, len(made.cluster.requests.entries) + made.cluster.requests.discoveries)
+    return _ends[name]
+
+
 @dataclass
 class Bench:
     """One cluster and the operators that run on it."""

@@ -5,34 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from control.bench import bench, outputs, rows, small_manifest
+from control.bench import bench, end_of, outputs, rows, small_manifest
 from kube import Behaviour, Ending
 from selfreward.api import Phase, RunStatus
 
 DISRUPTIONS = (Ending.EVICTED, Ending.PREEMPTED, Ending.NODE_LOST)
 STEPS = ("import", "respond-1", "judge-1", "dpo-1")
 """A Job, two Indexed Jobs whose pods need a server, a PyTorchJob."""
-_undisturbed: dict[str, str] = {}
 
 
-async def disrupted(folder: Path, ending: Ending | None = None, **pods: object) -> RunStatus:
+async def disrupted(folder: Path, ending: Ending, **pods: object) -> RunStatus:
     """The run after its end, of which the first pod with these attributes came to this one; its artifacts are those
     of the undisturbed run."""
     async with bench(folder) as made:
-        if ending is not None:
-            made.cluster.playbook.on(Behaviour(runs=5, ending=ending), times=1, **pods)
+        made.cluster.playbook.on(Behaviour(runs=5, ending=ending), times=1, **pods)
         made.cluster.create(small_manifest(folder))
         made.start()
         status = await made.finished()
         await made.cluster.idle(90)
         made.check()
     assert status.phase is Phase.SUCCEEDED
-    if ending is None:
-        _undisturbed.update(outputs(status))
-    elif not _undisturbed:
-        (folder / "undisturbed").mkdir()
-        await disrupted(folder / "undisturbed")
-    assert outputs(status) == _undisturbed
+    assert outputs(status) == (await end_of("small", folder, small_manifest)).commits
     return status
 
 

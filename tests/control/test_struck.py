@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from control.bench import bench, outputs, rows, small_manifest
+from control.bench import bench, end_of, outputs, rows, small_manifest
 from kube import Fault, FaultKind, Logged, WatchFault, WatchFaultKind
 from selfreward.api import Phase
 
@@ -25,44 +25,31 @@ FAULTS = (
 )
 WATCH_FAULTS = [kind for kind in WatchFaultKind if kind is not WatchFaultKind.STALL]
 """A watch that stays silent for ever is another test's, in `test_outages`."""
-_undisturbed: dict[str, tuple[int, dict[str, str]]] = {}
 
 
 @dataclass
 class Strikes:
     """Counts calls, and strikes those of one part, up to the number that an undisturbed run has."""
 
-    fault: Fault | None = None
-    part: int = 0
-    most: int = 0
+    fault: Fault
+    part: int
+    most: int
     calls: int = 0
     struck: int = 0
 
     def __call__(self, _: Logged) -> Fault | None:
         self.calls += 1
-        if self.fault is None or self.calls > self.most or self.calls % STRIDE != self.part:
+        if self.calls > self.most or self.calls % STRIDE != self.part:
             return None
         self.struck += 1
         return self.fault
 
 
-async def undisturbed(folder: Path) -> tuple[int, dict[str, str]]:
-    """How many calls a run costs when nothing goes wrong, and what it commits."""
-    if not _undisturbed:
-        folder.mkdir()
-        async with bench(folder) as made:
-            made.cluster.faults.decide = counted = Strikes()
-            made.cluster.create(small_manifest(folder))
-            made.start()
-            status = await made.finished()
-        _undisturbed["run"] = counted.calls, outputs(status)
-    return _undisturbed["run"]
-
-
 @pytest.mark.parametrize("part", range(STRIDE))
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_each_call_is_struck_once(tmp_path: Path, fault: Fault, part: int) -> None:
-    usual, commits = await undisturbed(tmp_path / "undisturbed")
+    undisturbed = await end_of("small", tmp_path, small_manifest)
+    usual = undisturbed.calls
     async with bench(tmp_path) as made:
         made.cluster.faults.decide = strikes = Strikes(fault, part, usual)
         made.cluster.create(small_manifest(tmp_path))
@@ -75,14 +62,14 @@ async def test_each_call_is_struck_once(tmp_path: Path, fault: Fault, part: int)
     assert strikes.struck == len([call for call in range(1, min(usual, calls) + 1) if call % STRIDE == part])
     assert status.phase is Phase.SUCCEEDED
     assert {row.attempt for row in rows(status).values()} == {1}
-    assert outputs(status) == commits
+    assert outputs(status) == undisturbed.commits
     assert calls <= 2 * usual
 
 
 @pytest.mark.parametrize("part", range(EVENT_STRIDE))
 @pytest.mark.parametrize("kind", WATCH_FAULTS)
 async def test_each_watch_event_is_struck_once(tmp_path: Path, kind: WatchFaultKind, part: int) -> None:
-    _, commits = await undisturbed(tmp_path / "undisturbed")
+    undisturbed = await end_of("small", tmp_path, small_manifest)
     async with bench(tmp_path) as made:
         made.cluster.faults.on_watch(*(WatchFault(kind, nth=nth) for nth in range(part + 1, 2000, EVENT_STRIDE)))
         made.cluster.create(small_manifest(tmp_path))
@@ -93,4 +80,4 @@ async def test_each_watch_event_is_struck_once(tmp_path: Path, kind: WatchFaultK
         made.check()
     assert status.phase is Phase.SUCCEEDED
     assert {row.attempt for row in rows(status).values()} == {1}
-    assert outputs(status) == commits
+    assert outputs(status) == undisturbed.commits
