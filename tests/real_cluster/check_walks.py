@@ -79,7 +79,8 @@ async def test_the_hand_off_is_quick(
 ) -> None:
     now = await operators.handoffs()
     buckets = [(bound, count - before) for (bound, count), (_, before) in zip(now, handed_off, strict=True)]
-    assert buckets[-1][1] >= 8
+    # Those that wait for nothing: import, sft-baseline, sft and dpo; other steps wait for a server to come or to go.
+    assert buckets[-1][1] >= 4
     p50, p99 = quantile(buckets, 0.5), quantile(buckets, 0.99)
     measured(f"{buckets[-1][1]:.0f} hand-offs: p50 <= {p50} s, p99 <= {p99} s")
     assert p50 <= P50_SECONDS
