@@ -47,7 +47,7 @@ class Metrics:
         )
         self.handoff_seconds = Histogram(
             "selfreward_handoff_seconds",
-            "From a step's success observed to the next child created.",
+            "From a step's success observed to the child created on it; one that waits for a server is not counted.",
             buckets=_HANDOFF_SECONDS,
             registry=registry,
         )

@@ -141,7 +141,7 @@ class KubernetesCluster:
 
     def keep(self, run_uids: Collection[str]) -> None:
         """Forget what is remembered of other runs, and of pods that are gone."""
-        for uid in self._commits.keys() - set(run_uids):
+        for uid in self._commits.keys() - run_uids:
             del self._commits[uid]
         self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
 
