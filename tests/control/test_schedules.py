@@ -28,5 +28,5 @@ async def test_a_bad_network(tmp_path: Path, seed: int) -> None:
         await made.cluster.idle(90)
         made.check()
     assert status.phase is Phase.SUCCEEDED
-    assert {row.attempt for row in rows(status).values()} == {1}
+    assert {key: row for key, row in rows(status).items() if row.attempt != 1} == {}
     assert outputs(status) == undisturbed.commits
