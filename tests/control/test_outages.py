@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from control.bench import Bench, bench, rows, small_manifest, status_of
-from kube import Behaviour, Fault, Logged, WatchFault, WatchFaultKind
+from kube import Behaviour, Fault, FaultKind, Logged, WatchFault, WatchFaultKind
 from selfreward.api import Phase
 
 OUTAGE_SECONDS = 600.0
@@ -121,3 +121,28 @@ async def test_deleted_with_its_artifacts(tmp_path: Path) -> None:
         await made.cluster.idle(120)
         made.check()
     assert not [each for each in (tmp_path / "store").rglob("*") if each.is_file()]
+
+
+@pytest.mark.parametrize("plural", ["jobs", "pytorchjobs", "deployments"])
+async def test_a_child_known_by_its_pods_alone_is_no_lost_one(tmp_path: Path, plural: str) -> None:
+    """Its creation is never answered and its watch is silent, while the watch of pods tells of what it made."""
+    async with bench(tmp_path) as made:
+        made.cluster.faults.add(
+            Fault(FaultKind.RESET_AFTER_COMMIT, on=f"apply {plural}"),
+            Fault(answer=503, on=f"get {plural}", nth=2, times=2),
+        )
+        made.cluster.faults.on_watch(WatchFault(WatchFaultKind.STALL, plural, times=0))
+        made.cluster.create(small_manifest(tmp_path))
+        made.start()
+        status = await made.finished()
+        made.check()
+        assert any("reset" in each for each in made.cluster.faults.injected)
+    assert status.phase is Phase.SUCCEEDED
+    assert {key: row.reason for key, row in rows(status).items() if row.attempt != 1} == {}
+    assert {name for name in applied(made) if not name.endswith("-a1")} == set()
+
+
+def applied(made: Bench) -> set[str]:
+    """Names of the workloads that were created."""
+    kinds = ("jobs", "pytorchjobs", "deployments")
+    return {each.name for each in made.cluster.requests.entries if each.verb == "apply" and each.plural in kinds}

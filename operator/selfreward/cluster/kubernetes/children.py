@@ -58,9 +58,9 @@ def observed_children(
     """Every child of the run that is there."""
     pods: dict[tuple[str, str, int], list[View]] = {}
     for pod in objects.pods:
-        pods.setdefault(_place(pod), []).append(pod)
+        pods.setdefault(place_of(pod), []).append(pod)
     for workload in objects.workloads:
-        own = sorted(pods.pop(_place(workload), []), key=shard_of)
+        own = sorted(pods.pop(place_of(workload), []), key=shard_of)
         if label_of(workload, MODEL):
             yield _serving(run, workload, own, images)
         else:
@@ -70,7 +70,7 @@ def observed_children(
             yield _leftover(run, graph, key, model, attempt, left)
 
 
-def _place(item: View) -> tuple[str, str, int]:
+def place_of(item: View) -> tuple[str, str, int]:
     """Step, model and attempt: one of the first two is empty."""
     return label_of(item, KEY), label_of(item, MODEL), int(label_of(item, ATTEMPT) or 1)
 
@@ -80,7 +80,7 @@ def _step(
 ) -> ObservedChild:
     verdict = _verdict(workload)
     phase = _phase(verdict, pods)
-    key, _, attempt = _place(workload)
+    key, _, attempt = place_of(workload)
     node = graph.by_key.get(key)
     waits = None if phase is not ChildPhase.PENDING else waiting_of(pods)
     failure = None
@@ -147,7 +147,7 @@ def _words(waits: Waiting | None) -> str:
 
 
 def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images: Images) -> ObservedChild:
-    _, model, attempt = _place(deployment)
+    _, model, attempt = place_of(deployment)
     live = [pod for pod in pods if not is_over(pod) and not is_going(pod)]
     failure = _serving_failure(run, name_of(deployment), live)
     ready = any(is_ready(pod) for pod in live)

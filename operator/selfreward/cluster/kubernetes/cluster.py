@@ -18,7 +18,7 @@ from selfreward_steps.store import Store, open_store
 from selfreward.api import RunStatus, SelfRewardRun, StepState
 from selfreward.cluster.commits import Commits
 from selfreward.cluster.kubernetes.cache import Cache
-from selfreward.cluster.kubernetes.children import RunObjects, observed_children
+from selfreward.cluster.kubernetes.children import RunObjects, observed_children, place_of
 from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
 from selfreward.cluster.kubernetes.logs import PodLogs
@@ -170,7 +170,10 @@ class KubernetesCluster:
         return RunObjects([item for item in workloads if _is_owned(item, run)], self._cache.of_run(PODS, uid))
 
     async def _ask_for_missing(self, run: SelfRewardRun, graph: Graph) -> None:
-        """A child that status knows and the cache does not is either gone or not heard of yet."""
+        """A child that status or its pods know and the cache does not is either gone or not heard of yet.
+
+        Its pods, when the answer to its creation was lost: without it they would pass for what is left of it.
+        """
         for kinds, name in self._expected(run, graph):
             if any(self._cache.find(each, run.metadata.uid, name) is not None for each in kinds):
                 continue
@@ -183,13 +186,15 @@ class KubernetesCluster:
                     self._cache.put(resource, found)
 
     def _expected(self, run: SelfRewardRun, graph: Graph) -> Iterator[tuple[tuple[Resource, ...], str]]:
+        populated = {place_of(pod) for pod in self._cache.of_run(PODS, run.metadata.uid)}
         for serving in run.status.servings:
-            if serving.child_uid is not None:
+            if serving.child_uid is not None or ("", serving.model, serving.attempt) in populated:
                 yield (DEPLOYMENTS,), serving.child
         training = tuple(resource for resource in OPTIONAL if resource in self.served)
         for iteration in run.status.iterations:
             for row in iteration.steps:
-                if row.state is StepState.RUNNING and row.child is not None:
+                is_new = row.state is StepState.STARTING and (row.key, "", row.attempt) in populated
+                if row.child is not None and (is_new or row.state is StepState.RUNNING):
                     node = graph.by_key.get(row.key)
                     trains = node is not None and node.kind is ChildKind.TRAINING
                     yield (training if trains else (JOBS,)), row.child
