@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from selfreward.cluster.kubernetes import Cache
 from selfreward.cluster.kubernetes.client import Listed
-from selfreward.cluster.kubernetes.resources import PODS, Resource
+from selfreward.cluster.kubernetes.resources import PODS, RUNS, Object, Resource, View
+from selfreward.control.keys import RunKey
 from selfreward.control.resync import Resync
 
 NAMES = ("a/one", "a/two", "b/one", "b/two")
@@ -16,10 +18,16 @@ NAMES = ("a/one", "a/two", "b/one", "b/two")
 class Lists:
     """An API server with a few pods."""
 
-    async def list(self, resource: Resource, namespace: str | None, labels: str = "") -> Listed:
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        labels: str = "",
+        keep: Callable[[View], Object] = dict,
+    ) -> Listed:
         """The pods of one namespace, or of all."""
         found = [pod(name) for name in NAMES if resource is PODS and namespace in (None, name.partition("/")[0])]
-        return Listed(found, 100)
+        return Listed([keep(item) for item in found], 100)
 
 
 def pod(name: str) -> dict[str, Any]:
@@ -44,3 +52,12 @@ async def test_a_watch_that_has_told_of(namespaces: tuple[str, ...], told: tuple
     for name in told:
         resync.told(PODS, False, pod(name))
     assert (PODS in await resync.all(())) is deaf
+
+
+def test_a_run_is_news_once_a_version() -> None:
+    news: list[RunKey] = []
+    resync = Resync(Lists(), Cache(), (), news.append)  # type: ignore[arg-type]
+    run = pod("a/run")
+    for gone in (False, False, True):
+        resync.told(RUNS, gone, run)
+    assert news == [RunKey("a", "run")] * 2, "its beginning and its end"

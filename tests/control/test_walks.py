@@ -27,3 +27,18 @@ async def test_a_run_succeeds(tmp_path: Path) -> None:
     assert "annotations" not in raw["metadata"]
     assert "finalizers" not in raw["metadata"]
     assert made.cluster.warnings == []
+
+
+async def test_a_new_operator_asks_little_of_a_finished_run(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        made.cluster.create(run_manifest(tmp_path))
+        made.start()
+        await made.finished()
+        await made.cluster.idle(60)
+        await made.kill()
+        seen = len(made.cluster.requests.entries)
+        made.start()
+        await made.cluster.idle(60)
+        asked = made.cluster.requests.entries[seen:]
+    assert [f"{each.verb} {each.plural}" for each in asked if each.name] == ["get selfrewardruns"]
+    assert {each.verb for each in asked} == {"list", "watch", "get"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Final
 
 from selfreward.cluster.kubernetes import Cache, KubernetesClient
@@ -54,8 +55,8 @@ class Resync:
         """A watch has told of an object."""
         self._heard[uid_of(item)] = version_of(item)
         if resource is RUNS:
+            is_news = gone or self._runs.get(uid_of(item)) != version_of(item)
             self._runs[uid_of(item)] = version_of(item)
-            is_news = True
         elif gone:
             is_news = self._cache.remove(resource, item)
         else:
@@ -100,7 +101,10 @@ class Resync:
         items: list[Object] = []
         versions = []
         for namespace in self._namespaces:
-            listed = await self._client.list(resource, namespace, "" if resource is RUNS else RUN)
+            if resource is RUNS:
+                listed = await self._client.list(RUNS, namespace, keep=_known_of)
+            else:
+                listed = await self._client.list(resource, namespace, RUN, keep=partial(self._cache.kept, resource))
             items += listed.items
             versions.append(listed.version)
         return items, min(versions)
@@ -126,3 +130,9 @@ class Resync:
     def _watch_of(self, item: View) -> str:
         """Which watch tells of an object: one for all namespaces, or one for each."""
         return "" if None in self._namespaces else str(item["metadata"]["namespace"])
+
+
+def _known_of(run: View) -> Object:
+    """A run is read anew at each look."""
+    names = ("uid", "namespace", "name", "resourceVersion")
+    return {"metadata": {name: run["metadata"][name] for name in names}}

@@ -13,7 +13,9 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
+from selfreward.cluster.kubernetes.client import CHUNK
 from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, Resource, View
 from selfreward.render.metadata import RUN
 
@@ -21,6 +23,8 @@ BACKOFFS: Final = (1, 2, 4, 8, 15, *(30,) * 20)
 """Waits after errors of the API server: ten and a half minutes of outage, then the watches are begun anew."""
 INACTIVITY_SECONDS: Final = 70.0
 """Bookmarks come every 60 s; a watch that brings not even one of them is opened again."""
+
+_IDLE_SECONDS: Final = 0.1
 
 Told = Callable[[Resource, str | None, View], Awaitable[None]]
 """Called with each event: the resource type, what happened (`ADDED`, `MODIFIED`, `DELETED`; None for an object that
@@ -57,6 +61,7 @@ async def watch(
         clusterwide=not chosen,
         namespaces=chosen,
         memo=kopf.Memo(),
+        memories=_NoMemories(),
     )
     begun()
     try:
@@ -110,6 +115,10 @@ def settings_of(served: Collection[Resource]) -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5
     settings.watching.connect_timeout = 5
     settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+    # Its default reads every list as a whole.
+    settings.watching.chunk_size = CHUNK
+    # Each object has a worker of its own; handlers do nothing that the next event would have to wait for.
+    settings.queueing.idle_timeout = _IDLE_SECONDS
     # Its SIGKILL ten minutes after a stop: the kubelet has one of its own.
     settings.process.ultimate_exiting_timeout = None
     for resource in watched(served):
@@ -130,6 +139,13 @@ class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
 
     def store(self, **_: Any) -> None:
         """Nothing is kept."""
+
+
+class _NoMemories(ResourceMemories):  # type: ignore[misc]
+    """Handlers of events remember nothing of an object; kopf would keep 2 KB for each that there is."""
+
+    async def recall(self, raw_body: kopf.RawBody, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 def watched(served: Collection[Resource]) -> tuple[Resource, ...]:

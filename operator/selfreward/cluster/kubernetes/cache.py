@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import Any, Final
 
 from selfreward.cluster.kubernetes.resources import (
@@ -25,6 +26,17 @@ from selfreward.render.metadata import RUN_UID
 _REMEMBERED: Final = 20_000
 """Uids of objects that are gone: an old event about one must not bring it back."""
 _KEPT_SPEC: Final = ("replicas", "completions", "parallelism", "suspend", "nodeName")
+_KEPT_METADATA: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "annotations",
+)
+_KEPT_POD_STATUS: Final = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
+_KEPT_CONTAINER_STATUS: Final = ("name", "state", "lastState", "ready", "restartCount")
 
 
 class Cache:
@@ -42,6 +54,11 @@ class Cache:
             return False
         self._run(resource, item)[uid] = slim(resource, item)
         return True
+
+    def kept(self, resource: Resource, item: View) -> Object:
+        """What is kept of an object: what is here already, unless it is older."""
+        known = self._objects.get(resource, {}).get(label_of(item, RUN_UID), {}).get(uid_of(item))
+        return slim(resource, item) if known is None or version_of(known) < version_of(item) else known
 
     def remove(self, resource: Resource, item: View) -> bool:
         """An object is gone; returns whether it was news."""
@@ -84,19 +101,43 @@ class Cache:
 
 
 def slim(resource: Resource, item: View) -> Object:
-    """The parts of an object that are read here."""
-    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
+    """The parts of an object that are read here; of what is slim already, all."""
     spec: Mapping[str, Any] = item.get("spec") or {}
-    kept: Object = {name: spec[name] for name in _KEPT_SPEC if name in spec}
+    kept = _only(_KEPT_SPEC, spec)
     if (spec.get("runPolicy") or {}).get("suspend"):
         # Where a PyTorchJob has what the others have in `suspend`.
         kept["suspend"] = True
+    status: Mapping[str, Any] = item.get("status") or {}
     if resource is PODS:
         kept["containers"] = [{"name": container["name"]} for container in spec.get("containers") or []]
+        status = _slim_pod_status(status)
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
-        "metadata": metadata,
+        "metadata": _slim_metadata(item["metadata"]),
         "spec": kept,
-        "status": item.get("status") or {},
+        "status": status,
     }
+
+
+def _slim_metadata(metadata: View) -> Object:
+    kept = _only(_KEPT_METADATA, metadata)
+    # The same words on every object of a run.
+    kept["labels"] = {intern(name): intern(value) for name, value in (metadata.get("labels") or {}).items()}
+    kept["ownerReferences"] = [{"uid": intern(owner["uid"])} for owner in metadata.get("ownerReferences") or []]
+    return kept
+
+
+def _slim_pod_status(status: View) -> Object:
+    kept = _only(_KEPT_POD_STATUS, status)
+    for name in ("initContainerStatuses", "containerStatuses"):
+        if name in kept:
+            kept[name] = [_only(_KEPT_CONTAINER_STATUS, each) for each in kept[name] or []]
+    if status.get("phase") == "Succeeded":
+        # They tell of waiting and of disruption.
+        kept.pop("conditions", None)
+    return kept
+
+
+def _only(names: Iterable[str], view: View) -> Object:
+    return {name: view[name] for name in names if name in view}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from selfreward.cluster.kubernetes.resources import PODS, Object, Resource, View
 FIELD_MANAGER: Final = "selfreward"
 TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 5.0
-_CHUNK: Final = 500
+CHUNK: Final = 250
 """Objects a page of a list."""
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
@@ -47,14 +47,24 @@ class KubernetesClient:
         """One object as it is now."""
         return await self._json("GET", resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None, labels: str = "") -> Listed:
-        """All objects of a type, in one namespace or in all, that the label selector lets through."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        labels: str = "",
+        keep: Callable[[View], Object] = dict,
+    ) -> Listed:
+        """What `keep` keeps of each object of a type, in one namespace or in all, that the label selector lets through.
+
+        Page by page: never more than one of them is in memory as the API server sends it.
+        """
         items: list[Object] = []
-        query = {"limit": str(_CHUNK), **({"labelSelector": labels} if labels else {})}
+        query = {"limit": str(CHUNK), **({"labelSelector": labels} if labels else {})}
         while True:
             page = await self._json("GET", resource.path(namespace), query)
             # Items of a list may come without what the list says of all of them.
-            items += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
+            whole = {"apiVersion": resource.api_version, "kind": resource.kind}
+            items += [keep({**whole, **item}) for item in page["items"]]
             following = page["metadata"].get("continue")
             if not following:
                 return Listed(items, int(page["metadata"].get("resourceVersion") or 0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -86,7 +86,7 @@ class KubernetesCluster:
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         await self._ask_for_missing(run, graph)
         objects = self._objects(run)
-        await self._logs.read([pod for pod in objects.pods if label_of(pod, COMPONENT) == "step"])
+        await self._logs.read(list(_speaking(run, objects.pods)))
         # Once more: reading logs took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
         children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard, self._images))
@@ -251,6 +251,13 @@ class KubernetesCluster:
         for pod in self._cache.of_run(PODS, run_uid):
             if (label_of(pod, KEY), label_of(pod, MODEL)) == place and not is_over(pod):
                 await self._delete(PODS, namespace, pod)
+
+
+def _speaking(run: SelfRewardRun, pods: Iterable[View]) -> Iterator[View]:
+    """The pods of steps that are under way: what others have said has been heard, or is of no use any more."""
+    rows = [row for iteration in run.status.iterations for row in iteration.steps]
+    current = {(row.key, "", row.attempt) for row in rows if row.state in (StepState.STARTING, StepState.RUNNING)}
+    return (pod for pod in pods if label_of(pod, COMPONENT) == "step" and place_of(pod) in current)
 
 
 def _is_owned(item: View, run: SelfRewardRun) -> bool:
