@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from control.bench import Bench, bench, rows, small_manifest, status_of
+from control.bench import Bench, bench, outputs, rows, small_manifest, status_of
 from kube import Behaviour, Fault, FaultKind, Logged, WatchFault, WatchFaultKind
 from selfreward.api import Phase
 
@@ -140,6 +140,22 @@ async def test_a_child_known_by_its_pods_alone_is_no_lost_one(tmp_path: Path, pl
     assert status.phase is Phase.SUCCEEDED
     assert {key: row.reason for key, row in rows(status).items() if row.attempt != 1} == {}
     assert {name for name in applied(made) if not name.endswith("-a1")} == set()
+
+
+async def test_a_child_gone_before_it_is_deleted_keeps_no_run_waiting(tmp_path: Path) -> None:
+    """Its output is committed, the run waits for it alone, and no watch tells that somebody has removed it."""
+    async with bench(tmp_path) as made:
+        made.cluster.faults.on_watch(WatchFault(WatchFaultKind.STALL, "jobs", times=0))
+        made.cluster.playbook.on(Behaviour(runs=600, commits_after=1), step="pairs")
+        made.cluster.create(small_manifest(tmp_path))
+        made.start()
+        await made.cluster.until(lambda: "m2" in outputs(status_of(made.cluster)))
+        made.cluster.delete("Job", "demo-pairs-1-a1")
+        status = await made.finished(timeout=120)
+        made.check()
+        deletions = made.cluster.requests.matching("delete", "jobs", name="demo-pairs-1-a1")
+    assert status.phase is Phase.SUCCEEDED
+    assert [each.status for each in deletions] == [404]
 
 
 def applied(made: Bench) -> set[str]:

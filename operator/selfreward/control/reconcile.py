@@ -174,6 +174,9 @@ class Reconciler:
             # The answers to the creates are known already: note their uids at once, whatever the watch does.
             waits.append(0.0)
         rows = [row for iteration in status.iterations for row in iteration.steps]
+        if decision.delete:
+            # No watch tells of a child that was gone before it was deleted.
+            waits.append(PERIOD)
         if any(row.state in (StepState.STARTING, StepState.RUNNING) for row in rows) or status.servings:
             waits.append(PERIOD)
         ended = {child.name for child in observed.children if child.phase.is_terminal}
