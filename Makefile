@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Each step is a process that imports torch: 11 s of it would be compiling the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK_FLAGS ?=
 DOCKER ?= docker
 REGISTRY ?= selfreward

@@ -158,8 +158,12 @@ class Bench:
 
     async def finished(self, name: str = "demo", timeout: float = 3600) -> RunStatus:
         """Let time pass until the run has finished."""
-        await self.cluster.until(lambda: status_of(self.cluster, name).finished_at is not None, timeout)
+        await self.cluster.until(lambda: self._has_finished(name), timeout)
         return status_of(self.cluster, name)
+
+    def _has_finished(self, name: str) -> bool:
+        runs = (run for run in self.cluster.peek("SelfRewardRun") if run["metadata"]["name"] == name)
+        return any((run.get("status") or {}).get("finishedAt") for run in runs)
 
     def watch_invariants(self) -> None:
         """Check after every write of an operator, and after every commit of a step."""

@@ -71,7 +71,7 @@ class Admission:
             # CEL comes after the schema: a rule may rely on the types it declares.
             causes = self._validators[kind.resource].causes(item, old) or cel_causes(item, schema, old)
         elif model is not None:
-            causes = typed_causes(item, model)
+            causes = typed_causes(item, model, old)
         causes = causes or list(rules.causes(kind, item, old))
         if causes:
             raise errors.invalid(kind, item["metadata"].get("name", ""), causes)

@@ -49,11 +49,11 @@ class Api:
         return found if found is not None and found.api_version == api_version else None
 
     def answer(self, request: Request, warn: list[str]) -> tuple[int, Object]:
-        """Do what `request` asks; returns the status code and the body. Raises ApiError."""
+        """Do what `request` asks; returns the status code and the body, to be read only. Raises ApiError."""
         kind, namespace, name = request.kind, request.namespace, request.name
         match request.verb:
             case "get":
-                found = self.storage.get(kind, namespace, name)
+                found = self.storage.view(kind, namespace, name)
                 if found is None:
                     raise errors.not_found(kind, name)
                 return 200, found
@@ -63,7 +63,7 @@ class Api:
                 return 201, self.writer.create(kind, namespace, _object(request), self._actor(request, warn))
             case "update":
                 actor = self._actor(request, warn)
-                existed = self.storage.get(kind, namespace, name) is not None
+                existed = self.storage.view(kind, namespace, name) is not None
                 stored = self.writer.update(kind, namespace, name, _object(request), actor, request.subresource)
                 return 200 if existed else 201, stored
             case "patch":
@@ -94,7 +94,7 @@ class Api:
             message = f'PatchOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}'
             raise errors.ApiError(422, "Invalid", message, {"causes": [cause.as_json()]})
         kind, namespace, name = request.kind, request.namespace, request.name
-        existed = self.storage.get(kind, namespace, name) is not None
+        existed = self.storage.view(kind, namespace, name) is not None
         actor = self._actor(request, warn)
         item = self.writer.apply(kind, namespace, name, _object(request), actor, request.subresource)
         return 200 if existed else 201, item

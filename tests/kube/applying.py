@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kube.errors import Cause, apply_conflict
-from kube.fields import MISSING, ListKeys, Path, Paths, at, decode, encode, merged, paths_of, without
+from kube.fields import MISSING, ListKeys, Path, Paths, at, decode, encode, leaves, merged, without
 from kube.kinds import Kind
 from kube.storage import Object, copied
 
@@ -93,7 +93,7 @@ def apply(live: Object | None, applied: Object, kind: Kind, owner: Owner, *, for
     """`live` (None: to be created) as it is after `owner` applied `applied`; raises ApiError 409 on conflicts."""
     keys = list_keys(kind)
     part = owned_part(applied, owner.subresource)
-    owner = replace(owner, paths=frozenset(paths_of(part, keys)))
+    owner = replace(owner, paths=frozenset(leaves(part, keys)))
     if live is None:
         created = copied(applied)
         created["metadata"]["managedFields"] = [owner.as_json()]
@@ -147,10 +147,9 @@ def track_update(before: Object | None, after: Object, kind: Kind, owner: Owner)
     keys = list_keys(kind)
     new = owned_part(after, owner.subresource)
     old = owned_part(before, owner.subresource) if before is not None else {}
-    paths = frozenset(paths_of(new, keys))
-    old_paths = frozenset(paths_of(old, keys))
-    changed = frozenset(path for path in paths if at(old, path, keys) != at(new, path, keys) or path not in old_paths)
-    removed = frozenset(path for path in old_paths - paths if at(new, path, keys) is MISSING)
+    now, then = leaves(new, keys), leaves(old, keys)
+    changed = frozenset(path for path, value in now.items() if path not in then or then[path] != value)
+    removed = frozenset(path for path in then.keys() - now.keys() if at(new, path, keys) is MISSING)
     owners = owners_of(before) if before is not None else []
     mine = next((each.paths for each in owners if each.is_same(owner)), frozenset())
     kept = [replace(each, paths=each.paths - changed - removed) if not each.is_same(owner) else None for each in owners]

@@ -30,7 +30,7 @@ from kube.simulators.jobs import JobController
 from kube.simulators.kubelet import Kubelet
 from kube.simulators.pytorchjobs import PyTorchJobController
 from kube.simulators.trainjobs import TrainJobController
-from kube.storage import Object
+from kube.storage import Object, copied
 from kube.writing import Actor
 
 CRD_FILE: Final = Path(__file__).parents[2] / "crds" / "selfreward.dev_selfrewardruns.yaml"
@@ -172,7 +172,7 @@ class FakeCluster:
         """Create as an administrator would; ApiError as kubectl would show it."""
         kind = BY_NAME[manifest["kind"]]
         namespace = self._home(kind, manifest["metadata"].get("namespace", "default"))
-        return self.api.writer.create(kind, namespace, dict(manifest), ADMIN)
+        return copied(self.api.writer.create(kind, namespace, dict(manifest), ADMIN))
 
     def edit(
         self,
@@ -189,7 +189,7 @@ class FakeCluster:
             return item
 
         home = self._home(BY_NAME[kind], namespace)
-        return self.api.writer.patch(BY_NAME[kind], home, name, changed, ADMIN, subresource)
+        return copied(self.api.writer.patch(BY_NAME[kind], home, name, changed, ADMIN, subresource))
 
     def delete(
         self,

@@ -16,7 +16,7 @@ from kube.clock import GRAIN, Clock
 from kube.deleting import Deleter
 from kube.kinds import Kind
 from kube.names import Identities
-from kube.storage import Change, Object, Storage, key_of
+from kube.storage import Change, Object, Storage, copied, key_of
 from kube.writing import Actor, Writer
 
 Key = TypeVar("Key")
@@ -87,12 +87,12 @@ class Controller(ABC, Generic[Key]):
     def update(self, kind: Kind, item: Object) -> Object:
         """Write the whole object but its status, at the resourceVersion it was read with."""
         namespace, name = key_of(item)
-        return self.writer.update(kind, namespace, name, item, self.actor())
+        return self.writer.update(kind, namespace, name, copied(item), self.actor())
 
     def write_status(self, kind: Kind, item: Object) -> Object:
         """Write the object's status."""
         namespace, name = key_of(item)
-        return self.writer.update(kind, namespace, name, item, self.actor(), "status")
+        return self.writer.update(kind, namespace, name, copied(item), self.actor(), "status")
 
     def _fire(self, key: Key) -> None:
         del self._due[key]

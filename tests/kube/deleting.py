@@ -70,7 +70,7 @@ class Deleter:
         if grace == 0 and not metadata.get("finalizers"):
             return (live if options.dry_run else self._storage.remove(kind, live)), True
         self._mark(kind, live, grace)
-        if options.dry_run or live == self._storage.get(kind, namespace, name):
+        if options.dry_run or live == self._storage.view(kind, namespace, name):
             return live, False
         return self._storage.put(kind, live), False
 

@@ -63,22 +63,26 @@ def _key_text(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
     return json.dumps(dict(zip(keys, values, strict=True)), separators=(",", ":"), sort_keys=True)
 
 
-def paths_of(value: Any, keys: ListKeys, path: Path = ()) -> Iterator[Path]:
-    """Every leaf of `value`, and every item of a keyed list."""
-    match value:
-        case dict() if value:
-            for name, each in value.items():
-                yield from paths_of(each, keys, (*path, ("f", name)))
-        case list() if value and keys.of(path) is not None:
-            for item in value:
-                element = keys.element(path, item)
-                assert element is not None
-                yield (*path, element)
-                if isinstance(item, dict):
-                    yield from paths_of(item, keys, (*path, element))
-        case _:
-            if path:
-                yield path
+def leaves(value: Any, keys: ListKeys) -> dict[Path, Any]:
+    """Every leaf of `value`, and every item of a keyed list, by its path."""
+    found: dict[Path, Any] = {}
+    _gather(value, keys, (), found)
+    return found
+
+
+def _gather(value: Any, keys: ListKeys, path: Path, found: dict[Path, Any]) -> None:
+    if value and isinstance(value, dict):
+        for name, each in value.items():
+            _gather(each, keys, (*path, ("f", name)), found)
+    elif value and isinstance(value, list) and keys.of(path) is not None:
+        for item in value:
+            element = keys.element(path, item)
+            assert element is not None
+            found[*path, element] = item
+            if isinstance(item, dict):
+                _gather(item, keys, (*path, element), found)
+    elif path:
+        found[path] = value
 
 
 MISSING: Final = object()
@@ -138,8 +142,9 @@ def _merged_list(live: list[Any], applied: list[Any], keys: ListKeys, path: Path
     return result + list(found.values())
 
 
+@lru_cache(maxsize=4096)
 def encode(paths: Paths) -> dict[str, Any]:
-    """FieldsV1 of a set of paths."""
+    """FieldsV1 of a set of paths, to be read only: the same object for the same set."""
     tree: dict[str, Any] = {}
     parents = {path[:depth] for path in paths for depth in range(1, len(path))}
     for path in sorted(paths):

@@ -13,7 +13,7 @@ from kube import errors
 from kube.controllers import Controller, Machinery
 from kube.deleting import FOREGROUND, ORPHAN, DeleteOptions
 from kube.kinds import Kind, Propagation
-from kube.storage import Change, Object, Reference, key_of, owners_of
+from kube.storage import Change, Object, Reference, copied, key_of, owners_of
 
 
 class GarbageCollector(Controller[Reference]):
@@ -39,7 +39,7 @@ class GarbageCollector(Controller[Reference]):
     def reconcile(self, key: Reference) -> None:
         resource, namespace, name = key
         kind = self._kinds[resource]
-        item = self.storage.get(kind, namespace, name)
+        item = self.storage.view(kind, namespace, name)
         if item is None:
             return
         finalizers = item["metadata"].get("finalizers") or []
@@ -79,7 +79,7 @@ class GarbageCollector(Controller[Reference]):
             # An uninstalled kind: the real collector cannot look, and so does not delete.
             return {"metadata": {}}
         namespace = item["metadata"].get("namespace", "") if kind.namespaced else ""
-        found = self.storage.get(kind, namespace, owner["name"])
+        found = self.storage.view(kind, namespace, owner["name"])
         return found if found is not None and found["metadata"]["uid"] == owner["uid"] else None
 
     def _orphan(self, kind: Kind, item: Object) -> None:
@@ -119,12 +119,14 @@ class GarbageCollector(Controller[Reference]):
             self.enqueue((kind.resource, namespace, owner["name"]))
 
     def _write_owners(self, kind: Kind, item: Object, owners: list[dict[str, Any]]) -> None:
+        item = copied(item)
         item["metadata"]["ownerReferences"] = owners
         if not owners:
             del item["metadata"]["ownerReferences"]
         self.update(kind, item)
 
     def _drop_finalizer(self, kind: Kind, item: Object, finalizer: str) -> None:
+        item = copied(item)
         item["metadata"]["finalizers"] = [name for name in item["metadata"]["finalizers"] if name != finalizer]
         self.update(kind, item)
 

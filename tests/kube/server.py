@@ -160,7 +160,7 @@ class Server:
         return response
 
     async def _log(self, http: web.Request, request: Request) -> web.StreamResponse:
-        pod = self.api.storage.get(request.kind, request.namespace, request.name)
+        pod = self.api.storage.view(request.kind, request.namespace, request.name)
         try:
             if pod is None:
                 raise errors.not_found(request.kind, request.name)

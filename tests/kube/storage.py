@@ -1,7 +1,7 @@
 """What etcd is to the API server: objects by kind, namespace and name, one revision counter, and a history.
 
-Every stored object is a deep copy nobody else holds, so a caller cannot change it by accident. It must not know
-what a write means: that is `writing`, `deleting` and `applying`.
+A stored object is never written to: a change is another object. It must not know what a write means: that is
+`writing`, `deleting` and `applying`.
 """
 
 from __future__ import annotations
@@ -81,8 +81,12 @@ class Storage:
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """A copy of the object, or None."""
-        found = self._objects.get(kind.resource, {}).get((namespace, name))
+        found = self.view(kind, namespace, name)
         return None if found is None else copied(found)
+
+    def view(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The stored object itself, or None: read, never write."""
+        return self._objects.get(kind.resource, {}).get((namespace, name))
 
     def peek(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
         """The stored objects themselves, sorted by namespace and name as etcd's keys are: read, never write."""
@@ -95,23 +99,22 @@ class Storage:
         return sorted(self._dependents.get(uid, ()))
 
     def put(self, kind: Kind, item: Object) -> Object:
-        """Store `item` under a new revision; returns a copy as stored."""
-        stored = copied(item)
-        before = self._objects.setdefault(kind.resource, {}).get(key_of(stored))
+        """Take `item` over under a new revision, and return it: nobody may write to it from now on."""
+        before = self._objects.setdefault(kind.resource, {}).get(key_of(item))
         self.revision += 1
-        stored["metadata"]["resourceVersion"] = str(self.revision)
-        self._objects[kind.resource][key_of(stored)] = stored
-        self._record(Change(self.revision, kind, before, stored))
-        return copied(stored)
+        item["metadata"]["resourceVersion"] = str(self.revision)
+        self._objects[kind.resource][key_of(item)] = item
+        self._record(Change(self.revision, kind, before, item))
+        return item
 
     def remove(self, kind: Kind, item: Object) -> Object:
-        """Remove the object; returns it as it was last, under the revision of its removal."""
+        """Remove the object; returns it, to be read, as it was last, under the revision of its removal."""
         before = self._objects[kind.resource].pop(key_of(item))
         self.revision += 1
         gone = copied(before)
         gone["metadata"]["resourceVersion"] = str(self.revision)
         self._record(Change(self.revision, kind, gone, None))
-        return copied(gone)
+        return gone
 
     def changes(self, kind: Kind, since: int) -> Iterator[Change]:
         """What happened to objects of the kind after revision `since`."""

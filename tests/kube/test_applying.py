@@ -26,7 +26,7 @@ from kube.calls import (
     pod_spec,
     run_manifest,
 )
-from kube.fields import ListKeys, decode, encode, paths_of
+from kube.fields import ListKeys, decode, encode, leaves
 
 MAP = f"{CONFIG_MAPS}/map"
 
@@ -206,7 +206,7 @@ def test_fields_are_written_and_read_back() -> None:
         "metadata": {"labels": {"a": "b"}, "finalizers": ["x"]},
         "spec": {"containers": [pod_spec()["containers"][0]]},
     }
-    paths = frozenset(paths_of(item, ListKeys(atomic_outside_metadata=False)))
+    paths = frozenset(leaves(item, ListKeys(atomic_outside_metadata=False)))
     written = encode(paths)
     assert written["f:spec"]["f:containers"]['k:{"name":"step"}']["."] == {}
     assert written["f:metadata"]["f:finalizers"] == {'v:"x"': {}}

@@ -38,9 +38,9 @@ def prune_typed(item: Object, model: str) -> list[str]:
     return list(_prune(item, model, ""))
 
 
-def typed_causes(item: Object, model: str, path: str = "") -> list[Cause]:
-    """Values of the wrong type and required fields that are absent."""
-    return list(_check(item, model, path))
+def typed_causes(item: Object, model: str, old: Object | None = None) -> list[Cause]:
+    """Values of the wrong type and required fields that are absent; what is as it was in `old` passed before."""
+    return list(_check_fields(item, model, "", old or {}))
 
 
 @functools.cache
@@ -91,14 +91,18 @@ def _check(value: Any, kind: str, path: str) -> Iterator[Cause]:
         if not isinstance(value, dict):
             yield _wrong(path, value, "object")
             return
-        for name, (below, required) in _fields(kind).items():
-            where = f"{path}.{name}" if path else name
-            if value.get(name) is None and required:
-                yield Cause(where, "FieldValueRequired", "Required value")
-            elif name in value:
-                yield from _check(value[name], below, where)
+        yield from _check_fields(value, kind, path, {})
     elif kind in _SCALARS and (not isinstance(value, _SCALARS[kind]) or (isinstance(value, bool) and kind != "bool")):
         yield _wrong(path, value, kind)
+
+
+def _check_fields(value: Object, model: str, path: str, old: Object) -> Iterator[Cause]:
+    for name, (below, required) in _fields(model).items():
+        where = f"{path}.{name}" if path else name
+        if value.get(name) is None and required:
+            yield Cause(where, "FieldValueRequired", "Required value")
+        elif name in value and (name not in old or value[name] != old[name]):
+            yield from _check(value[name], below, where)
 
 
 def _check_container(value: Any, container: str, inner: str, path: str) -> Iterator[Cause]:

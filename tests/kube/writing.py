@@ -29,7 +29,7 @@ class Actor:
 
 
 class Writer:
-    """Every write but deletion."""
+    """Every write but deletion. What comes back is the stored object: to be read, never written to."""
 
     def __init__(self, storage: Storage, clock: Clock, identities: Identities, admission: Admission) -> None:
         self.storage = storage
@@ -46,9 +46,9 @@ class Writer:
     def update(
         self, kind: Kind, namespace: str, name: str, body: Object, actor: Actor, subresource: str = ""
     ) -> Object:
-        """PUT; ApiError 409 when the body's resourceVersion or uid is not the stored one's."""
+        """PUT; ApiError 409 when the body's resourceVersion or uid is not the stored one's. `body` is taken over."""
         self._check_address(kind, namespace, name, body)
-        live = self.storage.get(kind, namespace, name)
+        live = self.storage.view(kind, namespace, name)
         if live is None:
             if not kind.create_on_update or subresource:
                 raise errors.not_found(kind, name)
@@ -56,7 +56,7 @@ class Writer:
         if not body["metadata"].get("resourceVersion") and not kind.unconditional_update:
             message = "must be specified for an update"
             raise errors.invalid_field(kind, name, "metadata.resourceVersion", 0, message)
-        return self._replace(kind, live, copied(body), actor, subresource)
+        return self._replace(kind, live, body, actor, subresource)
 
     def patch(
         self,
@@ -68,7 +68,7 @@ class Writer:
         subresource: str = "",
     ) -> Object:
         """PATCH by merge or JSON patch: `change` of what is stored, so only an explicit resourceVersion conflicts."""
-        live = self.storage.get(kind, namespace, name)
+        live = self.storage.view(kind, namespace, name)
         if live is None:
             raise errors.not_found(kind, name)
         body = change(copied(live))
@@ -86,7 +86,7 @@ class Writer:
             what = f"({namespace}/{name}; {kind.api_version}, Kind={kind.kind})"
             message = f"failed to create typed patch object {what}: .{unknown[0]}: field not declared in schema"
             raise errors.ApiError(500, "", message)
-        live = self.storage.get(kind, namespace, name)
+        live = self.storage.view(kind, namespace, name)
         owner = self._owner(kind, actor, "Apply", subresource)
         if live is None:
             if subresource:
@@ -128,9 +128,9 @@ class Writer:
         self.admission.admit(kind, item, None, actor.warn)
         _drop_empty(item["metadata"])
         check_metadata(kind, item)
-        if kind.namespaced and self.storage.get(self.admission.namespaces, "", namespace) is None:
+        if kind.namespaced and self.storage.view(self.admission.namespaces, "", namespace) is None:
             raise errors.not_found(self.admission.namespaces, namespace)
-        if self.storage.get(kind, namespace, name) is not None:
+        if self.storage.view(kind, namespace, name) is not None:
             raise errors.already_exists(kind, name)
         return item if actor.dry_run else self.storage.put(kind, item)
 
@@ -212,8 +212,7 @@ class Writer:
 def _isolated(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
     """The object to store: of a /status write nothing but the status, of any other all but the status."""
     if subresource == "status":
-        new = copied(live)
-        new.pop("status", None)
+        new = copied({key: value for key, value in live.items() if key != "status"})
         if "status" in body:
             new["status"] = body["status"]
         if "managedFields" in body["metadata"]:

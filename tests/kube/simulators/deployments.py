@@ -124,7 +124,7 @@ class DeploymentController(Controller[Address]):
             },
             "spec": {"replicas": item["spec"]["replicas"], "selector": selector, "template": template},
         }
-        return self.writer.create(REPLICA_SET, namespace, replica_set, self.actor())
+        return copied(self.writer.create(REPLICA_SET, namespace, replica_set, self.actor()))
 
     def _write(self, item: Object, current: Object | None) -> None:
         counts = (current or {}).get("status", {})

@@ -20,7 +20,7 @@ def problem(storage: Storage, pod: Object) -> Problem | None:
     namespace = pod["metadata"]["namespace"]
 
     def lacks(kind: str, name: str) -> bool:
-        return storage.get(BY_NAME[kind], namespace, name) is None
+        return storage.view(BY_NAME[kind], namespace, name) is None
 
     for volume in pod["spec"].get("volumes") or []:
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
@@ -56,7 +56,7 @@ def _missing_key(storage: Storage, pod: Object) -> Problem | None:
             reference = (entry.get("valueFrom") or {}).get("secretKeyRef")
             if not reference or reference.get("optional"):
                 continue
-            secret = storage.get(BY_NAME["Secret"], namespace, reference["name"]) or {}
+            secret = storage.view(BY_NAME["Secret"], namespace, reference["name"]) or {}
             if reference["key"] not in (secret.get("data") or {}):
                 where = f"{namespace}/{reference['name']}"
                 return Blocked.CONFIG_ERROR, f"couldn't find key {reference['key']} in Secret {where}"

@@ -99,7 +99,7 @@ class PyTorchJobController(Controller[Address]):
         # The replica's policy overwrites the template's.
         pod["spec"]["restartPolicy"] = replica.get("restartPolicy", "OnFailure")
         self.writer.create(POD, namespace, pod, self.actor())
-        if self.storage.get(SERVICE, namespace, _name(job, role, index)) is None:
+        if self.storage.view(SERVICE, namespace, _name(job, role, index)) is None:
             service = {
                 "metadata": {"name": _name(job, role, index), "labels": labels, "ownerReferences": [owner]},
                 "spec": {"clusterIP": "None", "selector": labels, "ports": [{"name": "pytorchjob-port", "port": PORT}]},
