@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,21 @@ def servings(workdir: Path, name: str = "tiny") -> list[dict[str, Any]]:
 def manifests(workdir: Path, name: str = "tiny") -> dict[str, bytes]:
     """The manifest of every committed artifact but checkpoints, byte for byte, by the artifact's name."""
     root = workdir / "artifacts" / "default" / name
-    found = {str(path.parent.relative_to(root)): path.read_bytes() for path in root.rglob("manifest.json")}
-    return {name: text for name, text in found.items() if not name.startswith("checkpoints/")}
+    names = (str(folder.relative_to(root)) for folder in _committed(root))
+    return {name: (root / name / "manifest.json").read_bytes() for name in names if not name.startswith("checkpoints/")}
+
+
+def _committed(root: Path) -> Iterator[Path]:
+    """The folders of committed artifacts; what is still being staged has a manifest too, and vanishes."""
+    for folder, below, files in os.walk(root):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if "manifest.json" in files:
+            yield Path(folder)
 
 
 def is_checkpointed(workdir: Path, artifact: str, name: str = "tiny") -> bool:
     """Whether the training of a model has a resumable checkpoint in the store."""
-    root = workdir / "artifacts" / "default" / name / "checkpoints" / artifact
-    return any(root.rglob("manifest.json"))
+    return any(_committed(workdir / "artifacts" / "default" / name / "checkpoints" / artifact))
 
 
 def logs(workdir: Path, key: str, name: str = "tiny") -> str:
