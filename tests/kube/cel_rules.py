@@ -8,6 +8,8 @@ evaluated (a missing key, say) refuses the write. Source: kubernetes.io, "Valida
 from __future__ import annotations
 
 import functools
+import marshal
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -24,13 +26,13 @@ def cel_causes(item: Object, schema: Schema, old: Object | None) -> list[Cause]:
     """Every rule that `item` breaks; with `old`, transition rules too."""
     if not _has_rules(schema):
         return []
-    before = _ABSENT if old is None else _typed(_root(old), schema)
-    return list(_walk(_typed(_root(item), schema), schema, before, ""))
+    before = _ABSENT if old is None else _root(old)
+    return list(_walk(_root(item), schema, before, ""))
 
 
 def broken_rules(value: Any, schema: Schema) -> list[Cause]:
     """Every rule that a value below the root breaks by itself."""
-    return list(_walk(_typed(value, schema), schema, _ABSENT, ""))
+    return list(_walk(value, schema, _ABSENT, ""))
 
 
 def _root(item: Object) -> Object:
@@ -39,13 +41,20 @@ def _root(item: Object) -> Object:
 
 
 def _walk(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
-    rules = schema.get("x-kubernetes-validations", ())
+    variables = {"self": value} | ({} if old is _ABSENT else {"oldSelf": old})
+    rules = [
+        rule
+        for rule in schema.get("x-kubernetes-validations", ())
+        if (old is not _ABSENT or "oldSelf" not in rule["rule"]) and not _is_known_to_hold(rule["rule"], variables)
+    ]
     if rules:
         # One context for all rules of a place: converting a whole resource costs more than any rule.
-        context = cel.Context(variables={"self": value} | ({} if old is _ABSENT else {"oldSelf": old}))
+        context = cel.Context(variables={name: _typed(each, schema) for name, each in variables.items()})
         for rule in rules:
-            if old is not _ABSENT or "oldSelf" not in rule["rule"]:
-                yield from _broken(rule, context, path)
+            broken = list(_broken(rule, context, path))
+            yield from broken
+            if not broken:
+                _HELD.add(_key(rule["rule"], variables))
     match value:
         case dict():
             properties: Schema = schema.get("properties", {})
@@ -75,6 +84,43 @@ def _has_rules(schema: Schema) -> bool:
 
 
 _KNOWN: Final[dict[int, tuple[Schema, bool]]] = {}
+
+
+_HELD: Final[set[bytes]] = set()
+"""Rules with what they read, where they held: a run's status is written thirty times beside the same spec."""
+
+
+_NOTHING: Final = ()
+"""As no JSON is."""
+
+
+def _is_known_to_hold(rule: str, variables: Mapping[str, Any]) -> bool:
+    return _key(rule, variables) in _HELD
+
+
+def _key(rule: str, variables: Mapping[str, Any]) -> bytes:
+    parts = [(is_asked_for, _part(variables[name], path)) for is_asked_for, name, path in _reads(rule)]
+    return marshal.dumps((rule, [part == _NOTHING if is_asked_for else part for is_asked_for, part in parts]), 2)
+
+
+@functools.cache
+def _reads(rule: str) -> tuple[tuple[bool, str, tuple[str, ...]], ...]:
+    """The paths below `self` and `oldSelf` that a rule names, without the methods it calls there; and whether it only
+    asks with `has` if there is anything."""
+    found = {
+        (bool(has), name, tuple(path.split(".")[1 : -1 if call else None]))
+        for has, name, path, call in re.findall(r"(has\()?\b(self|oldSelf)\b((?:\.\w+)*)(\()?", rule)
+    }
+    return tuple(sorted(found))
+
+
+def _part(value: Any, path: tuple[str, ...]) -> Any:
+    """What stands at `path`, or that nothing does; a value that is no map stands for all below it."""
+    for name in path:
+        if not isinstance(value, dict):
+            break
+        value = value.get(name, _NOTHING)
+    return value
 
 
 def _broken(rule: Mapping[str, Any], context: cel.Context, path: str) -> Iterator[Cause]:
