@@ -40,11 +40,12 @@ class ConcurrencyMeter:
         if self._ended is None:
             self._ended = self._clock()
 
-    def mean(self) -> float | None:
-        """Time-weighted mean in flight; None when all requests fitted in at once, so that there was only a tail."""
+    def area(self) -> tuple[float, float] | None:
+        """Requests in flight summed over time, and the seconds of it: their quotient is the mean in flight. None before
+        the tail, and when all requests fitted in at once, so that there was only a tail."""
         if self._only_a_tail or self._started is None or self._ended is None or self._ended <= self._started:
             return None
-        return self._area / (self._ended - self._started)
+        return self._area, self._ended - self._started
 
     def _advance(self) -> None:
         if self._ended is not None:

@@ -67,7 +67,7 @@ class _Rejected(Exception):
 
 
 class ServingClient:
-    """Sends requests to one endpoint; use it for one batch at a time and read `traffic` afterwards.
+    """Sends requests to one endpoint, one batch at a time; `traffic` tells of all batches so far.
 
     `alive` is called at every answer and every few seconds while the event loop runs: a server that hangs ends in
     a timeout here, so silence beyond that is a hang of the step itself. Raises PermanentError MissingApiKey.
@@ -92,7 +92,7 @@ class ServingClient:
         Raises PermanentError ServingRejected, InfrastructureError ServingUnavailable, StepFailed ServingNonsense or
         RequestFailed, or what `handle` and `source` raise; requests in flight are then dropped.
         """
-        self.traffic.started = time.monotonic()
+        self.traffic.begin()
         source.begin(self.traffic.meter.tail)
         # One client a lane: httpx's pool looks at every connection for every request, which costs at hundreds.
         verify = httpx.create_ssl_context()
@@ -105,7 +105,7 @@ class ServingClient:
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            self.traffic.ended = time.monotonic()
+            self.traffic.end()
 
     async def stream(self, source: RequestSource) -> AsyncIterator[Completion]:
         """The completions of `source` as they come, in any order; the errors are those of `run`.

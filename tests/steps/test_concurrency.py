@@ -25,16 +25,16 @@ def test_the_mean_is_weighted_by_time_and_ends_with_the_tail() -> None:
     clock.now += 100
     meter.returned()
     meter.tail()
-    assert meter.mean() == (2 * 3 + 1 * 1 + 2 * 2) / 6
+    assert meter.area() == (2 * 3 + 1 * 1 + 2 * 2, 6)
 
 
 def test_nothing_is_claimed_without_a_time_before_the_tail() -> None:
     clock = Clock()
     meter = ConcurrencyMeter(clock)
-    assert meter.mean() is None
+    assert meter.area() is None
     meter.sent()
     clock.now += 1
-    assert meter.mean() is None
+    assert meter.area() is None
     meter.tail()
     meter.returned()
-    assert meter.mean() is None
+    assert meter.area() is None
