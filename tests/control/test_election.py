@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from kube import FakeCluster, Fault
 from selfreward.cluster.kubernetes import KubernetesClient
-from selfreward.control.election import Election
+from selfreward.control.election import LEASE_SECONDS, Election
 
 TAKE_OVER_SECONDS = 20.0
 
@@ -69,6 +70,20 @@ async def test_the_leader_is_killed_and_another_acts_within_20_s(tmp_path: Path)
         await end(second)
     assert [name for name, _ in log] == ["a leads", "b leads"]
     assert log[1][1] - killed <= TAKE_OVER_SECONDS
+
+
+async def test_the_lease_of_a_killed_leader_is_taken_as_soon_as_it_runs_out(tmp_path: Path) -> None:
+    log: list[tuple[str, float]] = []
+    async with cluster_of(tmp_path) as cluster:
+        first = asyncio.create_task(lead(candidate(cluster, "a"), log, "a", cluster))
+        await cluster.idle(1)
+        second = asyncio.create_task(lead(candidate(cluster, "b"), log, "b", cluster))
+        await cluster.idle(2.5)
+        await end(first)
+        # The second looks at 1, 3 and 5 s: it sees the renewal of 2 s one second after it was made.
+        await cluster.idle(20)
+        await end(second)
+    assert log[1] == ("b leads", pytest.approx(3 + LEASE_SECONDS, abs=0.1))
 
 
 async def test_a_leader_that_resigns_is_followed_at_once(tmp_path: Path) -> None:

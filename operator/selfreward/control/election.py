@@ -21,6 +21,8 @@ LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 10.0
 """A leader that could not renew for this long stops leading; less than the lease, so that it stops first."""
 RETRY_SECONDS: Final = 2.0
+_GRAIN: Final = 0.01
+"""Seconds by which a timer may ring too early."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class _Sighting:
     process's clock, tells whether its holder lives."""
 
     mark: tuple[str, str]
-    at: float
+    runs_out: float
 
 
 class Election:
@@ -50,7 +52,9 @@ class Election:
     async def win(self) -> None:
         """Return once this replica leads."""
         while not await self._try():
-            await asyncio.sleep(RETRY_SECONDS)
+            left = 0.0 if self._seen is None else self._seen.runs_out - _seconds()
+            # The lease of a leader that died is taken as soon as it runs out.
+            await asyncio.sleep(min(RETRY_SECONDS, left + _GRAIN) if left > 0 else RETRY_SECONDS)
         logger.info("%s leads", self._identity)
 
     async def keep(self) -> None:
@@ -90,7 +94,7 @@ class Election:
             return False
         self._sight(lease)
         holder = lease["spec"].get("holderIdentity") or ""
-        if holder not in ("", self._identity) and not self._has_run_out(lease):
+        if holder not in ("", self._identity) and not self._has_run_out():
             return False
         return await self._write(lease)
 
@@ -117,11 +121,11 @@ class Election:
     def _sight(self, lease: Object) -> None:
         mark = (str(lease["spec"].get("holderIdentity")), str(lease["spec"].get("renewTime")))
         if self._seen is None or self._seen.mark != mark:
-            self._seen = _Sighting(mark, _seconds())
+            lasts = float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+            self._seen = _Sighting(mark, _seconds() + lasts)
 
-    def _has_run_out(self, lease: Object) -> bool:
-        assert self._seen is not None
-        return _seconds() - self._seen.at >= float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+    def _has_run_out(self) -> bool:
+        return self._seen is not None and _seconds() >= self._seen.runs_out
 
     def _is_anothers(self) -> bool:
         return self._seen is not None and self._seen.mark[0] not in ("", self._identity)
