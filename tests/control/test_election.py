@@ -35,6 +35,15 @@ async def lead(election: Election, log: list[tuple[str, float]], name: str, clus
     log.append((f"{name} ends", cluster.clock.seconds))
 
 
+async def one_after_the_other(
+    cluster: FakeCluster, log: list[tuple[str, float]]
+) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+    """A leader, and one who waits since a second later."""
+    first = asyncio.create_task(lead(candidate(cluster, "a"), log, "a", cluster))
+    await cluster.idle(1)
+    return first, asyncio.create_task(lead(candidate(cluster, "b"), log, "b", cluster))
+
+
 async def end(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -59,9 +68,7 @@ async def test_one_leads_for_as_long_as_it_lives(tmp_path: Path) -> None:
 async def test_the_leader_is_killed_and_another_acts_within_20_s(tmp_path: Path) -> None:
     log: list[tuple[str, float]] = []
     async with cluster_of(tmp_path) as cluster:
-        first = asyncio.create_task(lead(candidate(cluster, "a"), log, "a", cluster))
-        await cluster.idle(1)
-        second = asyncio.create_task(lead(candidate(cluster, "b"), log, "b", cluster))
+        first, second = await one_after_the_other(cluster, log)
         await cluster.idle(60)
         await end(first)
         killed = cluster.clock.seconds
@@ -75,9 +82,7 @@ async def test_the_leader_is_killed_and_another_acts_within_20_s(tmp_path: Path)
 async def test_the_lease_of_a_killed_leader_is_taken_as_soon_as_it_runs_out(tmp_path: Path) -> None:
     log: list[tuple[str, float]] = []
     async with cluster_of(tmp_path) as cluster:
-        first = asyncio.create_task(lead(candidate(cluster, "a"), log, "a", cluster))
-        await cluster.idle(1)
-        second = asyncio.create_task(lead(candidate(cluster, "b"), log, "b", cluster))
+        first, second = await one_after_the_other(cluster, log)
         await cluster.idle(2.5)
         await end(first)
         # The second looks at 1, 3 and 5 s: it sees the renewal of 2 s one second after it was made.
@@ -103,9 +108,7 @@ async def test_a_leader_that_resigns_is_followed_at_once(tmp_path: Path) -> None
 async def test_a_leader_that_cannot_renew_ends_before_another_begins(tmp_path: Path) -> None:
     log: list[tuple[str, float]] = []
     async with cluster_of(tmp_path) as cluster:
-        first = asyncio.create_task(lead(candidate(cluster, "a"), log, "a", cluster))
-        await cluster.idle(1)
-        second = asyncio.create_task(lead(candidate(cluster, "b"), log, "b", cluster))
+        first, second = await one_after_the_other(cluster, log)
         await cluster.idle(30)
         cluster.faults.add(Fault(answer=503, on="* leases", user_agent="a", times=0))
         await cluster.until(lambda: holder(cluster) == "b", 60)
