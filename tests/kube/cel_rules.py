@@ -43,18 +43,19 @@ def _root(item: Object) -> Object:
 def _walk(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
     variables = {"self": value} | ({} if old is _ABSENT else {"oldSelf": old})
     rules = [
-        rule
+        (rule, key)
         for rule in schema.get("x-kubernetes-validations", ())
-        if (old is not _ABSENT or "oldSelf" not in rule["rule"]) and not _is_known_to_hold(rule["rule"], variables)
+        if (old is not _ABSENT or "oldSelf" not in rule["rule"])
+        and (key := _key(rule["rule"], schema, variables)) not in _HELD
     ]
     if rules:
         # One context for all rules of a place: converting a whole resource costs more than any rule.
         context = cel.Context(variables={name: _typed(each, schema) for name, each in variables.items()})
-        for rule in rules:
+        for rule, key in rules:
             broken = list(_broken(rule, context, path))
             yield from broken
             if not broken:
-                _HELD.add(_key(rule["rule"], variables))
+                _HELD.add(key)
     match value:
         case dict():
             properties: Schema = schema.get("properties", {})
@@ -88,19 +89,16 @@ _KNOWN: Final[dict[int, tuple[Schema, bool]]] = {}
 
 _HELD: Final[set[bytes]] = set()
 """Rules with what they read, where they held: a run's status is written thirty times beside the same spec."""
-
-
 _NOTHING: Final = ()
 """As no JSON is."""
 
 
-def _is_known_to_hold(rule: str, variables: Mapping[str, Any]) -> bool:
-    return _key(rule, variables) in _HELD
-
-
-def _key(rule: str, variables: Mapping[str, Any]) -> bytes:
+def _key(rule: str, schema: Schema, variables: Mapping[str, Any]) -> bytes:
+    """A rule and what it reads; the same number is another one where the schema has it as another type."""
     parts = [(is_asked_for, _part(variables[name], path)) for is_asked_for, name, path in _reads(rule)]
-    return marshal.dumps((rule, [part == _NOTHING if is_asked_for else part for is_asked_for, part in parts]), 2)
+    return marshal.dumps(
+        (rule, schema.get("type"), [part == _NOTHING if is_asked_for else part for is_asked_for, part in parts]), 2
+    )
 
 
 @functools.cache
