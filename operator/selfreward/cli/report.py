@@ -10,13 +10,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from selfreward_steps.contract import StepName
+from selfreward_steps.contract import StepName, artifact_names
+from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
 from selfreward.api import ConditionStatus, ConditionType, Reason, SelfRewardRun, StepState
 from selfreward.cli.samples import Sample, samples
 from selfreward.cli.words import rows, took
-from selfreward.plan import model_artifact
+from selfreward.plan import evaluation_key, model_artifact
 from selfreward.report.highlights import highlights
 from selfreward.report.words import duration
 
@@ -82,9 +83,10 @@ def _places(run: SelfRewardRun, folder: Path, store: Store, page: Path | None) -
     done = {row.key for row in rows(run.status) if row.state is StepState.SUCCEEDED}
     places = {"model": store.address(run.status.model or model_artifact(run.spec, last + 1))}
     if last:
-        places["pairs"] = f"{store.address(f'iteration-{last}/pairs')}/pairs.jsonl"
-    if f"evaluate-m{last + 1}" in done:
-        places["metrics"] = f"{store.address(f'evaluation/m{last + 1}')}/metrics.json"
+        pairs = artifact_names.of_iteration(last, IterationArtifact.PAIRS)
+        places["pairs"] = f"{store.address(pairs)}/pairs.jsonl"
+    if evaluation_key(last + 1) in done:
+        places["metrics"] = f"{store.address(artifact_names.evaluation(last + 1))}/metrics.json"
     if page is not None:
         places["report"] = str(page)
     places["status"] = str(folder / "status.json")

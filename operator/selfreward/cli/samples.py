@@ -12,6 +12,8 @@ from itertools import islice
 from statistics import fmean
 from typing import Any, Final
 
+from selfreward_steps.contract import artifact_names
+from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
 _COUNT: Final = 3
@@ -40,18 +42,22 @@ class Sample:
 
 def samples(store: Store, iteration: int, shards: int, count: int = _COUNT) -> list[Sample]:
     """The first `count` pairs of an iteration, with everything that led to them."""
-    folder = f"iteration-{iteration}"
-    pairs = {row["id"]: row for row in islice(_rows(store, f"{folder}/pairs", "pairs.jsonl"), count)}
+    pairs, responses, judgements = (
+        artifact_names.of_iteration(iteration, each)
+        for each in (IterationArtifact.PAIRS, IterationArtifact.RESPONSES, IterationArtifact.JUDGEMENTS)
+    )
+    chosen = {row["id"]: row for row in islice(_rows(store, pairs, "pairs.jsonl"), count)}
     answers: dict[str, dict[str, Any]] = {}
     judged: dict[tuple[str, int], dict[str, Any]] = {}
-    for shard in range(shards):
-        for row in _rows(store, f"{folder}/responses/shard-{shard:05d}", "responses.jsonl"):
-            if row["id"] in pairs:
+    for shard in artifact_names.shards(responses, shards):
+        for row in _rows(store, shard, "responses.jsonl"):
+            if row["id"] in chosen:
                 answers[row["id"]] = row
-        for row in _rows(store, f"{folder}/judgements/shard-{shard:05d}", "judgements.jsonl"):
-            if row["id"] in pairs:
+    for shard in artifact_names.shards(judgements, shards):
+        for row in _rows(store, shard, "judgements.jsonl"):
+            if row["id"] in chosen:
                 judged[row["id"], row["candidate"]] = row
-    return [_sample(pair, answers[key], judged) for key, pair in pairs.items() if key in answers]
+    return [_sample(pair, answers[key], judged) for key, pair in chosen.items() if key in answers]
 
 
 def _sample(pair: dict[str, Any], answer: dict[str, Any], judged: dict[tuple[str, int], dict[str, Any]]) -> Sample:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from selfreward_steps.contract.artifact_names import shards as shard_names
 from selfreward_steps.store import Manifest, Store
 from selfreward_steps.store.digests import digest_of
 
 from selfreward.api import SelfRewardRun
-from selfreward.cluster.ownership import Ownership, paired_inputs, shard_names
+from selfreward.cluster.ownership import Ownership, paired_shards
 from selfreward.plan import Graph, Node
 
 _PARALLEL: Final = 8
@@ -46,9 +47,8 @@ class Commits:
         is not the run's and is left out. Raises InfrastructureError when the store is out of reach and
         PermanentError when it refuses.
         """
-        producers = {artifact: node for node in graph.nodes for artifact in node.outputs}
         names = {artifact: shard_names(artifact, shards) for artifact, shards in artifacts.items()}
-        partners = {artifact: paired_inputs(graph, producers[artifact]) for artifact in artifacts}
+        partners = {artifact: paired_shards(graph, graph.producers[artifact]) for artifact in artifacts}
         await self._look(name for each in (*names.values(), *partners.values()) for name in each)
         committed: dict[str, str] = {}
         counts: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Commits:
             own = [
                 self._found[name].digest
                 for index, name in enumerate(names[artifact])
-                if self._is_own(run, graph, producers[artifact], name, None if shards is None else index)
+                if self._is_own(run, graph, graph.producers[artifact], name, None if shards is None else index)
             ]
             if len(own) == len(names[artifact]):
                 # As a step that reads all the shards pins them.

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from selfreward_steps.contract import InputRef
+from selfreward_steps.contract import InputRef, artifact_names
 from selfreward_steps.identity import output_digests, step_digest
 
-from selfreward.api import RunStatus, SelfRewardRun, StepState
+from selfreward.api import SelfRewardRun, StepStatus
 from selfreward.plan import CreateStep, Graph, Node
+from selfreward.plan.graph import committed_digests, paired_inputs, pinned_inputs
 from selfreward.render.configs import step_config
 
 DigestOf = Callable[[str], str | None]
 """The digest of a committed artifact or shard; None while it is not committed."""
-
-
-def shard_names(artifact: str, shards: int | None) -> list[str]:
-    """The artifacts that lie under a sharded one's folder, in order; itself when it has no shards."""
-    return [artifact] if shards is None else [f"{artifact}/shard-{index:05d}" for index in range(shards)]
 
 
 class Ownership:
@@ -40,7 +36,7 @@ class Ownership:
         """
         generation = run.metadata.generation
         if (generation, name) not in self._known:
-            inputs = _inputs(graph, node, run.status)
+            inputs = pinned_inputs(graph, node, committed_digests(_rows(run)))
             digests = None if inputs is None else _resolved(inputs, shard, digest_of)
             if inputs is None or digests is None:
                 return None
@@ -51,53 +47,21 @@ class Ownership:
         return self._known.get((generation, name))
 
 
-def paired_inputs(graph: Graph, node: Node) -> list[str]:
+def paired_shards(graph: Graph, node: Node) -> list[str]:
     """The shards of other steps that the step's own shards read one to one, whatever else is committed."""
-    return [
-        name
-        for artifact in node.inputs.values()
-        if _is_paired(_producer(graph, artifact), node)
-        for name in shard_names(artifact, node.shards)
-    ]
-
-
-def _inputs(graph: Graph, node: Node, status: RunStatus) -> dict[str, InputRef] | None:
-    """What the step reads, as a decision says it; None while something of it is not committed."""
-    digests = _committed(status)
-    found: dict[str, InputRef] = {}
-    for role, artifact in node.inputs.items():
-        producer = _producer(graph, artifact)
-        paired = _is_paired(producer, node)
-        if not paired and artifact not in digests:
-            return None
-        found[role] = InputRef(artifact=artifact, digest=None if paired else digests[artifact], shards=producer.shards)
-    return found
+    return [name for artifact in paired_inputs(graph, node) for name in artifact_names.shards(artifact, node.shards)]
 
 
 def _resolved(inputs: Mapping[str, InputRef], shard: int | None, digest_of: DigestOf) -> dict[str, str] | None:
     """Digest by role, as the step itself will find them (:mod:`selfreward_steps.inputs`)."""
     found: dict[str, str] = {}
     for role, ref in inputs.items():
-        digest = ref.digest or digest_of(shard_names(ref.artifact, ref.shards)[shard or 0])
+        digest = ref.digest or digest_of(artifact_names.shards(ref.artifact, ref.shards)[shard or 0])
         if digest is None:
             return None
         found[role] = digest
     return found
 
 
-def _is_paired(producer: Node, node: Node) -> bool:
-    return producer.shards is not None and producer.shards == node.shards
-
-
-def _producer(graph: Graph, artifact: str) -> Node:
-    return next(node for node in graph.nodes if artifact in node.outputs)
-
-
-def _committed(status: RunStatus) -> dict[str, str]:
-    return {
-        artifact: digest
-        for iteration in status.iterations
-        for row in iteration.steps
-        if row.state is StepState.SUCCEEDED
-        for artifact, digest in row.outputs.items()
-    }
+def _rows(run: SelfRewardRun) -> list[StepStatus]:
+    return [row for iteration in run.status.iterations for row in iteration.steps]

@@ -6,12 +6,21 @@ and both walkers, on the cluster and on one machine, obey the same ones.
 """
 
 from selfreward.plan.decide import decide
-from selfreward.plan.graph import EVALUATION_IMPORT, artifacts_to_observe, build_graph
-from selfreward.plan.lineage import EVALUATION_DATA, EVALUATION_JUDGE, EVALUATIONS, has_seed, model_artifact
+from selfreward.plan.graph import (
+    EVALUATION_IMPORT,
+    ChildKind,
+    Graph,
+    Node,
+    artifacts_to_observe,
+    build_graph,
+    evaluation_key,
+    has_seed,
+    model_artifact,
+    step_key,
+)
 from selfreward.plan.names import capped_name, serving_name, step_name
 from selfreward.plan.retry import retry_failed
 from selfreward.plan.types import (
-    ChildKind,
     ChildPhase,
     ChildProgress,
     CreateServing,
@@ -19,18 +28,13 @@ from selfreward.plan.types import (
     Decision,
     DeleteChild,
     Failure,
-    Graph,
-    Node,
     Observed,
     ObservedChild,
     RunEvent,
 )
 
 __all__ = [
-    "EVALUATIONS",
-    "EVALUATION_DATA",
     "EVALUATION_IMPORT",
-    "EVALUATION_JUDGE",
     "ChildKind",
     "ChildPhase",
     "ChildProgress",
@@ -48,9 +52,11 @@ __all__ = [
     "build_graph",
     "capped_name",
     "decide",
+    "evaluation_key",
     "has_seed",
     "model_artifact",
     "retry_failed",
     "serving_name",
+    "step_key",
     "step_name",
 ]

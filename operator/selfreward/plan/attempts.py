@@ -17,7 +17,8 @@ from selfreward.api.status import Progress
 from selfreward.plan.deadlines import late_start, missing_output, overrun, silence
 from selfreward.plan.draft import Draft
 from selfreward.plan.failures import OUTDATED, child_failure, fail_attempt
-from selfreward.plan.types import ChildPhase, EventReason, Failure, Node, ObservedChild
+from selfreward.plan.graph import Node
+from selfreward.plan.types import ChildPhase, EventReason, Failure, ObservedChild
 
 PROGRESS_SECONDS: Final = 15
 """News of a running step are written at most this often, so that a run costs few status writes."""

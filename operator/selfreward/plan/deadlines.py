@@ -13,7 +13,8 @@ from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Reason, ServingState, StepStatus
 from selfreward.plan.draft import Draft
-from selfreward.plan.types import Failure, Node, ObservedChild
+from selfreward.plan.graph import Node
+from selfreward.plan.types import Failure, ObservedChild
 
 COMMIT_SECONDS: Final = 60
 """How long a child that ended well may be ahead of its output's appearance in the store."""

@@ -22,7 +22,8 @@ from selfreward.api import (
     StepStatus,
 )
 from selfreward.api.status import ServingStatus
-from selfreward.plan.types import ChildKind, EventReason, Graph, Node, Observed, ObservedChild, RunEvent
+from selfreward.plan.graph import ChildKind, Graph, Node
+from selfreward.plan.types import EventReason, Observed, ObservedChild, RunEvent
 
 ACTIVE = frozenset({StepState.STARTING, StepState.RUNNING})
 """States in which a step has, or is about to have, a child."""

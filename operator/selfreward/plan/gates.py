@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from selfreward_steps.contract import StepName
+from selfreward_steps.contract import StepName, artifact_names
 
 from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus
 from selfreward.plan.draft import Draft, Tripped
-from selfreward.plan.lineage import EVALUATIONS, model_artifact
+from selfreward.plan.graph import evaluation_key, model_artifact, step_key
 from selfreward.plan.types import EventReason
 
 Rows = Mapping[str, StepStatus]
@@ -66,7 +66,7 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
     accepted = accepted_iteration(draft.run)
     for node in draft.graph.nodes:
         row = rows.get(node.key)
-        if node.step is StepName.EVALUATE and not node.output.startswith(EVALUATIONS):
+        if node.step is StepName.EVALUATE and not artifact_names.is_evaluation(node.output):
             continue  # the first of two parts: the second tells of both
         if row is None or row.state not in _ENDED or not row.metrics:
             continue
@@ -86,7 +86,8 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
 
 
 def _first(rows: Rows, step: StepName) -> StepStatus | None:
-    return rows.get({StepName.PAIRS: "pairs-1", StepName.EVALUATE: "evaluate-m1"}.get(step, ""))
+    first = {StepName.PAIRS: step_key(StepName.PAIRS, 1), StepName.EVALUATE: evaluation_key(1)}
+    return rows.get(first.get(step, ""))
 
 
 def _actions(gates: Gates, step: StepName) -> Iterator[GateAction]:

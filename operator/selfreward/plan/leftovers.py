@@ -11,7 +11,8 @@ from typing import Final
 
 from selfreward.api import ChildPolicy, ServingState, StepState, StepStatus
 from selfreward.plan.draft import ACTIVE, Draft
-from selfreward.plan.types import ChildKind, DeleteChild, ObservedChild
+from selfreward.plan.graph import ChildKind
+from selfreward.plan.types import DeleteChild, ObservedChild
 
 LINGER_SECONDS: Final = 30
 """How long a child may go on after its output is committed: it says how it went, its peers finish."""

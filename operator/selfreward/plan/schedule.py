@@ -10,8 +10,9 @@ from datetime import datetime
 
 from selfreward.api import APPROVED, Reason, Schedule, SelfRewardRun, StepState
 from selfreward.plan.draft import Draft, Wait
+from selfreward.plan.graph import Node
 from selfreward.plan.suspension import Hold
-from selfreward.plan.types import EventReason, Node
+from selfreward.plan.types import EventReason
 
 
 def wait_for_next(draft: Draft, hold: Hold) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from selfreward_steps.contract import InputRef
-
 from selfreward.api import ServingState, StepState
 from selfreward.plan.draft import Draft
+from selfreward.plan.graph import committed_digests, pinned_inputs
 from selfreward.plan.names import step_name
 from selfreward.plan.turns import Turn, is_ready, may_start
-from selfreward.plan.types import CreateServing, CreateStep, EventReason, Graph, Node
+from selfreward.plan.types import CreateServing, CreateStep, EventReason
 
 
 def start_ready(draft: Draft, turn: Turn) -> None:
@@ -43,40 +42,14 @@ def start_ready(draft: Draft, turn: Turn) -> None:
 
 def creations(draft: Draft) -> Iterator[CreateStep | CreateServing]:
     """A command for each intent whose child has not been seen yet."""
-    digests = _committed(draft)
+    digests = committed_digests(draft.rows.values())
     for serving in draft.servings.values():
         if serving.state is ServingState.STARTING and serving.child_uid is None:
             yield CreateServing(serving.child, serving.model, serving.attempt, digests.get(serving.model))
-    producers: dict[str, Node] = {}
     for node in draft.graph.nodes:
         row = draft.rows[node.key]
-        if row.state is StepState.STARTING and row.child is not None:
-            producers = producers or _producers(draft.graph)
-            yield CreateStep(row.child, node.key, row.attempt, _inputs(node, producers, digests))
-
-
-def _inputs(node: Node, producers: dict[str, Node], digests: dict[str, str]) -> dict[str, InputRef]:
-    return {role: _input(node, artifact, producers[artifact], digests) for role, artifact in node.inputs.items()}
-
-
-def _input(node: Node, artifact: str, producer: Node, digests: dict[str, str]) -> InputRef:
-    """The artifact with its digest pinned, so that a step reads what was decided on.
-
-    Between steps of as many shards, shard i reads shard i alone, which may not be there yet: nothing to pin.
-    """
-    paired = producer.shards is not None and producer.shards == node.shards
-    return InputRef(artifact=artifact, digest=None if paired else digests[artifact], shards=producer.shards)
-
-
-def _producers(graph: Graph) -> dict[str, Node]:
-    return {artifact: node for node in graph.nodes for artifact in node.outputs}
-
-
-def _committed(draft: Draft) -> dict[str, str]:
-    """Digest by artifact, of all steps that succeeded."""
-    return {
-        artifact: digest
-        for row in draft.rows.values()
-        if row.state is StepState.SUCCEEDED
-        for artifact, digest in row.outputs.items()
-    }
+        if row.state is not StepState.STARTING or row.child is None:
+            continue
+        inputs = pinned_inputs(draft.graph, node, digests)
+        if inputs is not None:
+            yield CreateStep(row.child, node.key, row.attempt, inputs)

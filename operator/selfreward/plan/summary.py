@@ -14,7 +14,7 @@ from selfreward.api import IterationStatus, Phase, Reason, RunStatus, StepState,
 from selfreward.api.status import Progress
 from selfreward.plan.conditions import Story, conditions, tell_story
 from selfreward.plan.draft import ACTIVE, Draft
-from selfreward.plan.lineage import model_artifact
+from selfreward.plan.graph import model_artifact
 
 PAIRS_METRIC: Final = "pairs"
 ACCURACY_METRIC: Final = "judge_pairwise_accuracy"

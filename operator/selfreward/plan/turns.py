@@ -24,7 +24,7 @@ from selfreward_steps.contract import StepName
 from selfreward.api import ServingState, StepState
 from selfreward.plan.draft import ACTIVE, Draft
 from selfreward.plan.gates import awaits_numbers
-from selfreward.plan.types import ChildKind, Node
+from selfreward.plan.graph import ChildKind, Node
 
 HOLD_SECONDS: Final = 60
 """A server is kept this long for a step that waits for its next attempt."""

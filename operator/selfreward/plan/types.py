@@ -10,68 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from selfreward_steps.contract import FailureClass, InputRef, StepName, StepResult
+from selfreward_steps.contract import FailureClass, InputRef, StepResult
 
 from selfreward.api import RunStatus
-
-
-class ChildKind(StrEnum):
-    """The workload a step runs as."""
-
-    JOB = "Job"
-    INDEXED_JOB = "IndexedJob"
-    TRAINING = "Training"
-    SERVING = "Serving"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A step of the graph."""
-
-    key: str
-    """Unique in the run (`import`, `respond-1`, `evaluate-m2`)."""
-    step: StepName
-    iteration: int
-    """0 for the way to M1."""
-    kind: ChildKind
-    after: tuple[str, ...]
-    """Keys whose outputs must be committed."""
-    after_first_shard: tuple[str, ...] = ()
-    """Keys of sharded steps of which one committed shard is enough; the shards pair up one to one."""
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    """Artifact by role."""
-    output: str = ""
-    """Artifact that the step commits; for a sharded step the folder of the shards."""
-    also_commits: tuple[str, ...] = ()
-    """Further artifacts of the step. It is done when `output` and all of these are committed."""
-    shards: int | None = None
-    serving: str | None = None
-    """Model artifact whose server the step talks to; None when it needs none (or an outside endpoint)."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Every artifact that must be committed before the step is done."""
-        return (self.output, *self.also_commits)
-
-    @property
-    def needs_gpus(self) -> bool:
-        """Whether the step trains, or talks to a server of ours: it must wait for its turn."""
-        return self.kind is ChildKind.TRAINING or self.serving is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """All steps of a run, in an order in which each comes after what it needs."""
-
-    nodes: tuple[Node, ...]
-    by_key: Mapping[str, Node] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_key", {node.key: node for node in self.nodes})
-
-    def node(self, key: str) -> Node:
-        """The node of that key; raises KeyError."""
-        return self.by_key[key]
+from selfreward.plan.graph import ChildKind
 
 
 class ChildPhase(StrEnum):

@@ -20,10 +20,11 @@ from selfreward_steps.contract import (
     SftConfig,
     StepConfig,
     StepName,
+    artifact_names,
 )
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import EVALUATION_DATA, EVALUATION_IMPORT, EVALUATION_JUDGE, EVALUATIONS, CreateStep, Node
+from selfreward.plan import EVALUATION_IMPORT, CreateStep, Node
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import service_url
 from selfreward.render.secrets import (
@@ -36,10 +37,7 @@ from selfreward.render.secrets import (
 )
 from selfreward.render.storage import store_config
 
-BASE_MODEL = "m0"
-JUDGE_MODEL = "judge-model"
-SEED = "seed"
-_IMPORTED: Final = {"import": SEED, EVALUATION_IMPORT: EVALUATION_DATA}
+_IMPORTED: Final = {str(StepName.IMPORT): artifact_names.SEED, EVALUATION_IMPORT: artifact_names.EVALUATION_DATA}
 """The data that an import commits beside models, by the step's key; there may be none."""
 
 
@@ -78,7 +76,7 @@ def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfi
                 settings=spec.evaluation,
                 judge=spec.judge,
                 serving=_comparing_endpoint(run, node),
-                compares=node.output.startswith(EVALUATIONS),
+                compares=artifact_names.is_evaluation(node.output),
             )
 
 
@@ -102,9 +100,12 @@ def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
     def variable(role: str) -> str | None:
         return tokens[role].variable if role in tokens else None
 
-    models = [ModelImport(source=spec.model, output=BASE_MODEL, token_variable=variable("model"))]
+    models = [ModelImport(source=spec.model, output=artifact_names.BASE_MODEL, token_variable=variable("model"))]
     if spec.judge.model is JudgeModel.MODEL and spec.judge.source is not None:
-        models.append(ModelImport(source=spec.judge.source, output=JUDGE_MODEL, token_variable=variable("judge")))
+        judge = ModelImport(
+            source=spec.judge.source, output=artifact_names.JUDGE_MODEL, token_variable=variable("judge")
+        )
+        models.append(judge)
     lowest, highest = spec.judge.score_range
     return ImportConfig(
         **common,
@@ -125,7 +126,8 @@ def _import_evaluation(run: SelfRewardRun, common: dict[str, Any]) -> ImportConf
     if mine.judge.model is JudgeModel.MODEL and mine.judge.source is not None:
         token = tokens.get("evaluation_judge")
         variable = None if token is None else token.variable
-        models.append(ModelImport(source=mine.judge.source, output=EVALUATION_JUDGE, token_variable=variable))
+        judge = ModelImport(source=mine.judge.source, output=artifact_names.EVALUATION_JUDGE, token_variable=variable)
+        models.append(judge)
     return ImportConfig(
         **common,
         models=models,

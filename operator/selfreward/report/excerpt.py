@@ -14,6 +14,9 @@ from heapq import nsmallest
 from statistics import fmean
 from typing import Any
 
+from selfreward_steps.contract import artifact_names
+from selfreward_steps.contract.artifact_names import IterationArtifact
+
 from selfreward.report.artifacts import Artifacts
 from selfreward.report.model import CandidateReport, Excerpt, PromptReport
 
@@ -45,7 +48,7 @@ def excerpt(artifacts: Artifacts, iterations: int, candidates: int) -> Excerpt:
 
 def _answered(artifacts: Artifacts, iteration: int) -> dict[str, int]:
     """Candidates by prompt id, of the shards that are committed."""
-    return {row["id"]: len(row["candidates"]) for row in _shards(artifacts, iteration, "responses")}
+    return {row["id"]: len(row["candidates"]) for row in _shards(artifacts, iteration, IterationArtifact.RESPONSES)}
 
 
 def _chosen(counts: Mapping[str, int], candidates: int) -> set[str]:
@@ -64,13 +67,13 @@ def even_order(prompt_id: str) -> str:
 def _iteration(artifacts: Artifacts, iteration: int, ids: set[str]) -> Iterator[PromptReport]:
     found = {
         row["id"]: _Found(row["prompt"], row["candidates"])
-        for row in _shards(artifacts, iteration, "responses")
+        for row in _shards(artifacts, iteration, IterationArtifact.RESPONSES)
         if row["id"] in ids
     }
-    for row in _shards(artifacts, iteration, "judgements"):
+    for row in _shards(artifacts, iteration, IterationArtifact.JUDGEMENTS):
         if row["id"] in found:
             found[row["id"]].judgements[row["candidate"]] = row
-    pairs = f"iteration-{iteration}/pairs"
+    pairs = artifact_names.of_iteration(iteration, IterationArtifact.PAIRS)
     for row in artifacts.rows(pairs, "pairs.jsonl"):
         if row["id"] in found:
             found[row["id"]].pair = row
@@ -79,8 +82,8 @@ def _iteration(artifacts: Artifacts, iteration: int, ids: set[str]) -> Iterator[
         yield _prompt(iteration, key, found[key], is_paired=is_paired)
 
 
-def _shards(artifacts: Artifacts, iteration: int, kind: str) -> Iterator[Row]:
-    for artifact in artifacts.committed(f"iteration-{iteration}/{kind}"):
+def _shards(artifacts: Artifacts, iteration: int, kind: IterationArtifact) -> Iterator[Row]:
+    for artifact in artifacts.committed(artifact_names.of_iteration(iteration, kind)):
         yield from artifacts.rows(artifact, f"{kind}.jsonl")
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 import yaml
-from selfreward_steps.contract import StepName
+from selfreward_steps.contract import StepName, artifact_names
+from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
 from selfreward.api import (
@@ -21,7 +22,7 @@ from selfreward.api import (
     StepState,
     StepStatus,
 )
-from selfreward.plan import build_graph, model_artifact
+from selfreward.plan import build_graph, model_artifact, step_key
 from selfreward.report import cost, evidence
 from selfreward.report.artifacts import Artifacts
 from selfreward.report.excerpt import excerpt
@@ -103,9 +104,9 @@ def _iterations(artifacts: Artifacts, count: int, steps: Mapping[str, StepReport
     """The rounds that have pairs, with what DPO then did on them."""
     found = []
     for number in range(1, count + 1):
-        document = artifacts.document(f"iteration-{number}/pairs", "statistics.json")
+        document = artifacts.document(artifact_names.of_iteration(number, IterationArtifact.PAIRS), "statistics.json")
         if document is not None:
-            training = steps[f"{StepName.DPO}-{number}"].metrics
+            training = steps[step_key(StepName.DPO, number)].metrics
             told = {f"dpo_{name}": value for name, value in training.items() if name.startswith("reward_")}
             found.append(evidence.iteration(number, {**document, **told}))
     return tuple(found)
@@ -114,7 +115,7 @@ def _iterations(artifacts: Artifacts, count: int, steps: Mapping[str, StepReport
 def _models(run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport]) -> tuple[ModelReport, ...]:
     """M0, M1, … to the last that is asked for. A run without human data has no M0 apart from M1."""
     spec = run.spec
-    first = 1 if model_artifact(spec, 1) == "m0" else 0
+    first = 1 if model_artifact(spec, 1) == artifact_names.BASE_MODEL else 0
     return tuple(_model(run, artifacts, steps, number, first) for number in range(first, spec.iterations + 2))
 
 
@@ -122,7 +123,7 @@ def _model(
     run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport], number: int, first: int
 ) -> ModelReport:
     artifact = model_artifact(run.spec, number)
-    metrics: dict[str, Any] = artifacts.document(f"evaluation/m{number}", "metrics.json") or {}
+    metrics: dict[str, Any] = artifacts.document(artifact_names.evaluation(number), "metrics.json") or {}
     return ModelReport(
         number=number,
         artifact=artifact,

@@ -13,6 +13,7 @@ from selfreward_steps.contract import (
     PORT_VARIABLE,
     SCRATCH_VARIABLE,
     SHARD_VARIABLE,
+    artifact_names,
 )
 
 from selfreward.cluster.local.child import Identity
@@ -86,7 +87,7 @@ def _job(identity: Identity, spec: Manifest, place: Place) -> Work:
     count = spec.get("completions", 1)
     pods = [
         place.pod(
-            f"shard-{index:05d}" if indexed else container["name"],
+            artifact_names.shard_name(index) if indexed else container["name"],
             container,
             place.machine(**({SHARD_VARIABLE: str(index)} if indexed else {})),
         )

@@ -1,29 +1,25 @@
-"""Which artifact plays which part in a run: whose weights write, judge, are trained on and compared with.
+"""Roles of artifacts in a run: whose weights write, judge, are trained on and compared with.
 
 Pure questions to a spec, so that the graph's builder reads as a list of steps. This module must not know steps.
 """
 
 from __future__ import annotations
 
-from selfreward_steps.contract import EftMode, JudgeModel, PromptGenerator, ReferenceModel, RejectedSource
+from selfreward_steps.contract import (
+    EftMode,
+    JudgeModel,
+    PromptGenerator,
+    ReferenceModel,
+    RejectedSource,
+    artifact_names,
+)
 
 from selfreward.api import SelfRewardRunSpec
-
-JUDGE_MODEL = "judge-model"
-"""The weights of `judge.source`."""
-JUDGE_TEMPLATE = "judge-template"
-"""The text of a judge template that stands in a ConfigMap or a file."""
-EVALUATION_JUDGE = "evaluation-judge"
-"""The weights of `evaluation.judge.source`."""
-EVALUATION_DATA = "evaluation-data"
-"""What the user brings to the evaluation."""
-EVALUATIONS = "evaluation/"
-"""Folder of the evaluations, by the number of the model."""
 
 
 def model_artifact(spec: SelfRewardRunSpec, number: int) -> str:
     """The artifact of M_number. Without human data the base model is M1 itself, so both 0 and 1 are `m0`."""
-    return "m0" if number == 1 and not is_tuned(spec) else f"m{number}"
+    return artifact_names.BASE_MODEL if number == 1 and not is_tuned(spec) else artifact_names.model(number)
 
 
 def has_seed(spec: SelfRewardRunSpec) -> bool:
@@ -62,17 +58,17 @@ def has_own_prompts(spec: SelfRewardRunSpec) -> bool:
 
 def seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
     """The user's data by role, when there are any."""
-    return {"seed": "seed"} if has_seed(spec) else {}
+    return {"seed": artifact_names.SEED} if has_seed(spec) else {}
 
 
 def eft_input(spec: SelfRewardRunSpec) -> dict[str, str]:
     """Judging data by role, when there are any."""
-    return {"eft": "eft"} if has_judge_data(spec) else {}
+    return {"eft": artifact_names.EFT} if has_judge_data(spec) else {}
 
 
 def template_input(spec: SelfRewardRunSpec) -> dict[str, str]:
     """The judge's template by role, when its text is not in the spec."""
-    return {"template": JUDGE_TEMPLATE} if spec.judge.imported_template is not None else {}
+    return {"template": artifact_names.JUDGE_TEMPLATE} if spec.judge.imported_template is not None else {}
 
 
 def model_input(model: str | None) -> dict[str, str]:
@@ -93,12 +89,12 @@ def generator_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
 
 def judge_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
     """Who judges the iteration's candidates; None for an outside endpoint."""
-    return _judge(spec, spec.judge.model, iteration, JUDGE_MODEL)
+    return _judge(spec, spec.judge.model, iteration, artifact_names.JUDGE_MODEL)
 
 
 def comparing_judge_of(spec: SelfRewardRunSpec, number: int) -> str | None:
     """Who compares the answers of M_number with others'; None for an outside endpoint."""
-    return _judge(spec, spec.evaluation.judge.model, number, EVALUATION_JUDGE)
+    return _judge(spec, spec.evaluation.judge.model, number, artifact_names.EVALUATION_JUDGE)
 
 
 def _judge(spec: SelfRewardRunSpec, model: JudgeModel, number: int, other: str) -> str | None:

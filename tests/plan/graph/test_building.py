@@ -7,19 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plan.graph.shapes import ALIGNED, ENDPOINT, OTHER_JUDGE, ROUND, nodes
 from plan.runs import DATA, a_run
-from plan.scenes import scene
-from selfreward.api import StepState
-from selfreward.plan import ChildKind, Node, artifacts_to_observe, build_graph, has_seed, model_artifact
-
-ALIGNED: dict[str, Any] = {"seedData": {}, "prompts": {"source": DATA}}
-ROUND = ["prompts-1", "respond-1", "judge-1", "pairs-1", "dpo-1"]
-OTHER_JUDGE = {"model": "model", "source": {"uri": "hf://owner/judge"}}
-ENDPOINT = {"model": "endpoint", "endpoint": {"url": "https://judge.example/v1", "model": "big"}}
-
-
-def nodes(**spec: Any) -> dict[str, Node]:
-    return dict(build_graph(a_run(**spec).spec).by_key)
+from selfreward.plan import ChildKind, build_graph, has_seed, model_artifact
 
 
 @pytest.mark.parametrize(
@@ -49,36 +39,8 @@ def test_the_way_to_m1(spec: dict[str, Any], before: list[str]) -> None:
     assert list(nodes(**spec)) == [*before, *ROUND, "evaluate-m2"]
 
 
-@pytest.mark.parametrize(
-    ("spec", "evaluated"),
-    [
-        pytest.param({}, True, id="wins and judge accuracy"),
-        pytest.param({"evaluation": {"enabled": False}}, False, id="switched off"),
-        pytest.param({"evaluation": {"prompts": 0}}, True, id="judge accuracy alone"),
-        pytest.param({"evaluation": {"prompts": 0}, "eft": {"testFraction": 0}}, False, id="no test set, no prompts"),
-        pytest.param(
-            {"seedData": {"instructions": DATA}, "prompts": {"source": DATA}}, True, id="the user's prompts: wins alone"
-        ),
-        pytest.param(
-            {"seedData": {"instructions": DATA}, "prompts": {"source": DATA, "generator": "file"}},
-            False,
-            id="prompts that iterations train on are not held out",
-        ),
-        pytest.param({"seedData": {}, "evaluation": {"source": DATA}}, True, id="prompts for evaluation"),
-        pytest.param({"seedData": {}, "evaluation": {"safetyPrompts": DATA}}, True, id="safety alone"),
-        pytest.param({"seedData": {}, "evaluation": {"lmEval": {"tasks": ["arc_easy"]}}}, True, id="lm-eval alone"),
-        pytest.param({"seedData": {"instructions": DATA}}, False, id="no rankings, no prompts"),
-        pytest.param({"seedData": {}}, False, id="nothing held out"),
-    ],
-)
-def test_evaluation_is_there_when_there_is_something_to_measure(spec: dict[str, Any], evaluated: bool) -> None:
-    assert [key for key in nodes(**spec) if key.startswith("evaluate")] == (
-        ["evaluate-m1", "evaluate-m2"] if evaluated else []
-    )
-
-
 def test_the_papers_graph_in_full() -> None:
-    """DESIGN.md's table, row by row: inputs, what it waits for, and whose server it needs."""
+    """Row by row: inputs, what it waits for, and whose server it needs."""
     graph = nodes(iterations=2)
     told = {key: (dict(node.inputs), node.after, node.after_first_shard, node.serving) for key, node in graph.items()}
     prompts, responses, judgements, pairs = (
@@ -225,45 +187,6 @@ def test_the_pairs_that_dpo_learns_from(history: str, earlier: dict[str, str]) -
     assert dict(node.inputs) == {"model": "m3", "reference": "m3", "pairs": "iteration-3/pairs", **earlier}
 
 
-def test_later_models_are_compared_with_the_first_and_the_one_before() -> None:
-    graph = nodes(iterations=3)
-    others = {key: dict(graph[key].inputs) for key in ("evaluate-m2", "evaluate-m3", "evaluate-m4")}
-    assert [inputs.get("against") for inputs in others.values()] == ["evaluation/m1"] * 3
-    assert [inputs.get("previous") for inputs in others.values()] == [None, "evaluation/m2", "evaluation/m3"]
-
-
-@pytest.mark.parametrize(
-    ("judge", "serving", "model"),
-    [
-        pytest.param({"model": "initial"}, "m1", "m1", id="M1"),
-        pytest.param({"model": "previous"}, "m2", "m2", id="the model before"),
-        pytest.param(OTHER_JUDGE, "evaluation-judge", "evaluation-judge", id="another model"),
-        pytest.param(ENDPOINT, None, None, id="an outside endpoint"),
-    ],
-)
-def test_another_judge_compares_in_a_step_of_its_own(
-    judge: dict[str, Any], serving: str | None, model: str | None
-) -> None:
-    graph = nodes(iterations=2, evaluation={"judge": judge})
-    first, second = graph["answer-m3"], graph["evaluate-m3"]
-    assert (first.serving, first.output, dict(first.inputs)) == ("m3", "answers/m3", {"eft": "eft", "model": "m3"})
-    assert (second.serving, second.inputs.get("model")) == (serving, model)
-    assert second.inputs["measured"] == "answers/m3"
-    assert second.inputs["against"] == "evaluation/m1"
-    assert second.output == "evaluation/m3"
-    assert "answer-m1" not in graph, "M1 has nobody to be compared with"
-    assert graph["evaluate-m1"].serving == "m1"
-
-
-def test_what_the_user_brings_to_the_evaluation_is_imported_by_itself() -> None:
-    own = {name: DATA for name in ("source", "outside", "mtBench", "safetyPrompts")}
-    graph = nodes(evaluation={**own, "judge": OTHER_JUDGE})
-    node = graph["import-evaluation"]
-    assert (node.outputs, node.after) == (("evaluation-data", "evaluation-judge"), ())
-    assert graph["answer-m1"].inputs["data"] == graph["evaluate-m1"].inputs["data"] == "evaluation-data"
-    assert "import-evaluation" not in nodes(evaluation={**own, "enabled": False})
-
-
 def test_a_judge_template_that_is_elsewhere_is_read_by_every_step_that_judges() -> None:
     custom = {"template": "custom", "customTemplate": {"configMapRef": {"name": "judge"}}}
     graph = nodes(judge=custom)
@@ -338,34 +261,3 @@ def test_every_graph_is_sound(spec: dict[str, Any]) -> None:
         committed.update(node.outputs)
     assert model_artifact(a_run(**spec).spec, spec["iterations"] + 1) in committed
     assert build_graph(a_run(**spec).spec) == graph
-
-
-@pytest.mark.parametrize(
-    ("before", "started", "asked"),
-    [
-        pytest.param("", [], {"seed", "m0"}, id="at the start"),
-        pytest.param("sft-baseline", [], {"sft-baseline"}, id="the next step"),
-        pytest.param("evaluate-m1", [], {"evaluation/m1", "iteration-1/prompts"}, id="two that could start"),
-        pytest.param("respond-1", [], {"iteration-1/responses"}, id="judging waits for the first answers"),
-        pytest.param(
-            "respond-1", ["respond-1"], {"iteration-1/responses", "iteration-1/judgements"}, id="judging beside"
-        ),
-        pytest.param(
-            "judge-1", ["pairs-1"], {"iteration-1/judgements", "iteration-1/pairs"}, id="started is asked for"
-        ),
-    ],
-)
-def test_artifacts_to_observe(before: str, started: list[str], asked: set[str]) -> None:
-    moment = scene(before)
-    for key in started:
-        moment.active(key)
-    graph = build_graph(moment.run.spec)
-    found = artifacts_to_observe(graph, moment.run.status)
-    assert set(found) == asked
-    assert all(shards == (2 if name.endswith(("responses", "judgements")) else None) for name, shards in found.items())
-
-
-def test_nothing_is_asked_for_when_all_is_done() -> None:
-    moment = scene("nothing")
-    assert {row.state for part in moment.run.status.iterations for row in part.steps} == {StepState.SUCCEEDED}
-    assert artifacts_to_observe(build_graph(moment.run.spec), moment.run.status) == {}

@@ -1,8 +1,8 @@
 """The graph of a run as data: the steps that a spec asks for, what each reads and what each commits.
 
-Pure and total: every valid spec has a graph, and the same spec has the same one. This module must not know
-about children or time, and of status only which steps are done. Which steps exist and what they read is
-DESIGN.md's table (Yuan et al., arXiv 2401.10020, section 2.4, spread over workloads).
+Pure and total: every valid spec has a graph, and the same spec has the same one. The steps are those of the paper
+(Yuan et al., arXiv 2401.10020, section 2.4), spread over workloads. This module must not know about children, time or
+status.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from selfreward_steps.contract import JudgeModel, PairHistory, StepName
+from selfreward_steps.contract import JudgeModel, PairHistory, StepName, artifact_names
+from selfreward_steps.contract.artifact_names import IterationArtifact
 
-from selfreward.api import RunStatus, SelfRewardRunSpec, StepState
-from selfreward.plan.lineage import (
-    EVALUATION_DATA,
-    EVALUATION_JUDGE,
-    EVALUATIONS,
-    JUDGE_MODEL,
+from selfreward.api import SelfRewardRunSpec
+from selfreward.plan.graph.nodes import ChildKind, Graph, Node, evaluation_key, step_key
+from selfreward.plan.graph.roles import (
     comparing_judge_of,
     eft_input,
     generator_of,
     has_judge_data,
     has_own_prompts,
-    has_seed,
     is_anchored,
     is_evaluated,
     is_filtered,
@@ -35,9 +32,7 @@ from selfreward.plan.lineage import (
     seed_input,
     template_input,
 )
-from selfreward.plan.types import ChildKind, Graph, Node
 
-BASELINE = "sft-baseline"
 EVALUATION_IMPORT = "import-evaluation"
 
 _TRAINING = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
@@ -54,27 +49,6 @@ def build_graph(spec: SelfRewardRunSpec) -> Graph:
         _add_round(builder, spec, iteration)
         _add_evaluation(builder, spec, iteration + 1)
     return Graph(tuple(builder.nodes))
-
-
-def artifacts_to_observe(graph: Graph, status: RunStatus) -> dict[str, int | None]:
-    """The artifacts a walker must look up in the store before it asks for a decision, with their shards.
-
-    Those of steps that have started or could start, and no others, so that the number of look-ups stays small
-    however long the run: what a succeeded step committed stands in its row.
-    """
-    rows = {row.key: row for iteration in status.iterations for row in iteration.steps}
-    done = {key for key, row in rows.items() if row.state is StepState.SUCCEEDED}
-    begun = done | {key for key, row in rows.items() if row.attempt > 0}
-
-    def may_start(node: Node) -> bool:
-        return done.issuperset(node.after) and begun.issuperset(node.after_first_shard)
-
-    return {
-        artifact: node.shards
-        for node in graph.nodes
-        if node.key not in done and (node.key in begun or may_start(node))
-        for artifact in node.outputs
-    }
 
 
 @dataclass(slots=True)
@@ -102,7 +76,7 @@ class _Builder:
         """Append a step. `waits_for`: artifacts it needs but does not read."""
         needed = (self.producers[artifact] for artifact in (*inputs.values(), *waits_for))
         node = Node(
-            key=key or (f"{step}-{iteration}" if iteration else str(step)),
+            key=key or step_key(step, iteration),
             step=step,
             iteration=iteration,
             kind=_kind(step, shards),
@@ -125,41 +99,45 @@ def _kind(step: StepName, shards: int | None) -> ChildKind:
 
 
 def _add_way_to_m1(builder: _Builder, spec: SelfRewardRunSpec) -> None:
-    models = ("m0", JUDGE_MODEL) if spec.judge.model is JudgeModel.MODEL else ("m0",)
-    template = template_input(spec)
-    first, *others = (("seed",) if has_seed(spec) else ()) + models + tuple(template.values())
+    seed, template = seed_input(spec), template_input(spec)
+    models = [artifact_names.BASE_MODEL]
+    if spec.judge.model is JudgeModel.MODEL:
+        models.append(artifact_names.JUDGE_MODEL)
+    first, *others = (*seed.values(), *models, *template.values())
     builder.add(StepName.IMPORT, first, {}, also_commits=tuple(others))
     if not is_tuned(spec):
         return
+    base = model_input(artifact_names.BASE_MODEL)
     if is_filtered(spec):
-        builder.add(StepName.SFT_BASELINE, BASELINE, {"model": "m0", "seed": "seed"})
-        builder.add(StepName.EFT, "eft", {"seed": "seed", "model": BASELINE, **template}, serving=BASELINE)
+        baseline = artifact_names.SFT_BASELINE
+        builder.add(StepName.SFT_BASELINE, baseline, {**base, **seed})
+        builder.add(StepName.EFT, artifact_names.EFT, {**seed, **model_input(baseline), **template}, serving=baseline)
     elif has_judge_data(spec):
-        builder.add(StepName.EFT, "eft", {"seed": "seed", **template})
+        builder.add(StepName.EFT, artifact_names.EFT, {**seed, **template})
     judging = {**eft_input(spec), **template} if has_judge_data(spec) else {}
-    builder.add(StepName.SFT, "m1", {"model": "m0", "seed": "seed", **judging})
+    builder.add(StepName.SFT, artifact_names.model(1), {**base, **seed, **judging})
 
 
 def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> None:
     """One self-reward round, M_t to M_{t+1}."""
-    model, folder = model_artifact(spec, iteration), f"iteration-{iteration}"
-    prompts, pairs = f"{folder}/prompts", f"{folder}/pairs"
+    model = model_artifact(spec, iteration)
+    prompts = artifact_names.of_iteration(iteration, IterationArtifact.PROMPTS)
+    pairs = artifact_names.of_iteration(iteration, IterationArtifact.PAIRS)
     generator = generator_of(spec, iteration)
     builder.add(
         StepName.PROMPTS,
         prompts,
-        {**seed_input(spec), **model_input(generator), **_earlier("prompts", iteration)},
+        {**seed_input(spec), **model_input(generator), **_earlier(IterationArtifact.PROMPTS, iteration)},
         iteration=iteration,
         # What `file` and `initial` read is there long before: an iteration starts with its model all the same.
         waits_for=(model,),
         serving=generator,
     )
-    _add_judged(builder, spec, iteration, model, prompts=prompts, answers="responses", judgements="judgements")
-    scored = {"prompts": prompts, **_roles(folder, "responses", "judgements")}
+    _add_judged(builder, spec, iteration, model, _CANDIDATES)
+    scored = _roles(iteration, IterationArtifact.PROMPTS, *_CANDIDATES)
     if is_anchored(spec, iteration):
-        first = model_artifact(spec, 1)
-        _add_judged(builder, spec, iteration, first, prompts=prompts, answers="anchors", judgements="anchor-judgements")
-        scored |= _roles(folder, "anchors", "anchor-judgements")
+        _add_judged(builder, spec, iteration, model_artifact(spec, 1), _ANCHORS)
+        scored |= _roles(iteration, *_ANCHORS)
     builder.add(StepName.PAIRS, pairs, scored, iteration=iteration)
     builder.add(
         StepName.DPO,
@@ -168,10 +146,14 @@ def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> No
             "model": model,
             "reference": reference_of(spec, iteration),
             "pairs": pairs,
-            **(_earlier("pairs", iteration) if spec.preferences.history is PairHistory.ALL else {}),
+            **(_earlier(IterationArtifact.PAIRS, iteration) if spec.preferences.history is PairHistory.ALL else {}),
         },
         iteration=iteration,
     )
+
+
+_CANDIDATES = (IterationArtifact.RESPONSES, IterationArtifact.JUDGEMENTS)
+_ANCHORS = (IterationArtifact.ANCHORS, IterationArtifact.ANCHOR_JUDGEMENTS)
 
 
 def _add_judged(
@@ -179,19 +161,17 @@ def _add_judged(
     spec: SelfRewardRunSpec,
     iteration: int,
     model: str,
-    *,
-    prompts: str,
-    answers: str,
-    judgements: str,
+    commits: tuple[IterationArtifact, IterationArtifact],
 ) -> None:
-    """Answers of `model` to the prompts, and the iteration's judge on them: the candidates', and those of M1 that
+    """Answers of `model` to the iteration's prompts, and its judge on them: the candidates', and those of M1 that
     `preferences.rejected: anchored` asks for, which have keys of their own."""
-    folder, shards, judge = f"iteration-{iteration}", spec.serving.generation_shards, judge_of(spec, iteration)
-    extra = "" if answers == "responses" else "-anchor"
+    shards, judge = spec.serving.generation_shards, judge_of(spec, iteration)
+    answers, judgements = (artifact_names.of_iteration(iteration, each) for each in commits)
+    extra = "-anchor" if commits == _ANCHORS else ""
     builder.add(
         StepName.RESPOND,
-        f"{folder}/{answers}",
-        {"prompts": prompts, "model": model},
+        answers,
+        {**_roles(iteration, IterationArtifact.PROMPTS), **model_input(model)},
         iteration=iteration,
         key=f"{StepName.RESPOND}{extra}-{iteration}",
         shards=shards,
@@ -199,33 +179,33 @@ def _add_judged(
     )
     builder.add(
         StepName.JUDGE,
-        f"{folder}/{judgements}",
-        {"responses": f"{folder}/{answers}", **model_input(judge), **template_input(spec)},
+        judgements,
+        {"responses": answers, **model_input(judge), **template_input(spec)},
         iteration=iteration,
         key=f"{StepName.JUDGE}{extra}-{iteration}",
         # Beside responding only on the same server, or on none of ours: servers of two models take turns, so a
         # judge that held its own while it waited for answers would wait for ever.
-        beside=(builder.producers[f"{folder}/{answers}"],) if judge in (None, model) else (),
+        beside=(builder.producers[answers],) if judge in (None, model) else (),
         shards=shards,
         serving=judge,
     )
 
 
-def _roles(folder: str, *names: str) -> dict[str, str]:
+def _roles(iteration: int, *kinds: IterationArtifact) -> dict[str, str]:
     """Inputs whose role is the artifact's own name."""
-    return {name: f"{folder}/{name}" for name in names}
+    return {str(kind): artifact_names.of_iteration(iteration, kind) for kind in kinds}
 
 
-def _earlier(name: str, iteration: int) -> dict[str, str]:
-    """The artifacts of that name of the iterations before, by role: `pairs-1`, `pairs-2`, …"""
-    return {f"{name}-{number}": f"iteration-{number}/{name}" for number in range(1, iteration)}
+def _earlier(kind: IterationArtifact, iteration: int) -> dict[str, str]:
+    """The artifacts of that kind of the iterations before, by role: `pairs-1`, `pairs-2`, …"""
+    return {f"{kind}-{number}": artifact_names.of_iteration(number, kind) for number in range(1, iteration)}
 
 
 def _add_evaluation_import(builder: _Builder, spec: SelfRewardRunSpec) -> None:
     """What the user brings to the evaluation. A step of its own, so that it may be added to a run under way."""
-    outputs = [EVALUATION_DATA] if spec.evaluation.data.is_given else []
+    outputs = [artifact_names.EVALUATION_DATA] if spec.evaluation.data.is_given else []
     if spec.evaluation.judge.model is JudgeModel.MODEL:
-        outputs.append(EVALUATION_JUDGE)
+        outputs.append(artifact_names.EVALUATION_JUDGE)
     if outputs:
         first, *others = outputs
         builder.add(StepName.IMPORT, first, {}, key=EVALUATION_IMPORT, also_commits=tuple(others))
@@ -242,34 +222,34 @@ def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> 
         return
     model, judge = model_artifact(spec, number), comparing_judge_of(spec, number)
     mine = spec.evaluation
-    data = {"data": EVALUATION_DATA} if mine.data.is_given else {}
+    data = {"data": artifact_names.EVALUATION_DATA} if mine.data.is_given else {}
     held_out = {
         **eft_input(spec),
         **(seed_input(spec) if has_own_prompts(spec) else {}),
         **data,
         **template_input(spec),
     }
-    others = {"against": f"{EVALUATIONS}m1"} if number > 1 else {}
-    others |= {"previous": f"{EVALUATIONS}m{number - 1}"} if number > 2 else {}
+    others = {"against": artifact_names.evaluation(1)} if number > 1 else {}
+    others |= {"previous": artifact_names.evaluation(number - 1)} if number > 2 else {}
     compares = bool(others) or mine.outside is not None or mine.safety_prompts is not None
-    output, key, iteration = f"{EVALUATIONS}m{number}", f"{StepName.EVALUATE}-m{number}", number - 1
+    iteration = number - 1
     inputs = {**held_out, "model": model, **others}
     if judge != model and compares:
-        answers = f"answers/m{number}"
+        answers = artifact_names.answers(number)
         builder.add(
             StepName.EVALUATE,
             answers,
             {**held_out, "model": model},
             iteration=iteration,
-            key=f"answer-m{number}",
+            key=f"answer-{artifact_names.model(number)}",
             serving=model,
         )
         inputs = {"measured": answers, **data, **model_input(judge), **others}
     builder.add(
         StepName.EVALUATE,
-        output,
+        artifact_names.evaluation(number),
         inputs,
         iteration=iteration,
-        key=key,
+        key=evaluation_key(number),
         serving=judge if "measured" in inputs else model,
     )
