@@ -10,7 +10,7 @@ def main() -> int:
         from selfreward_steps import fetch
 
         return fetch.main()
-    from selfreward_steps import launch
+    from selfreward_steps.attempt import launch
 
     return launch.main(arguments)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from selfreward_steps.attempt.runtime import StepContext, StepOutcome
 from selfreward_steps.contract import DpoConfig, PairStrategy
 from selfreward_steps.rows import PairRow, read_rows
-from selfreward_steps.runtime import StepContext, StepOutcome
 from selfreward_steps.training.examples import Example
 from selfreward_steps.training.session import Fetch, train
 from selfreward_steps.training.trainers import Method, Preference, Supervised

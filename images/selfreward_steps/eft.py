@@ -1,6 +1,6 @@
 """Step eft: evaluation fine-tuning data (paper section 2.1), and the test set that the judge never learns from.
 
-Which judgements are kept is decided in :mod:`selfreward_steps.eft_selection`.
+Which judgements are kept is decided in :mod:`selfreward_steps.judging.agreement`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.client.answered import FinishedRows
+from selfreward_steps.client.client import ServingClient
 from selfreward_steps.contract import EftConfig, EftMode, JudgeSettings
-from selfreward_steps.eft_selection import agreeing_rows, balanced, rank_rows, score_histogram, split_rankings
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.finished import FinishedRows
-from selfreward_steps.judging import JudgeItem, Judgement, judge_missing
-from selfreward_steps.own_template import with_own_template
+from selfreward_steps.judging.agreement import agreeing_rows, balanced, rank_rows, score_histogram, split_rankings
+from selfreward_steps.judging.custom_template import with_own_template
+from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
+from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, read_rows, write_json, write_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.serving_client import ServingClient
-from selfreward_steps.templates import judge_template
 
 Context = StepContext[EftConfig]
 
@@ -114,14 +114,6 @@ def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
 
 def _judge(context: Context) -> JudgeSettings:
     return with_own_template(context.config.judge, context.config.inputs, context.fetch)
-
-
-def ranked_items(rows: Sequence[RankingRow]) -> list[JudgeItem]:
-    """Every ranked answer as something to judge; those of one prompt follow each other."""
-    answers = [
-        (f"{row['id']}/{place}", row["prompt"], a["content"]) for row in rows for place, a in enumerate(row["answers"])
-    ]
-    return [JudgeItem(*answer, index) for index, answer in enumerate(answers)]
 
 
 def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement]) -> _Made:

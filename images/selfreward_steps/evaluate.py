@@ -3,7 +3,7 @@
 As a judge it is measured on ranked prompts that no step trained on; as an assistant it answers held-out prompts, and
 its answers are compared with M1's, the previous model's and another system's, and looked at for safety, by the judge
 that the user names; tasks of lm-eval say what it has lost or kept elsewhere. What is asked is
-:mod:`selfreward_steps.evaluation_work`.
+:mod:`selfreward_steps.evaluation.work`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from selfreward_steps.chat import ChatRequest, seed_for
+from selfreward_steps.attempt.runtime import Output, StepOutcome
+from selfreward_steps.client.answered import FinishedRows
+from selfreward_steps.client.client import InOrder, ServingClient
+from selfreward_steps.client.requests import ChatRequest, seed_for
 from selfreward_steps.contract import JudgeSettings
-from selfreward_steps.eft import ranked_items
-from selfreward_steps.evaluation_report import answers_section, flat, judge_section
-from selfreward_steps.evaluation_work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
-from selfreward_steps.finished import FinishedRows
-from selfreward_steps.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
-from selfreward_steps.judging import Judgement, judge_missing
-from selfreward_steps.leaderboards import alpaca_outputs, mt_bench_answers
-from selfreward_steps.lm_eval_run import (
+from selfreward_steps.evaluation.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
+from selfreward_steps.evaluation.leaderboards import alpaca_outputs, mt_bench_answers
+from selfreward_steps.evaluation.lm_eval_run import (
     LM_EVAL,
     TOKENIZER_FILES,
     lm_eval_metrics,
@@ -33,11 +31,12 @@ from selfreward_steps.lm_eval_run import (
     run_tasks,
     write_results,
 )
-from selfreward_steps.own_template import with_own_template
+from selfreward_steps.evaluation.report import answers_section, flat, judge_section
+from selfreward_steps.evaluation.work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
+from selfreward_steps.judging.custom_template import with_own_template
+from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
+from selfreward_steps.judging.safety import safety_message, safety_report, stated_safety
 from selfreward_steps.rows import Message, PromptRow, QuestionRow, write_json, write_rows
-from selfreward_steps.runtime import Output, StepOutcome
-from selfreward_steps.safety import safety_message, safety_report, stated_safety
-from selfreward_steps.serving_client import InOrder, ServingClient
 
 
 def run(context: Context) -> StepOutcome:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from selfreward_steps import identity
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import ImportConfig
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.identity import TEMPLATE_ARTIFACT
-from selfreward_steps.own_template import import_template
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.seed_data import import_seed
-from selfreward_steps.sources import Place
+from selfreward_steps.importing.seed.datasets import import_seed
+from selfreward_steps.importing.sources import Place
+from selfreward_steps.importing.templates import import_template
 
 FIELDS: Final = {"judge-model": "judge.source", "evaluation-judge": "evaluation.judge.source"}
 """The artifacts of models that judge, with the fields that name them; the base model's is `model`."""
@@ -62,7 +62,7 @@ def _seed(context: StepContext[ImportConfig], place: Place) -> Mapping[str, floa
 
 def _model(context: StepContext[ImportConfig], place: Place, output: str) -> None:
     # Loads transformers: not before the data has been found good.
-    from selfreward_steps.import_model import import_model
+    from selfreward_steps.importing.model import import_model
 
     item = next(model for model in context.config.models if model.output == output)
     imported = import_model(item, FIELDS.get(output, "model"), place)

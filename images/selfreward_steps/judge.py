@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.client.answered import FinishedRows
+from selfreward_steps.client.client import ServingClient
 from selfreward_steps.contract import JudgeConfig, JudgeSettings
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.finished import FinishedRows
-from selfreward_steps.judging import JudgeItem, Judgement, judge_candidates
-from selfreward_steps.own_template import with_own_template
+from selfreward_steps.judging.custom_template import with_own_template
+from selfreward_steps.judging.judgements import JudgeItem, Judgement, judge_candidates
+from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.rows import JudgementRow, ResponseRow, read_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.serving_client import ServingClient
-from selfreward_steps.templates import judge_template
 
 ROWS = "judgements.jsonl"
 HOPELESS = 300

@@ -1,6 +1,6 @@
 """Step `pairs`: from judgements to preference pairs, and the iteration's numbers (paper section 2.3).
 
-The choice itself is :mod:`selfreward_steps.pair_selection`. Everything streams: what is held in memory is one prompt
+The choice itself is :mod:`selfreward_steps.pairing.selection`. Everything streams: what is held in memory is one prompt
 a shard, however many there are. It must not change a score, and must not end in an empty dataset: training on
 nothing would only fail later, and dearer.
 """
@@ -13,13 +13,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import Final
 
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import PairsConfig
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.judged_prompts import JudgedPrompt, judged_prompts
-from selfreward_steps.pair_selection import NoPair, Pair, PairRules, ScoredCandidate, choose
-from selfreward_steps.pair_statistics import PairStatistics
+from selfreward_steps.pairing.judged_prompts import JudgedPrompt, judged_prompts
+from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose
+from selfreward_steps.pairing.statistics import PairStatistics
 from selfreward_steps.rows import Message, PairRow, count_rows, write_json, write_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
 
 _PROGRESS_EVERY: Final = 500
 """Prompts between two progress updates; far less than a second's work."""

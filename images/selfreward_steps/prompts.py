@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.client.answered import FinishedRows
+from selfreward_steps.client.client import ServingClient
 from selfreward_steps.contract import PromptGenerator, PromptsConfig
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.finished import FinishedRows
-from selfreward_steps.prompt_filters import Pool
-from selfreward_steps.prompt_writing import PromptWriting
+from selfreward_steps.prompting.filters import Pool
+from selfreward_steps.prompting.writing import PromptWriting
 from selfreward_steps.rows import InstructionRow, PromptRow, RankingRow, count_rows, read_rows, write_json, write_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.serving_client import ServingClient
 
 Context = StepContext[PromptsConfig]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from selfreward_steps.chat import ChatRequest, Completion, seed_for
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.client.answered import FinishedRows
+from selfreward_steps.client.client import InOrder, ServingClient
+from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
 from selfreward_steps.contract import RespondConfig
-from selfreward_steps.finished import FinishedRows
 from selfreward_steps.rows import PromptRow, ResponseRow, count_rows, read_rows
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.serving_client import InOrder, ServingClient
 
 ROWS = "responses.jsonl"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from selfreward_steps.attempt.runtime import StepContext, StepOutcome
 from selfreward_steps.contract import JudgeSettings, SftConfig, StepName
-from selfreward_steps.own_template import with_own_template
+from selfreward_steps.judging.custom_template import with_own_template
+from selfreward_steps.judging.templates import judge_messages, judgement_text
 from selfreward_steps.rows import EftRow, InstructionRow, read_rows
-from selfreward_steps.runtime import StepContext, StepOutcome
-from selfreward_steps.templates import judge_messages, judgement_text
 from selfreward_steps.training.conversations import split_at_last_answer
 from selfreward_steps.training.examples import Example
 from selfreward_steps.training.session import Fetch, train

@@ -61,7 +61,7 @@ def commit_as_the_step(
     digests: dict[str, str],
     shard: int | None = None,
 ) -> list[Manifest]:
-    """What the step's own frame does (:mod:`selfreward_steps.launch`)."""
+    """What the step's own frame does (:mod:`selfreward_steps.attempt.launch`)."""
     node = build_graph(run.spec).node(key)
     config = step_config(run, node, CreateStep("child", key, 1, inputs))
     own = config.output if shard is None else f"{config.output}/shard-{shard:05d}"

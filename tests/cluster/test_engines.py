@@ -19,12 +19,12 @@ from selfreward.cluster.local.ports import free_port
 from selfreward.plan import ChildKind, ChildPhase, CreateServing
 from selfreward.render import Images, serving_key, serving_manifests
 from selfreward.render.secrets import SERVING_KEY
-from selfreward_steps.chat import ChatRequest, Completion
+from selfreward_steps.attempt.progress import ProgressReporter
+from selfreward_steps.client.client import InOrder, ServingClient
+from selfreward_steps.client.requests import ChatRequest, Completion
 from selfreward_steps.contract import LmEvalSettings, Sampling, ServingEndpoint
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.lm_eval_run import lm_eval_section, load_tasks, run_tasks
-from selfreward_steps.progress import ProgressReporter
-from selfreward_steps.serving_client import InOrder, ServingClient
+from selfreward_steps.evaluation.lm_eval_run import lm_eval_section, load_tasks, run_tasks
 from selfreward_steps.store import open_store
 from steps.tiny_model import make_tokenizer
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM

@@ -12,7 +12,7 @@ from kube import FakeCluster
 from kube.storage import Object
 from selfreward.api import ConditionStatus, ConditionType, RunStatus, StepState, StepStatus
 from selfreward.render import metadata as labels
-from selfreward_steps import inputs as step_inputs
+from selfreward_steps.attempt import inputs as step_inputs
 from selfreward_steps.contract import parse_config
 from selfreward_steps.store import open_store
 

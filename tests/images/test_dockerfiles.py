@@ -51,7 +51,7 @@ def test_the_image_holds_its_lock_and_nothing_that_is_resolved_anew(image: str) 
 
 
 def test_the_lock_that_the_judge_can_be_built_with_is_there() -> None:
-    from selfreward_steps import lm_eval_run
+    from selfreward_steps.evaluation import lm_eval_run
 
     (named,) = set(re.findall(r"LOCK=(\S+?)[ ,]", (ROOT / "images/judge/Dockerfile").read_text()))
     assert f"--build-arg LOCK={named}" in Path(lm_eval_run.__file__).read_text()

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from selfreward.render import Images
-from selfreward_steps.launch import MODULES
+from selfreward_steps.attempt.launch import MODULES
 
 ROOT = Path(__file__).parents[2]
 OURS = ("selfreward", "selfreward_steps")
@@ -31,7 +31,7 @@ def lock(name: str) -> dict[str, str]:
 
 
 LOCKS = ("operator", "judge", "judge-lm-eval", "trainer")
-LM_EVAL = {"selfreward_steps.lm_eval_run", "selfreward_steps.lm_eval_model"}
+LM_EVAL = {"selfreward_steps.evaluation.lm_eval_run", "selfreward_steps.evaluation.lm_eval_model"}
 """They import what only `judge-lm-eval` holds, once a run asks for it."""
 
 
@@ -51,7 +51,8 @@ def roots(name: str) -> list[str]:
         return ["selfreward.control.__main__"]
     images = Images(judge="judge", trainer="trainer")
     steps = sorted({module for step, module in MODULES.items() if images.of_step(step) == image})
-    return [f"selfreward_steps.{module}" for module in ("launch", *(["fetch"] if image == "judge" else []), *steps)]
+    fetch = ["fetch"] if image == "judge" else []
+    return [f"selfreward_steps.{module}" for module in ("attempt.launch", *fetch, *steps)]
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_server import OpenAIServer
-from selfreward_steps import launch
+from selfreward_steps.attempt import launch
 from selfreward_steps.contract import InputRef, ServingEndpoint, StepConfig, StepResult, StoreConfig
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store import Store, open_store

@@ -11,17 +11,17 @@ import pytest
 from bench import Bench
 from generation import judge, put_prompts, put_responses, respond
 from openai_server import Fault, FaultKind, OpenAIServer, running
+from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.contract import (
     StepConfig,
     StepResult,
 )
-from selfreward_steps.retrying import RetryPolicy
 
 
 @pytest.mark.parametrize("step", ["respond", "judge"])
 def test_faults_change_no_byte_of_the_artifact(bench: Bench, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = RetryPolicy(first_pause=0.01, longest_pause=0.05)
-    monkeypatch.setattr("selfreward_steps.serving_client.RetryPolicy", lambda: quick)
+    monkeypatch.setattr("selfreward_steps.client.client.RetryPolicy", lambda: quick)
     source = put_prompts(bench, 20) if step == "respond" else put_responses(bench)
     make = respond if step == "respond" else judge
     faults = [

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from selfreward_steps.contract import StepResult
 from selfreward_steps.store import Store, open_store
-from steps.fake_hub import COMMIT, Hub, serving
-from steps.seeding import write
+from steps.importing.fake_hub import COMMIT, Hub, serving
+from steps.importing.seed.seeding import write
 from steps.tiny_model import CHATML, make_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

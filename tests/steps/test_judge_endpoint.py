@@ -6,14 +6,14 @@ import pytest
 from bench import Bench, endpoint
 from generation import JUDGEMENTS, judge, put_responses
 from openai_server import Fault, FaultKind, OpenAIServer, running
+from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
-from selfreward_steps.retrying import RetryPolicy
 
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = RetryPolicy(outage_seconds=0.3, first_pause=0.01, longest_pause=0.05, nonsense_attempts=3)
-    monkeypatch.setattr("selfreward_steps.serving_client.RetryPolicy", lambda: policy)
+    monkeypatch.setattr("selfreward_steps.client.client.RetryPolicy", lambda: policy)
 
 
 def refused(bench: Bench, server: OpenAIServer, **options: Any) -> StepError:

@@ -10,8 +10,8 @@ from openai_server import Fault, FaultKind, OpenAIServer, running
 from plausible_model import Body, Reply, last_message, plausible
 from selfreward_steps.contract import InputRef, PromptGenerator, PromptsConfig, PromptSettings
 from selfreward_steps.errors import InfrastructureError, PermanentError
-from selfreward_steps.prompt_writing import few_shot, window_of
-from selfreward_steps.rouge import rouge_l, words_of
+from selfreward_steps.prompting.rouge import rouge_l, words_of
+from selfreward_steps.prompting.writing import few_shot, window_of
 
 SEEDS = [
     "Explain why the sky is blue to a child.",
@@ -193,10 +193,10 @@ def test_a_file_that_is_too_short_for_the_iteration(bench: Bench) -> None:
 
 
 def test_a_server_that_is_down_is_infrastructure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from selfreward_steps.retrying import RetryPolicy
+    from selfreward_steps.client.retrying import RetryPolicy
 
     quick = RetryPolicy(outage_seconds=0.2, first_pause=0.01)
-    monkeypatch.setattr("selfreward_steps.serving_client.RetryPolicy", lambda: quick)
+    monkeypatch.setattr("selfreward_steps.client.client.RetryPolicy", lambda: quick)
     with running(OpenAIServer()) as server:
         pass
     with pytest.raises(InfrastructureError, match="does not answer"):

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from selfreward_steps.attempt.progress import ProgressReporter
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.progress import ProgressReporter
 from selfreward_steps.training.checkpoints import Uploader
 from selfreward_steps.training.interruption import Interruption
 from selfreward_steps.training.ranks import Council

@@ -21,8 +21,8 @@ import transformers
 from pydantic import JsonValue
 from transformers import PrinterCallback
 
+from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.model_card import licence_of
-from selfreward_steps.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.store.disk import require_room
 from selfreward_steps.training import models, sharding
 from selfreward_steps.training.arguments import common_arguments, in_bfloat16

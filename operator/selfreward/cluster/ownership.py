@@ -53,7 +53,7 @@ def paired_shards(graph: Graph, node: Node) -> list[str]:
 
 
 def _resolved(inputs: Mapping[str, InputRef], shard: int | None, digest_of: DigestOf) -> dict[str, str] | None:
-    """Digest by role, as the step itself will find them (:mod:`selfreward_steps.inputs`)."""
+    """Digest by role, as the step itself will find them (:mod:`selfreward_steps.attempt.inputs`)."""
     found: dict[str, str] = {}
     for role, ref in inputs.items():
         digest = ref.digest or digest_of(artifact_names.shards(ref.artifact, ref.shards)[shard or 0])

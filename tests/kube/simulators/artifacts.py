@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from selfreward_steps import inputs as step_inputs
+from selfreward_steps.attempt import inputs as step_inputs
 from selfreward_steps.contract import ExitCode, FailureClass, StepConfig, StepResult, parse_config
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.identity import output_digests, step_digest

@@ -25,7 +25,12 @@ from selfreward_steps.contract import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE
 from selfreward_steps.store import Store, open_store
 
 DIGEST = "sha256:" + "0" * 64
-PRELOADED = ["selfreward_steps.launch", "selfreward_steps.sft", "selfreward_steps.dpo", "transformers.models.llama"]
+PRELOADED = [
+    "selfreward_steps.attempt.launch",
+    "selfreward_steps.sft",
+    "selfreward_steps.dpo",
+    "transformers.models.llama",
+]
 
 
 def forking() -> ForkServerContext:
@@ -38,7 +43,7 @@ def _step_process(step: str, environment: Mapping[str, str], output: str, errors
     for target, number in ((output, 1), (errors, 2)):
         os.dup2(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
     os.environ.update(environment)
-    from selfreward_steps.launch import main
+    from selfreward_steps.attempt.launch import main
 
     sys.exit(main([step]))
 

@@ -1,0 +1,1 @@
+"""One attempt at a step: its configuration, inputs, frame, progress and result."""

@@ -1,0 +1,73 @@
+"""Head to head: a model's answers against another's, in both orders, a disagreement being a tie (paper section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from selfreward_steps.client.requests import ChatRequest, seed_for
+from selfreward_steps.contract import Sampling
+from selfreward_steps.evaluation.work import Kind, Work
+from selfreward_steps.judging.comparison import comparison_message, outcome, stated_verdict
+from selfreward_steps.measuring.intervals import rate
+from selfreward_steps.measuring.judge_quality import win_rates
+
+SECTIONS: Final[Mapping[Kind, str]] = {
+    Kind.AGAINST: "head_to_head",
+    Kind.PREVIOUS: "head_to_head_previous",
+    Kind.OUTSIDE: "head_to_head_outside",
+}
+"""Where `metrics.json` tells of an opponent; M1 has no ending."""
+FILES: Final[Mapping[Kind, str]] = {
+    Kind.AGAINST: "comparisons.jsonl",
+    Kind.PREVIOUS: "comparisons-previous.jsonl",
+    Kind.OUTSIDE: "comparisons-outside.jsonl",
+}
+
+
+def comparison_requests(
+    work: Work, opponent: Kind, answers: Mapping[str, str], sampling: Sampling, seed: int
+) -> Iterator[ChatRequest]:
+    """Each pair of answers twice, the second time with the two exchanged."""
+    keys = iter(work.ranges[opponent])
+    # M1 was the first opponent: its requests keep the seeds they had.
+    what = "comparison" if opponent is Kind.AGAINST else f"comparison-{opponent}"
+    for row in work.compared(opponent):
+        mine, other = answers[row["id"]], work.opponents[opponent][row["id"]]
+        for order, (first, second) in enumerate(((mine, other), (other, mine))):
+            message = comparison_message(row["prompt"], first, second)
+            yield ChatRequest(next(keys), message, sampling, seed_for(seed, row["id"], what, order))
+
+
+def comparison_report(
+    work: Work, opponent: Kind, answers: Mapping[str, str], replies: Sequence[str], seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The section of `metrics.json`, and a row a prompt; `replies` are the judge's, in the order of the requests."""
+    verdicts = list(map(stated_verdict, replies))
+    outcomes = list(map(outcome, verdicts[::2], verdicts[1::2]))
+    compared = work.compared(opponent)
+    others = work.opponents[opponent]
+    rows: list[dict[str, Any]] = [
+        {
+            "id": row["id"],
+            "prompt": row["prompt"],
+            "answer": answers[row["id"]],
+            "against": others[row["id"]],
+            "outcome": result,
+        }
+        for row, result in zip(compared, outcomes, strict=True)
+    ]
+    # Two orders that contradict each other say more of the judge than of the answers.
+    swayed = [(float(first is not None and first == second and first != 0), 1.0) for first, second in _pairs(verdicts)]
+    section = {
+        "prompts": len(outcomes),
+        "unparsed": verdicts.count(None),
+        **{name: each.as_json() for name, each in win_rates(outcomes, seed).items()},
+        "position_bias": rate(swayed, seed).as_json(),
+        "against_mean_chars": sum(len(row["against"]) for row in rows) / len(rows) if rows else None,
+    }
+    return section, rows
+
+
+def _pairs(verdicts: Sequence[int | None]) -> Iterator[tuple[int | None, int | None]]:
+    return zip(verdicts[::2], verdicts[1::2], strict=True)

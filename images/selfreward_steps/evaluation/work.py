@@ -1,0 +1,177 @@
+"""What one evaluation asks of the server: rows read from its inputs, each kind of request in a range of its own.
+
+The ranges are known before the first request, so that a restarted step finds in its journal what was answered. It must
+not ask anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from selfreward_steps.attempt.runtime import StepContext
+from selfreward_steps.contract import EvaluateConfig
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.rows import InstructionRow, PromptRow, QuestionRow, RankingRow, read_rows
+
+Context = StepContext[EvaluateConfig]
+
+
+class AnswerRow(TypedDict):
+    """`answers.jsonl`: a held-out prompt and what the model says."""
+
+    id: str
+    prompt: str
+    answer: str
+
+
+class Kind(StrEnum):
+    """The requests, in the order they are sent."""
+
+    JUDGEMENT = "judgement"
+    """The evaluated model judges the answers of the ranked test set."""
+    ANSWER = "answer"
+    """It answers the held-out prompts."""
+    SAFETY_ANSWER = "safety-answer"
+    """It answers the safety prompts."""
+    TURN = "turn"
+    """It answers the turns of MT-Bench's questions."""
+    AGAINST = "against"
+    """Its answers are compared with M1's."""
+    PREVIOUS = "previous"
+    """With those of the model before it."""
+    OUTSIDE = "outside"
+    """With another system's."""
+    SAFETY = "safety"
+    """The safety of its answers is judged."""
+
+
+OPPONENTS: Final = (Kind.AGAINST, Kind.PREVIOUS, Kind.OUTSIDE)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The rows of an evaluation. `given` and `given_safety` are answers that an earlier part has measured."""
+
+    ranked: list[RankingRow]
+    held_out: list[PromptRow]
+    safety: list[PromptRow]
+    questions: list[QuestionRow]
+    opponents: Mapping[Kind, Mapping[str, str]]
+    """Their answers by prompt id."""
+    judges_safety: bool
+    given: Mapping[str, str] | None = None
+    given_safety: Mapping[str, str] | None = None
+    ranges: Mapping[Kind, range] = field(init=False)
+
+    def __post_init__(self) -> None:
+        measures = self.given is None
+        sizes: dict[Kind, int] = {
+            Kind.JUDGEMENT: sum(len(row["answers"]) for row in self.ranked),
+            Kind.ANSWER: len(self.held_out) if measures else 0,
+            Kind.SAFETY_ANSWER: len(self.safety) if measures else 0,
+            Kind.TURN: sum(len(row["turns"]) for row in self.questions),
+            **{kind: 2 * len(self.compared(kind)) for kind in OPPONENTS},
+            Kind.SAFETY: len(self.safety) if self.judges_safety else 0,
+        }
+        ends = list(accumulate(sizes.values()))
+        ranges = {kind: range(end - size, end) for (kind, size), end in zip(sizes.items(), ends, strict=True)}
+        object.__setattr__(self, "ranges", ranges)
+
+    @property
+    def total(self) -> int:
+        return self.ranges[Kind.SAFETY].stop
+
+    def compared(self, opponent: Kind) -> list[PromptRow]:
+        """The held-out prompts that the opponent has answered."""
+        return [row for row in self.held_out if row["id"] in self.opponents.get(opponent, {})]
+
+
+def read_work(context: Context) -> Work:
+    """Everything that is to be asked; raises PermanentError NoOutsideAnswers."""
+    compares = context.config.compares
+    if "measured" in context.config.inputs:
+        folder = context.fetch("measured")
+        rows = list(read_rows(folder / "answers.jsonl", AnswerRow))
+        safety = list(_optional(folder / "safety.jsonl", AnswerRow))
+        held_out: list[PromptRow] = [{"id": row["id"], "prompt": row["prompt"]} for row in rows]
+        return Work(
+            ranked=[],
+            held_out=held_out,
+            safety=[{"id": row["id"], "prompt": row["prompt"]} for row in safety],
+            questions=[],
+            opponents=_opponents(context, held_out),
+            judges_safety=True,
+            given={row["id"]: row["answer"] for row in rows},
+            given_safety={row["id"]: row["answer"] for row in safety},
+        )
+    held_out = _held_out(context)
+    return Work(
+        ranked=ranked_test_set(context),
+        held_out=held_out,
+        safety=list(_optional(_own(context, "safety_prompts"), PromptRow)),
+        questions=list(_optional(_own(context, "mt_bench"), QuestionRow)),
+        opponents=_opponents(context, held_out) if compares else {},
+        judges_safety=compares,
+    )
+
+
+def ranked_test_set(context: Context) -> list[RankingRow]:
+    """The ranked prompts that no step trained on."""
+    if "eft" not in context.config.inputs:
+        return []
+    return list(read_rows(context.fetch("eft") / "test.jsonl", RankingRow))
+
+
+def _held_out(context: Context) -> list[PromptRow]:
+    """The user's prompts for evaluation; else the judge test set's, then those of `prompts.source`. All of them are
+    seen by no training step."""
+    rows: list[PromptRow] = list(_optional(_own(context, "held_out"), PromptRow))
+    if not rows:
+        rows = [{"id": row["id"], "prompt": row["prompt"]} for row in ranked_test_set(context)]
+        if "seed" in context.config.inputs:
+            rows += _optional(context.fetch("seed") / "prompts.jsonl", PromptRow)
+    return rows[: context.config.settings.prompts]
+
+
+def _opponents(context: Context, held_out: Iterable[PromptRow]) -> dict[Kind, Mapping[str, str]]:
+    found: dict[Kind, Mapping[str, str]] = {}
+    for kind in (Kind.AGAINST, Kind.PREVIOUS):
+        if kind.value in context.config.inputs:
+            rows = read_rows(context.fetch(kind.value) / "answers.jsonl", AnswerRow)
+            found[kind] = {row["id"]: row["answer"] for row in rows}
+    outside = {_normal(prompt): answer for prompt, answer in _outside(context)}
+    if outside:
+        found[Kind.OUTSIDE] = {
+            row["id"]: outside[_normal(row["prompt"])] for row in held_out if _normal(row["prompt"]) in outside
+        }
+        if not found[Kind.OUTSIDE]:
+            raise PermanentError(
+                "NoOutsideAnswers",
+                f"evaluation.outside: none of its {len(outside)} answers is to a held-out prompt: give the prompts "
+                "that they answer as evaluation.source, and enough of evaluation.prompts",
+            )
+    return found
+
+
+def _outside(context: Context) -> Iterator[tuple[str, str]]:
+    for row in _optional(_own(context, "outside"), InstructionRow):
+        asked = [message["content"] for message in row["messages"] if message["role"] == "user"]
+        yield asked[0], row["messages"][-1]["content"]
+
+
+def _own(context: Context, name: str) -> Path | None:
+    """A file of what the user brought to the evaluation; None when nothing was."""
+    return context.fetch("data") / f"{name}.jsonl" if "data" in context.config.inputs else None
+
+
+def _optional(path: Path | None, kind: type[Any]) -> Iterator[Any]:
+    return read_rows(path, kind) if path is not None and path.exists() else iter(())
+
+
+def _normal(prompt: str) -> str:
+    return " ".join(prompt.split())

@@ -1,0 +1,166 @@
+"""A model from wherever it is → a folder that `from_pretrained` opens, with everything later steps rely on.
+
+After this every model of the run has safetensors, a tokenizer with an end and a padding token, a chat template that
+works and a model card. It loads transformers, so only the import step may import it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from pydantic import JsonValue
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from selfreward_steps import model_card
+from selfreward_steps.contract import ModelImport
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.importing.chat_template import Chat, prepare_chat
+from selfreward_steps.importing.files import OWN_CARD, check_safetensors, files_of, model_path
+from selfreward_steps.importing.hub import download_model
+from selfreward_steps.importing.sources import Place, locate
+
+_SUPERSEDED = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
+"""Where a tokenizer's template and special tokens may stand; an old one would overrule the new."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model ready to be committed."""
+
+    folder: Path
+    metadata: dict[str, JsonValue]
+    system_role: bool
+
+
+def import_model(item: ModelImport, field: str, place: Place) -> Imported:
+    """Bring one model into a folder of its own under `place.scratch`; `field` is the spec's (`model`).
+
+    Raises PermanentError with SourceNotFound, HubNotFound, HubAccessDenied, BadModelFile, UnsupportedModel,
+    NoChatTemplate, BadChatTemplate or NoEndToken.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    path, commit = _bring(item, field, place)
+    path = model_path(path, field)
+    folder = place.scratch / "models" / item.output
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with place.progress.busy():
+        tokenizer, facts = _from_gguf(path, folder, field) if path.is_file() else _from_folder(path, folder, field)
+        config = AutoConfig.from_pretrained(folder)
+        chat = prepare_chat(tokenizer, config, item.source.chat_template, field, item.source.uri)
+        if path.is_file() or chat.template != "own" or chat.repaired:
+            _save_tokenizer(tokenizer, folder)
+        _complete_generation_config(folder, config, tokenizer)
+        _check_reopens(folder)
+    licence = facts.pop("licence", "") or (model_card.licence_of(path) if path.is_dir() else None)
+    metadata: dict[str, JsonValue] = {
+        "source": item.source.uri,
+        "revision": commit or item.source.revision,
+        "licence": licence,
+        "system_role": chat.system_role,
+        "chat_template": chat.template,
+        "repaired": list(chat.repaired),
+        **facts,
+    }
+    _write_card(folder, item, metadata, facts, chat)
+    return Imported(folder, metadata, chat.system_role)
+
+
+def _bring(item: ModelImport, field: str, place: Place) -> tuple[Path, str | None]:
+    if not item.source.uri.startswith("hf://"):
+        return locate(item.source.uri, field, place), None
+    token = os.environ.get(item.token_variable) if item.token_variable else None
+    return download_model(item.source, field, token, place)
+
+
+def _from_gguf(path: Path, folder: Path, field: str) -> tuple[Any, dict[str, str]]:
+    from selfreward_steps.importing.gguf import convert
+
+    return convert(path, folder, field)
+
+
+def _from_folder(path: Path, folder: Path, field: str) -> tuple[Any, dict[str, str]]:
+    weights, kinds = check_safetensors(path, field)
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, OSError, ImportError) as error:
+        raise _unsupported(field, path, str(error)) from error
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise _unsupported(field, path, f"model type {config.model_type!r} is not a causal language model")
+    for file in files_of(path):
+        # Linked, since committing reads them once anyway; never written through, see _save_tokenizer.
+        (folder / file.name).symlink_to(file.resolve())
+    return tokenizer, {"architecture": config.model_type, "weights": f"{weights:,}", "stored as": ", ".join(kinds)}
+
+
+def _unsupported(field: str, path: Path, problem: str) -> PermanentError:
+    return PermanentError(
+        "UnsupportedModel",
+        f"{field}.uri: {path}: transformers {transformers.__version__} cannot open it without running its own code: "
+        f"{problem}: use a model that transformers knows",
+    )
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    fresh = folder.with_name(folder.name + ".tokenizer")
+    shutil.rmtree(fresh, ignore_errors=True)
+    tokenizer.save_pretrained(fresh)
+    for name in _SUPERSEDED:
+        (folder / name).unlink(missing_ok=True)
+    for path in fresh.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(fresh)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # A rename replaces a link; writing would go through it into the user's own folder.
+            path.replace(target)
+    shutil.rmtree(fresh)
+
+
+def _complete_generation_config(folder: Path, config: Any, tokenizer: Any) -> None:
+    """Without one a server would not know which token ends an answer."""
+    if not (folder / "generation_config.json").exists():
+        ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
+        GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+        ).save_pretrained(folder)
+
+
+def _check_reopens(folder: Path) -> None:
+    """What later steps will see, which is not always what was set here."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if not (tokenizer.chat_template and tokenizer.eos_token and tokenizer.pad_token):
+        raise RuntimeError(f"{folder}: the saved tokenizer lacks its template, end or padding token")
+
+
+def _write_card(
+    folder: Path, item: ModelImport, metadata: dict[str, JsonValue], facts: dict[str, str], chat: Chat
+) -> None:
+    source = item.source.uri
+    header: dict[str, JsonValue] = {
+        "license": metadata["licence"],
+        "base_model": source.removeprefix("hf://") if source.startswith("hf://") else None,
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["selfreward"],
+    }
+    told = {
+        "source": source,
+        "revision": str(metadata["revision"] or "–"),
+        "licence": str(metadata["licence"] or "not stated by the source"),
+        **facts,
+        "chat template": {"own": "the model's", "default": "SelfReward's plain one", "given": "given by the run"}[
+            chat.template
+        ],
+        "system message": "taken" if chat.system_role else "not taken by the chat template",
+    }
+    notes = ["Imported by SelfReward; the weights were not trained further."]
+    if chat.repaired:
+        notes.append("Changed on import: " + "; ".join(chat.repaired) + ".")
+    (folder / OWN_CARD).write_text(model_card.card(f"{item.output}: base model", header, told, notes), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""What the columns of a row mean: which of the known shapes it has, and the checked text in it.
+
+Pure. Every refusal names the field, the row and the column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from selfreward_steps.contract import DataFormat
+from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.rows import Message
+
+PROMPT: Final = ("prompt", "prompt_text", "instruction", "question")
+ANSWER: Final = ("response", "response_text", "completion", "answer", "output")
+SCORE: Final = ("score", "quality_score", "rating", "overall_score")
+_ROLES: Final = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
+
+
+def first_of(row: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """The first of `names` that is a column."""
+    return next((name for name in names if name in row), None)
+
+
+def is_messages(row: Mapping[str, Any]) -> bool:
+    return first_of(row, ("messages", "conversations")) is not None
+
+
+def is_alpaca(row: Mapping[str, Any]) -> bool:
+    answered = first_of(row, ANSWER) is not None and "critique" not in row
+    return first_of(row, PROMPT) is not None and (answered or "instances" in row)
+
+
+def is_oasst(row: Mapping[str, Any]) -> bool:
+    flat = {"message_id", "parent_id", "role", "text"} <= row.keys()
+    return flat or ("message_tree_id" in row and isinstance(row.get("prompt"), Mapping))
+
+
+def is_flat_ranked(row: Mapping[str, Any]) -> bool:
+    """One answer a row, with a rank or score. Alpaca's own columns with a score are Alpaca's."""
+    rated = first_of(row, ("rank", *SCORE)) is not None and not {"critique", "instruction"} & row.keys()
+    return rated and first_of(row, PROMPT) is not None and first_of(row, ANSWER) is not None
+
+
+def is_ranked(row: Mapping[str, Any]) -> bool:
+    nested = "prompt" in row and ("answers" in row or {"chosen", "rejected"} <= row.keys())
+    return nested or is_flat_ranked(row)
+
+
+def is_eft(row: Mapping[str, Any]) -> bool:
+    return {"prompt", "response", "critique", "score"} <= row.keys()
+
+
+def is_mt_bench(row: Mapping[str, Any]) -> bool:
+    return {"question_id", "turns"} <= row.keys()
+
+
+_SHAPES: Final[Mapping[DataFormat, tuple[Callable[[Mapping[str, Any]], bool], str]]] = {
+    DataFormat.MESSAGES: (is_messages, "messages"),
+    DataFormat.ALPACA: (is_alpaca, "instruction, input, output"),
+    DataFormat.OASST: (is_oasst, "message_id, parent_id, role, text, rank"),
+    DataFormat.RANKED: (is_ranked, "prompt, answers (or prompt, response, score; or prompt, chosen, rejected)"),
+    DataFormat.EFT: (is_eft, "prompt, response, critique, score"),
+    DataFormat.MT_BENCH: (is_mt_bench, "question_id, turns"),
+}
+
+
+def recognise(row: Row, given: DataFormat, allowed: tuple[DataFormat, ...], field: str) -> DataFormat:
+    """The first allowed shape that `row` has, or `given` if it has that one; raises PermanentError BadSeedData."""
+    if given is not DataFormat.AUTO and given not in allowed:
+        names = ", ".join(kind.value for kind in (DataFormat.AUTO, *allowed))
+        raise bad_data(f"{field}.format", given.value, f"it cannot be read as {field}: use one of {names}")
+    wanted = allowed if given is DataFormat.AUTO else (given,)
+    for kind in wanted:
+        if _SHAPES[kind][0](row.values):
+            return kind
+    expected = " | ".join(_SHAPES[kind][1] for kind in wanted)
+    raise bad_data(field, row.where, f"found columns {', '.join(row.values) or '(none)'}; expected {expected}")
+
+
+def recognise_prompts(row: Row, given: DataFormat, allowed: tuple[DataFormat, ...], field: str) -> DataFormat:
+    """As `recognise`, where answers are not needed: a prompt column alone is enough."""
+    if given is DataFormat.AUTO and isinstance(row.values.get(first_of(row.values, PROMPT) or ""), str):
+        return DataFormat.ALPACA
+    return recognise(row, given, allowed, field)
+
+
+def text_in(row: Row, column: str | None, field: str, *, empty: bool = False) -> str:
+    """The text of a column; raises BadSeedData when it is missing, not text, or blank (unless `empty`)."""
+    if column is None or column not in row.values:
+        raise bad_data(field, row.where, f"found columns {', '.join(row.values)}: one for the text is missing")
+    return checked_text(row.values[column], column, row, field, empty=empty)
+
+
+def checked_text(value: object, column: str, row: Row, field: str, *, empty: bool = False) -> str:
+    """`value` if it is text that can be written as UTF-8 and trained on."""
+    if empty and value is None:
+        return ""
+    if not isinstance(value, str):
+        raise bad_data(field, row.where, f"{column} is {_shown(value)}, expected text")
+    if not empty and not value.strip():
+        raise bad_data(field, row.where, f"{column} is empty: remove the row or fill it in")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise bad_data(field, row.where, f"{column} holds half a surrogate pair, which is not Unicode text: correct it")
+    return value
+
+
+def number_in(value: object, column: str, row: Row, field: str) -> float | None:
+    """A finite number; None for null and NaN, which is how tables write it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
+        raise bad_data(field, row.where, f"{column} is {_shown(value)}, expected a number")
+    return float(value)
+
+
+def messages_in(row: Row, field: str) -> list[Message]:
+    """The checked messages of a chat, in any order."""
+    column = first_of(row.values, ("messages", "conversations"))
+    found = row.values[column] if column is not None else None
+    if not isinstance(found, list) or not found:
+        raise bad_data(field, row.where, f"{column or 'messages'} is {_shown(found)}, expected a list of messages")
+    return [_message(item, f"{column}[{index}]", row, field) for index, item in enumerate(found)]
+
+
+def answered_chat(row: Row, field: str) -> list[Message]:
+    """A chat to learn from: an optional system message, then user and assistant in turn, the last the assistant's."""
+    messages = messages_in(row, field)
+    turns = messages[1:] if messages[0]["role"] == "system" else messages
+    for index, message in enumerate(turns):
+        expected = ("user", "assistant")[index % 2]
+        if message["role"] != expected:
+            problem = f"message {index + 1} is from {message['role']!r}, expected {expected!r}: turns must alternate"
+            raise bad_data(field, row.where, problem)
+    if not turns or turns[-1]["role"] != "assistant":
+        raise bad_data(field, row.where, "the last message is not from the assistant: there is nothing to learn")
+    return messages
+
+
+def _message(item: object, column: str, row: Row, field: str) -> Message:
+    if not isinstance(item, Mapping):
+        raise bad_data(field, row.where, f"{column} is {_shown(item)}, expected role and content")
+    role = item.get("role", item.get("from"))
+    if role not in _ROLES:
+        raise bad_data(field, row.where, f"{column}.role is {_shown(role)}, expected user, assistant or system")
+    content = item.get("content", item.get("value"))
+    if isinstance(content, list):
+        content = _joined(content, column, row, field)
+    return {"role": _ROLES[role], "content": checked_text(content, f"{column}.content", row, field)}
+
+
+def _joined(parts: list[object], column: str, row: Row, field: str) -> str:
+    """Content in parts, as the chat APIs write it; images and the like are refused."""
+    texts = [part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None for part in parts]
+    if None in texts:
+        raise bad_data(field, row.where, f"{column}.content has a part that is not text: remove the row")
+    return "".join(str(text) for text in texts)
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else repr(value)[:60]

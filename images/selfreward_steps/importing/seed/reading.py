@@ -1,0 +1,179 @@
+"""The rows of one seed dataset, one at a time, each with the place it stands in.
+
+Reads JSONL, JSON, Parquet and hub datasets. It knows nothing of what a row should hold; it makes sure that every
+broken file is told with its name and line, and that no dataset is in memory whole unless its format forces it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from selfreward_steps.contract import DataSource
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.importing.hub import commit_of, hub_errors, split_hub
+from selfreward_steps.importing.sources import Place, locate
+
+ENDINGS = (".jsonl", ".json", ".parquet", ".jsonl.gz")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row's columns, and where it stands in words: `answers.jsonl, line 12`."""
+
+    values: Mapping[str, Any]
+    where: str
+
+
+def bad_data(field: str, where: str, problem: str) -> PermanentError:
+    """`field` is the spec's, such as `seedData.rankings`."""
+    return PermanentError("BadSeedData", f"{field}: {where}: {problem}")
+
+
+def read_source(source: DataSource, field: str, token: str | None, place: Place) -> Iterator[Row]:
+    """The rows of `source`, at most `source.limit`.
+
+    Raises PermanentError BadSeedData, SourceNotFound, HubNotFound or HubAccessDenied, some of them only while it is
+    iterated; InfrastructureError HubUnavailable.
+    """
+    rows = _hub(source, field, token) if source.uri.startswith("hf://") else _file(source, field, place)
+    for row in islice(rows, source.limit):
+        place.progress.alive()
+        yield row
+
+
+def _file(source: DataSource, field: str, place: Place) -> Iterator[Row]:
+    path = locate(source.uri, field, place)
+    if path.is_dir():
+        raise bad_data(field, str(path), f"it is a folder: name one file ({', '.join(ENDINGS)})")
+    if path.stat().st_size == 0:
+        raise bad_data(field, str(path), "the file is empty")
+    match path.suffixes[-2:]:
+        case [".jsonl", ".gz"]:
+            return _zipped(path, field)
+        case [*_, ".jsonl"]:
+            return _lines_of(path, field)
+        case [*_, ".json"]:
+            return _json(path, field)
+        case [*_, ".parquet"]:
+            return _parquet(path, field)
+    raise bad_data(field, str(path), f"the name ends in {path.suffix or 'nothing'!r}: use one of {', '.join(ENDINGS)}")
+
+
+def _lines_of(path: Path, field: str) -> Iterator[Row]:
+    with path.open("rb") as file:
+        yield from _lines(file, path, field)
+
+
+def _zipped(path: Path, field: str) -> Iterator[Row]:
+    try:
+        with gzip.open(path, "rb") as file:
+            yield from _lines(file, path, field)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise bad_data(
+            field, str(path), f"the compressed file is cut off or damaged ({error}): get it again"
+        ) from error
+
+
+def _lines(file: BinaryIO | gzip.GzipFile, path: Path, field: str) -> Iterator[Row]:
+    offset = 0
+    for number, line in enumerate(file, 1):
+        where = f"{path}, line {number}"
+        text = _decoded(line, offset, where, field).removeprefix("\ufeff")
+        offset += len(line)
+        if text.strip():
+            yield Row(_object(text, line.endswith(b"\n"), where, field), where)
+
+
+def _decoded(raw: bytes, offset: int, where: str, field: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at, byte = offset + error.start, raw[error.start]
+        raise bad_data(field, where, f"byte {at} (0x{byte:02x}) is not UTF-8: convert the file to UTF-8") from error
+
+
+def _object(text: str, ended: bool, where: str, field: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        cut = "" if ended else ", the last line, is cut off"
+        raise bad_data(field, f"{where}{cut}", f"not JSON: {error}: {text[:60].strip()!r}") from error
+    return _mapping(found, where, field)
+
+
+def _mapping(found: object, where: str, field: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise bad_data(field, where, f"a row is a JSON object with columns, found {str(found)[:60]!r}")
+    return found
+
+
+def _json(path: Path, field: str) -> Iterator[Row]:
+    # One JSON value: there is no reading it a row at a time.
+    text = _decoded(path.read_bytes(), 0, str(path), field)
+    try:
+        found = json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        hint = ": if each line is an object, name it .jsonl" if error.msg == "Extra data" else ""
+        raise bad_data(field, f"{path}, line {error.lineno}", f"not JSON: {error.msg}{hint}") from error
+    if isinstance(found, dict) and isinstance(found.get("data"), list):
+        found = found["data"]
+    if not isinstance(found, list):
+        raise bad_data(field, str(path), "a .json file holds a list of rows: [{…}, …]")
+    for number, row in enumerate(found, 1):
+        where = f"{path}, row {number}"
+        yield Row(_mapping(row, where, field), where)
+
+
+def _parquet(path: Path, field: str) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Row(row, f"{path}, row {number}")
+    except (pyarrow.ArrowException, OSError) as error:
+        raise bad_data(field, f"{path}, after row {number}", f"not whole Parquet: {error}: get it again") from error
+
+
+def _hub(source: DataSource, field: str, token: str | None) -> Iterator[Row]:
+    import datasets
+
+    owner, name, configuration = split_hub(source.uri.removeprefix("hf://datasets/"), f"{field}.uri", source.uri)
+    number = 0
+    with hub_errors(field, source.uri, source.revision, token is not None):
+        # Asked first, since the datasets library takes half a minute to give up, and then says little.
+        commit = commit_of("dataset", f"{owner}/{name}", source.revision, token)
+        try:
+            found = datasets.load_dataset(
+                f"{owner}/{name}",
+                configuration or None,
+                split=source.split,
+                revision=commit,
+                token=token or False,
+                streaming=True,
+            )
+            for row in found:
+                number += 1
+                yield Row(row, f"{source.uri} [{source.split}], row {number}")
+        except datasets.exceptions.DatasetNotFoundError as error:
+            told = "the token given may not read it" if token else f"no token was given: set {field}.tokenSecretRef"
+            raise PermanentError("HubAccessDenied", f"{field}.uri: {source.uri}: {told} ({_one(error)})") from error
+        except (ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            # An unknown split or configuration, or a dataset made by a script; the library says which there are.
+            at = f"{source.uri}, split {source.split!r}, after row {number}"
+            raise bad_data(field, at, _one(error)) from error
+
+
+def _one(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]

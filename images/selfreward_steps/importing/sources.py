@@ -1,0 +1,150 @@
+"""From a `file://`, `package://` or `s3://` address to files on this machine.
+
+Every error names the field the user wrote, the address and what to do. Hub addresses are :mod:`.hub`'s. It must not
+import the package a `package://` address names: weights are looked up, never executed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from selfreward_steps.attempt.progress import ProgressReporter
+from selfreward_steps.errors import PermanentError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where sources are brought to, and what they are asked with."""
+
+    scratch: Path
+    """Folder for downloads; kept between attempts."""
+    progress: ProgressReporter
+    endpoint_url: str | None = None
+    """S3-compatible endpoint of `s3://` sources: the store's, if it has one; else what the environment says."""
+    region: str | None = None
+
+
+def bad_source(field: str, uri: str, problem: str) -> PermanentError:
+    """`field` is the spec's, such as `seedData.rankings`."""
+    return PermanentError("SourceNotFound", f"{field}.uri: {uri}: {problem}")
+
+
+def locate(uri: str, field: str, place: Place) -> Path:
+    """The file or folder at `uri`, which is not `hf://`; downloads an S3 object, or all objects of a prefix.
+
+    Raises PermanentError SourceNotFound, or the store's reasons for a bucket that is out of reach.
+    """
+    match urlsplit(uri).scheme:
+        case "file":
+            return _file(uri, field)
+        case "package":
+            return _package(uri, field)
+        case "s3":
+            return _s3(uri, field, place)
+        case scheme:
+            raise bad_source(field, uri, f"{scheme}:// is not known: use hf://, s3://, file:// or package://")
+
+
+def _file(uri: str, field: str) -> Path:
+    parts = urlsplit(uri)
+    path = Path(unquote(parts.path))
+    if parts.netloc:
+        raise bad_source(field, uri, f"a file URI has three slashes: did you mean file:///{parts.netloc}{parts.path}?")
+    if not path.exists():
+        raise bad_source(field, uri, f"there is no such file or folder{_nearest(path)}")
+    return path
+
+
+def _package(uri: str, field: str) -> Path:
+    name, _, inside = uri.removeprefix("package://").partition("/")
+    folder = package_folder(name)
+    if folder is None:
+        raise bad_source(
+            field, uri, f"Python package {name} is not installed: pip install {name}, or add it to the image"
+        )
+    path = folder / unquote(inside)
+    if ".." in Path(inside).parts or not inside:
+        raise bad_source(field, uri, "use package://NAME/PATH with a path inside the package")
+    if not path.exists():
+        raise bad_source(field, uri, f"package {name} has no {inside}{_nearest(path)}")
+    return path
+
+
+def package_folder(name: str) -> Path | None:
+    """The folder of an installed package, by the name it is imported or installed by, without importing it."""
+    module = re.sub(r"[-.]+", "_", name)
+    try:
+        # A top-level name without dots: its finder looks, and runs nothing of the package.
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is not None and found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations)))
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    tops = sorted({file.parts[0] for file in files if len(file.parts) > 1 and not file.parts[0].endswith("-info")})
+    return Path(str(importlib.metadata.distribution(name).locate_file(tops[0]))) if tops else None
+
+
+def _nearest(path: Path) -> str:
+    """A hint of what does lie there."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f": {parent} does not exist either"
+    names = sorted(child.name for child in parent.iterdir() if not child.name.startswith((".", "__")))
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return f": {parent} holds {shown or 'nothing'}"
+
+
+def _s3(uri: str, field: str, place: Place) -> Path:
+    # boto3 takes longer to import than a step takes to start.
+    from selfreward_steps.store.s3_client import connect
+
+    parts = urlsplit(uri)
+    key = parts.path.strip("/")
+    if not parts.netloc or not key:
+        raise bad_source(field, uri, "use s3://BUCKET/KEY, or s3://BUCKET/PREFIX for a folder")
+    bucket = connect(parts.netloc, endpoint_url=place.endpoint_url, region=place.region)
+    objects = _objects(bucket, key, f"{field}.uri: {uri}")
+    if not objects:
+        raise bad_source(field, uri, "there is no such object, and none under that prefix")
+    folder = place.scratch / "s3" / parts.netloc
+    for name, size in objects:
+        path = folder / name
+        # An earlier attempt's download; a torn one was never renamed to this name.
+        if not (path.is_file() and path.stat().st_size == size):
+            with place.progress.busy():
+                _download(bucket, name, path, f"{field}.uri: {uri}")
+    return folder / key
+
+
+def _objects(bucket: Any, key: str, where: str) -> list[tuple[str, int]]:
+    from selfreward_steps.store.s3_errors import s3_errors
+
+    with s3_errors(where):
+        pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=key)
+        listed = [(found["Key"], int(found["Size"])) for page in pages for found in page.get("Contents", [])]
+    # The object itself, or what lies under it as a folder; not others whose names only begin alike.
+    return [(name, size) for name, size in listed if name == key] or [
+        (name, size) for name, size in listed if name.startswith(key + "/") and not name.endswith("/")
+    ]
+
+
+def _download(bucket: Any, key: str, path: Path, where: str) -> None:
+    from selfreward_steps.store.s3_errors import s3_errors
+
+    if ".." in Path(key).parts:
+        raise PermanentError("SourceNotFound", f"{where}: object {key!r} would lie outside its folder: rename it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with s3_errors(where):
+        bucket.client.download_file(bucket.name, key, str(part))
+    part.rename(path)

@@ -1,0 +1,175 @@
+"""What the judge is asked, by name, and how its answer is read and (for EFT) written.
+
+The words are ours; the additive template has the five criteria of the paper's figure 2 and its closing line
+`Score: <total>`. `additive-prefix` says the same with everything that never changes first, so that a server's prefix
+cache computes it once. No system message anywhere: some models' chat templates reject one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings
+from selfreward_steps.errors import PermanentError
+from selfreward_steps.judging.scoring import ScoreRange, matched_score, stated_score
+from selfreward_steps.rows import Message
+
+_CRITERIA = """\
+- Add 1 point if the response is relevant and gives some information on the user's question, even if it is incomplete \
+or contains things that are beside the point.
+- Add another point if the response covers a substantial part of the question, without resolving it completely or \
+answering it directly.
+- Add a third point if the response answers the basic elements of the question in a useful way, whether or not it \
+seems to be written by an AI assistant or has the tone of a blog or of search results.
+- Add a fourth point if the response is clearly written from an AI assistant's perspective, addresses the question \
+directly and comprehensively, and is well organised and helpful, even if clarity, brevity or focus could be slightly \
+better.
+- Add a fifth point if the response could hardly be better suited to the question: expert, engaging and insightful, \
+with nothing superfluous."""
+
+_ADDITIVE = f"""\
+Review the user's question and the corresponding response with the additive 5-point scoring system below. Points add \
+up, one for each criterion that is met:
+
+{_CRITERIA}"""
+
+_CHOICES = """\
+Rate how well the response answers the user's question. Choose the one number that fits best:
+
+1: The response is incomplete, vague, off topic, controversial, or not what the user asked for.
+2: The response covers most of what was asked, but does not address the question directly.
+3: The response is helpful and covers everything that was asked, but not from an AI assistant's perspective.
+4: The response is written from an AI assistant's perspective, complete, clear and well organised, with small room \
+for improvement.
+5: The response is a perfect answer of an AI assistant: focused, expert, easy to follow, and without anything \
+superfluous."""
+
+_QUESTION = "User: {prompt}\n\n<response>\n{response}\n</response>"
+
+
+@dataclass(frozen=True)
+class _Wording:
+    """A named template's rubric and its closing instructions by mode."""
+
+    rubric: str
+    scores: ScoreRange
+    total: str
+
+    def reasoned(self) -> str:
+        return (
+            "After examining the user's question and the response, briefly justify your score in up to 100 words. "
+            f'Then conclude with the score in the format "Score: <{self.total}>". Assess from the perspective of an '
+            "AI assistant."
+        )
+
+    def bare(self) -> str:
+        low, high = self.scores.low, self.scores.high
+        return f"Reply with the {self.total} alone, one whole number from {low:g} to {high:g}, and nothing else."
+
+
+_ADDITIVE_WORDING = _Wording(_ADDITIVE, ScoreRange(0, 5), "total points")
+_CHOICE_WORDING = _Wording(_CHOICES, ScoreRange(1, 5), "rating")
+
+
+@dataclass(frozen=True)
+class JudgeTemplate:
+    """One way to ask for a judgement: `text` with `{prompt}` and `{response}`, and how a score is read from the reply.
+
+    `pattern` is the user's; without one the reply ends with `Score: N`.
+    """
+
+    text: str
+    scores: ScoreRange
+    mode: JudgeMode
+    pattern: re.Pattern[str] | None = None
+
+    def ask(self, prompt: str, response: str) -> str:
+        """The judge's user message."""
+        values = {"{prompt}": prompt, "{response}": response}
+        # In one pass: a prompt that happens to contain `{response}` must stay what it is.
+        return re.sub(r"\{prompt\}|\{response\}", lambda match: values[match[0]], self.text)
+
+    def read(self, critique: str) -> float | None:
+        """The score that a critique states, None when it states none that counts."""
+        if self.pattern is None:
+            return stated_score(critique, self.scores)
+        return matched_score(critique, self.pattern, self.scores)
+
+    def write(self, critique: str, score: float) -> str:
+        """A judgement to learn from, of which `read` gives `score` (to six digits) back.
+
+        Raises PermanentError ScorePattern when the template cannot read it.
+        """
+        if self.mode is JudgeMode.LOGPROB:
+            return f"{round(score)}"
+        critique, score = critique.strip(), float(f"{score:g}")
+        if critique and self.read(critique) == score:
+            return critique
+        text = f"{critique}\n\nScore: {score:g}" if critique else f"Score: {score:g}"
+        if self.read(text) != score:
+            wanted = "its range" if self.pattern is None else f"scorePattern {self.pattern.pattern!r} and its range"
+            raise PermanentError(
+                "ScorePattern",
+                f"judge.template: an EFT example with score {score:g} cannot be written: the template's {wanted} "
+                f"({self.scores.low:g} to {self.scores.high:g}) do not read 'Score: {score:g}': change one of them",
+            )
+        return text
+
+
+def judge_template(settings: JudgeSettings) -> JudgeTemplate:
+    """The template that `settings` names; raises PermanentError BadTemplate for a custom one that cannot work."""
+    mode = settings.mode
+    match settings.template:
+        case "additive":
+            wording = _ADDITIVE_WORDING
+            text = f"{wording.rubric}\n\n{_QUESTION}\n\n{_closing(wording, mode)}"
+        case "additive-prefix":
+            wording = _ADDITIVE_WORDING
+            text = f"{wording.rubric}\n\n{_closing(wording, mode)}\n\n{_QUESTION}"
+        case "multiple-choice":
+            wording = _CHOICE_WORDING
+            text = f"{wording.rubric}\n\n{_closing(wording, mode)}\n\n{_QUESTION}"
+        case "custom":
+            return _custom(settings.custom_template, mode)
+    return JudgeTemplate(text, wording.scores, mode)
+
+
+def judge_messages(settings: JudgeSettings, prompt: str, response: str) -> list[Message]:
+    """The judge's messages for one candidate, as serving and EFT training both see them."""
+    return [{"role": "user", "content": judge_template(settings).ask(prompt, response)}]
+
+
+def judgement_text(settings: JudgeSettings, critique: str, score: float) -> str:
+    """The assistant's turn of an EFT example; `critique` may be empty."""
+    return judge_template(settings).write(critique, score)
+
+
+def _closing(wording: _Wording, mode: JudgeMode) -> str:
+    return wording.bare() if mode is JudgeMode.LOGPROB else wording.reasoned()
+
+
+def _custom(custom: CustomTemplate | None, mode: JudgeMode) -> JudgeTemplate:
+    if custom is None:
+        raise _bad("judge.customTemplate is missing: judge.template is `custom`")
+    if custom.text is None:
+        raise _bad("judge.customTemplate.text is missing: give it, configMapRef or uri")
+    for placeholder in ("{prompt}", "{response}"):
+        if placeholder not in custom.text:
+            where = "configMapRef" if custom.config_map_ref else f"uri: {custom.uri}" if custom.uri else "text"
+            raise _bad(f"judge.customTemplate.{where} has no placeholder {placeholder}: put it where the text goes")
+    try:
+        pattern = re.compile(custom.score_pattern)
+    except re.error as error:
+        raise _bad(f"judge.customTemplate.scorePattern {custom.score_pattern!r}: {error}") from error
+    if pattern.groups < 1:
+        raise _bad(f"judge.customTemplate.scorePattern {custom.score_pattern!r} has no group: put the score in (…)")
+    if not custom.min_score < custom.max_score:
+        raise _bad(
+            f"judge.customTemplate.maxScore {custom.max_score:g} is not above minScore {custom.min_score:g}: swap them"
+        )
+    return JudgeTemplate(custom.text, ScoreRange(custom.min_score, custom.max_score), mode, pattern)
+
+
+def _bad(message: str) -> PermanentError:
+    return PermanentError("BadTemplate", message)

@@ -1,0 +1,1 @@
+"""Statistics of scores and rankings: intervals, histograms, and how good a judge is."""

@@ -1,0 +1,192 @@
+"""What an iteration's judging and pairing came to, in numbers: evidence for the user, and what gates look at.
+
+Sums and counters only, so that a million judgements cost no memory. It must not decide anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfreward_steps.measuring.histograms import DECIMALS, histogram
+from selfreward_steps.measuring.intervals import Fraction, counted_rate
+from selfreward_steps.pairing.judged_prompts import JudgedPrompt
+from selfreward_steps.pairing.selection import NoPair, Pair, ScoredCandidate
+
+
+@dataclass
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass
+class PairStatistics:
+    """Everything counted while pairs are chosen; `add` once a prompt."""
+
+    prompts: int = 0
+    pairs: int = 0
+    dropped: Counter[NoPair] = field(default_factory=Counter)
+    """Prompts without a pair, by reason."""
+    candidates: int = 0
+    truncated: int = 0
+    """Candidates that reached the longest completion (finish reason `length`)."""
+    unscored_candidates: int = 0
+    noisy_candidates: int = 0
+    """Left out by `maxScoreStd`."""
+    judgements: int = 0
+    parsed: int = 0
+    """Judgements that state a score."""
+    anchored_pairs: int | None = None
+    """Pairs whose rejected answer is M1's; None where M1 was not asked."""
+    seed: int = 0
+    """Of the intervals."""
+    _parses: Counter[Fraction] = field(default_factory=Counter)
+    """Prompts by how many of how many judgements state a score."""
+    _scores: Counter[float] = field(default_factory=Counter)
+    _means: Counter[float] = field(default_factory=Counter)
+    _candidate_chars: _Mean = field(default_factory=_Mean)
+    _chosen_chars: _Mean = field(default_factory=_Mean)
+    _rejected_chars: _Mean = field(default_factory=_Mean)
+    _chosen_score: _Mean = field(default_factory=_Mean)
+    _rejected_score: _Mean = field(default_factory=_Mean)
+    _margin: _Mean = field(default_factory=_Mean)
+    _score: _Mean = field(default_factory=_Mean)
+    _anchor_score: _Mean = field(default_factory=_Mean)
+
+    def add(self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Pair | NoPair) -> None:
+        """One prompt: what was read, its candidates with a score, how many of these are `noisy`, and the choice."""
+        self.prompts += 1
+        self.candidates += len(judged.candidates)
+        self.unscored_candidates += len(judged.candidates) - len(scored)
+        self.noisy_candidates += noisy
+        for candidate in judged.candidates:
+            self.truncated += candidate["finish_reason"] == "length"
+            self._candidate_chars.add(len(candidate["text"]))
+        before = self.parsed, self.judgements
+        for scores in judged.scores:
+            self._count(scores)
+        self._parses[float(self.parsed - before[0]), float(self.judgements - before[1])] += 1
+        self._means.update(round(candidate.mean, DECIMALS) for candidate in scored)
+        if isinstance(choice, Pair):
+            self._pair(choice)
+        else:
+            self.dropped[choice] += 1
+
+    def add_anchors(self, anchors: Sequence[ScoredCandidate]) -> None:
+        """M1's answers to one prompt, as far as they have a score."""
+        self.anchored_pairs = self.anchored_pairs or 0
+        for anchor in anchors:
+            self._anchor_score.add(anchor.mean)
+
+    def _count(self, scores: Sequence[float | None]) -> None:
+        for score in scores:
+            self.judgements += 1
+            if score is not None:
+                self.parsed += 1
+                self._score.add(score)
+                self._scores[round(score, DECIMALS)] += 1
+
+    def _pair(self, pair: Pair) -> None:
+        self.pairs += 1
+        self._chosen_chars.add(len(pair.chosen.text))
+        self._chosen_score.add(pair.chosen.mean)
+        if pair.rejected is not None:
+            self._rejected_chars.add(len(pair.rejected.text))
+            self._rejected_score.add(pair.rejected.mean)
+            self._margin.add(pair.chosen.mean - pair.rejected.mean)
+            if pair.rejected.anchored:
+                self.anchored_pairs = (self.anchored_pairs or 0) + 1
+
+    @property
+    def parse_rate(self) -> float | None:
+        return self.parsed / self.judgements if self.judgements else None
+
+    @property
+    def top_score(self) -> float | None:
+        """The highest score any judgement states: the scale's own top is the judge's to know, not this step's."""
+        return max(self._scores, default=None)
+
+    @property
+    def top_score_share(self) -> float | None:
+        """Share of the scores in the histogram's highest bar; 1 when the judge says one thing only."""
+        bars = list(histogram(self._scores)["counts"].values())
+        return bars[-1] / self.parsed if bars else None
+
+    @property
+    def common_score(self) -> tuple[float | None, float | None]:
+        """The histogram's fullest bar and its share of the scores: near 1 the judge tells nothing apart."""
+        bars = histogram(self._scores)["counts"]
+        if not bars:
+            return None, None
+        score, count = max(bars.items(), key=lambda bar: bar[1])
+        return float(score), count / self.parsed
+
+    def as_json(self) -> dict[str, Any]:
+        """`statistics.json`; a mean of nothing is null."""
+        return {
+            "prompts": self.prompts,
+            "pairs": self.pairs,
+            "prompts_without_pair": {reason.value: self.dropped[reason] for reason in NoPair},
+            "candidates": self.candidates,
+            "candidates_truncated": self.truncated,
+            "candidates_unscored": self.unscored_candidates,
+            "candidates_noisy": self.noisy_candidates,
+            "judgements": self.judgements,
+            "judgements_parsed": self.parsed,
+            "parse_rate": self.parse_rate,
+            "mean_score": self._score.value,
+            "top_score": self.top_score,
+            "top_score_share": self.top_score_share,
+            "common_score": self.common_score[0],
+            "common_score_share": self.common_score[1],
+            "score_histogram": histogram(self._scores),
+            "mean_score_histogram": histogram(self._means),
+            "mean_candidate_chars": self._candidate_chars.value,
+            "mean_chosen_chars": self._chosen_chars.value,
+            "mean_rejected_chars": self._rejected_chars.value,
+            "mean_chosen_score": self._chosen_score.value,
+            "mean_rejected_score": self._rejected_score.value,
+            "mean_margin": self._margin.value,
+            "intervals": {
+                "parse_rate": counted_rate(self._parses, self.seed).as_json(),
+                "pairs_per_prompt": counted_rate(self._paired, self.seed).as_json(),
+            },
+            **({} if self.anchored_pairs is None else self._anchors()),
+        }
+
+    @property
+    def _paired(self) -> Counter[Fraction]:
+        return Counter({(1.0, 1.0): self.pairs, (0.0, 1.0): self.prompts - self.pairs})
+
+    def _anchors(self) -> dict[str, Any]:
+        return {"anchored_pairs": self.anchored_pairs, "mean_anchor_score": self._anchor_score.value}
+
+    def metrics(self) -> dict[str, float]:
+        """The few numbers that status shows; those that do not exist are left out."""
+        found: dict[str, float | None] = {
+            "pairs": self.pairs,
+            "prompts": self.prompts,
+            "ties": self.dropped[NoPair.TIED],
+            "parse_rate": self.parse_rate,
+            "mean_margin": self._margin.value,
+            "mean_score": self._score.value,
+            "chosen_chars": self._chosen_chars.value,
+            "rejected_chars": self._rejected_chars.value,
+            "top_score_share": self.top_score_share,
+            "common_score": self.common_score[0],
+            "common_score_share": self.common_score[1],
+            "candidate_chars": self._candidate_chars.value,
+            "anchored_pairs": self.anchored_pairs,
+        }
+        return {name: value for name, value in found.items() if value is not None}

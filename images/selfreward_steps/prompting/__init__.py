@@ -1,0 +1,1 @@
+"""Writing of new prompts: few-shot requests, Self-Instruct's filters and ROUGE-L."""
