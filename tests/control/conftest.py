@@ -19,8 +19,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits of simulated steps need not reach the disk: here processes end, never the machine."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy of this machine must not come between a client and the loopback interface."""
     monkeypatch.setenv("NO_PROXY", "*")
+    # Which takes a look at every variable of the environment, for every request.
+    monkeypatch.setattr("aiohttp.helpers.getproxies", dict)
     # Nor is there time for the machine's certificates, which every client reads: nothing here speaks TLS.
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)

@@ -17,7 +17,7 @@ from kube.defaults import default_causes
 from kube.errors import Cause
 from kube.kinds import BY_NAME, Kind
 from kube.schemas import Schema, Validator, apply_defaults, prune
-from kube.storage import Object
+from kube.storage import Object, packed
 from kube.typed import model_of, prune_typed, typed_causes
 
 Warn = Callable[[str], None]
@@ -44,24 +44,25 @@ class Admission:
         self._validators[definition["metadata"]["name"]] = _validator(text)
         self.schemas[definition["metadata"]["name"]] = _schema(text)
 
-    def prune(self, kind: Kind, item: Object) -> list[str]:
-        """Remove unknown fields in place; returns their paths."""
+    def prune(self, kind: Kind, item: Object, same: frozenset[str] = frozenset()) -> list[str]:
+        """Remove unknown fields in place; returns their paths. `same` fields of `item` were pruned before."""
         schema, model = self.schemas.get(kind.resource), model_of(kind)
         if schema is not None:
-            return prune(item, schema)
-        return prune_typed(item, model) if model is not None else []
+            return prune(item, schema, same)
+        return prune_typed(item, model, same) if model is not None else []
 
     def admit(self, kind: Kind, item: Object, old: Object | None, warn: Warn) -> None:
         """Prune, default and validate in place; `old` is what is stored, None on create."""
-        for path in self.prune(kind, item):
+        same = frozenset(key for key, value in item.items() if old is not None and key in old and old[key] == value)
+        for path in self.prune(kind, item, same):
             warn(f'unknown field "{path}"')
         schema = self.schemas.get(kind.resource)
         if schema is not None:
-            apply_defaults(item, schema)
+            apply_defaults(item, schema, same)
         rules.apply_defaults(kind, item)
         self._validate(kind, item, old, schema)
         self._call_webhook(kind, item)
-        if len(json.dumps(item)) > MAX_BYTES:
+        if _may_be_large(item) and len(json.dumps(item)) > MAX_BYTES:
             raise errors.ApiError(500, "", "etcdserver: request is too large")
 
     def _validate(self, kind: Kind, item: Object, old: Object | None, schema: Schema | None) -> None:
@@ -86,6 +87,11 @@ class Admission:
         refusal = rules.webhook_refusal(kind, item)
         if refusal is not None:
             raise errors.forbidden(f'admission webhook "{name}" denied the request: {refusal}')
+
+
+def _may_be_large(item: Object) -> bool:
+    """Whether an object could be over the limit as JSON, which writes a byte in six at most (as `\\u0000`)."""
+    return len(packed(item)) * 6 > MAX_BYTES
 
 
 @functools.cache

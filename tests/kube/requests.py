@@ -41,6 +41,11 @@ class Request:
         metadata = self.body.get("metadata") if isinstance(self.body, dict) else None
         return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
+    @property
+    def shows_an_object(self) -> bool:
+        """Whether its answer is the one object that it is about, as it is then."""
+        return self.verb in ("get", "create", "update", "patch", "apply")
+
     def __str__(self) -> str:
         return f"{self.verb} {self.plural} {self.namespace}/{self.name}"
 

@@ -7,15 +7,16 @@ rest is validated, CEL last. Source: kubernetes.io, "Extend the Kubernetes API w
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 
 from kube.errors import Cause
-from kube.storage import Object, copied
+from kube.storage import Object, copied, packed
 
 Schema = Mapping[str, Any]
 
@@ -27,9 +28,11 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
-def prune(item: Object, schema: Schema) -> list[str]:
-    """Remove, in place, what the schema does not know; returns the removed paths. Root metadata is left alone."""
-    known = {"apiVersion", "kind", "metadata"}
+def prune(item: Object, schema: Schema, same: frozenset[str] = frozenset()) -> list[str]:
+    """Remove, in place, what the schema does not know; returns the removed paths.
+
+    Root metadata is left alone, and so are the fields in `same`: they were pruned before."""
+    known = {"apiVersion", "kind", "metadata", *same}
     kept = {key: item.pop(key) for key in known & set(item)}
     removed = list(_prune(item, schema, ""))
     item.update(kept)
@@ -56,8 +59,8 @@ def _prune(value: Any, schema: Schema, path: str) -> Iterable[str]:
                 yield from _prune(each, schema.get("items", {}), f"{path}[{index}]")
 
 
-def apply_defaults(value: Any, schema: Schema) -> None:
-    """Fill in defaults in place, after dropping nulls that the schema does not allow."""
+def apply_defaults(value: Any, schema: Schema, same: frozenset[str] = frozenset()) -> None:
+    """Fill in defaults in place, after dropping nulls that the schema does not allow. `same` fields have theirs."""
     match value:
         case dict():
             properties: Schema = schema.get("properties", {})
@@ -67,7 +70,7 @@ def apply_defaults(value: Any, schema: Schema) -> None:
                 if key not in value and "default" in below:
                     value[key] = copied(below["default"])
             extra = schema.get("additionalProperties")
-            for key in value:
+            for key in value.keys() - same:
                 if key in properties:
                     apply_defaults(value[key], properties[key])
                 elif isinstance(extra, Mapping):
@@ -114,8 +117,47 @@ def _bound(name: str, is_beyond: Callable[[float, float], bool]) -> Callable[...
     return check
 
 
+def _properties(
+    validator: Any, properties: Schema, instance: object, schema: Schema
+) -> Iterator[jsonschema.ValidationError]:
+    """`properties`, but a map or list that passed the same schema before is not looked at again."""
+    if isinstance(instance, dict):
+        for name, below in properties.items():
+            if name in instance:
+                yield from _descend(validator, instance[name], below, path=name, schema_path=name)
+
+
+def _items(validator: Any, items: Schema, instance: object, schema: Schema) -> Iterator[jsonschema.ValidationError]:
+    """`items`, likewise: of a run's thirty writes of its steps, each changes one."""
+    if isinstance(instance, list):
+        for index, each in enumerate(instance):
+            yield from _descend(validator, each, items, path=index)
+
+
+def _descend(validator: Any, value: object, schema: Schema, **place: Any) -> Iterator[jsonschema.ValidationError]:
+    if not isinstance(value, dict | list):
+        yield from validator.descend(value, schema, **place)
+        return
+    key = hashlib.blake2b(packed(value), digest_size=16).digest()
+    passed = _PASSED.setdefault(id(schema), (schema, set()))[1]
+    if key not in passed:
+        found = list(validator.descend(value, schema, **place))
+        yield from found
+        if not found:
+            passed.add(key)
+
+
+_PASSED: Final[dict[int, tuple[Schema, set[bytes]]]] = {}
+"""Digests of what passed, by schema; the schema is kept, so that its id is no other's."""
+
 _Draft = jsonschema.validators.extend(
-    jsonschema.Draft4Validator, {"minimum": _bound("minimum", operator.lt), "maximum": _bound("maximum", operator.gt)}
+    jsonschema.Draft4Validator,
+    {
+        "minimum": _bound("minimum", operator.lt),
+        "maximum": _bound("maximum", operator.gt),
+        "properties": _properties,
+        "items": _items,
+    },
 )
 
 

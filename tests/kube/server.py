@@ -144,7 +144,8 @@ class Server:
             for hook in list(self.after_write):
                 hook(logged)
         headers = [("Warning", f'299 - "{text}"') for text in (each.replace('"', '\\"') for each in warnings)]
-        return web.json_response(body, status=status, headers=headers)
+        text = self.api.storage.text(body) if request.shows_an_object else json.dumps(body)
+        return web.json_response(text=text, status=status, headers=headers)
 
     async def _watch(self, http: web.Request, request: Request, logged: Logged) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

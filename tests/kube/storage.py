@@ -6,6 +6,7 @@ A stored object is never written to: a change is another object. It must not kno
 
 from __future__ import annotations
 
+import json
 import marshal
 from bisect import bisect_right
 from collections import defaultdict
@@ -48,6 +49,14 @@ def copied(value: Plain) -> Plain:
         return deepcopy(value)  # a test's own object, with an enumeration in it
 
 
+def packed(value: Any) -> bytes:
+    """Plain data as bytes, the same for the same data only, and ten times as fast as JSON."""
+    try:
+        return marshal.dumps(value, 2)
+    except ValueError:
+        return json.dumps(value).encode()  # a test's own object, as above
+
+
 def key_of(item: Object) -> tuple[str, str]:
     """Namespace (empty for a cluster's own) and name."""
     return item["metadata"].get("namespace", ""), item["metadata"]["name"]
@@ -73,6 +82,7 @@ class Storage:
         self._history: dict[str, list[Change]] = {}
         self._listeners: list[Callable[[Change], None]] = []
         self._dependents: dict[str, set[Reference]] = defaultdict(set)
+        self._texts: dict[int, tuple[Object, str]] = {}
 
     def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Call `listener` at each change, within the write; returns what stops that."""
@@ -93,6 +103,13 @@ class Storage:
         for (home, _), item in sorted(self._objects.get(kind.resource, {}).items()):
             if namespace is None or home == namespace:
                 yield item
+
+    def text(self, item: Object) -> str:
+        """A stored object as JSON: written once, however many answers and watches show it."""
+        known = self._texts.get(id(item))
+        if known is None or known[0] is not item:
+            known = self._texts[id(item)] = (item, json.dumps(item))
+        return known[1]
 
     def dependents(self, uid: str) -> list[Reference]:
         """The objects that name `uid` as an owner, sorted."""
@@ -125,6 +142,7 @@ class Storage:
         """Forget all history: every older watch or continue token is answered 410 from now on."""
         self.compacted = self.revision
         self._history.clear()
+        self._texts.clear()
 
     def _record(self, change: Change) -> None:
         reference = (change.kind.resource, *key_of(change.object))

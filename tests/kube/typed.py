@@ -7,6 +7,7 @@ refused by server-side apply. The trainers' CRDs embed pod templates, which are 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -33,9 +34,14 @@ def model_of(kind: Kind) -> str | None:
     return name if hasattr(models, name) else None
 
 
-def prune_typed(item: Object, model: str) -> list[str]:
-    """Remove, in place, the fields that `model` does not have; returns their paths."""
-    return list(_prune(item, model, ""))
+def prune_typed(item: Object, model: str, same: frozenset[str] = frozenset()) -> list[str]:
+    """Remove, in place, the fields that `model` does not have, without a look into `same`; returns their paths."""
+    fields = _fields(model)
+    unknown = [key for key in item if key not in fields]
+    for key in unknown:
+        del item[key]
+    below = (_prune(value, fields[key][0], key) for key, value in item.items() if key not in same)
+    return [*unknown, *itertools.chain.from_iterable(below)]
 
 
 def typed_causes(item: Object, model: str, old: Object | None = None) -> list[Cause]:

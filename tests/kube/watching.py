@@ -58,11 +58,17 @@ class Watch:
         stop = self.storage.listen(self._listen)
         try:
             async for event in self._events():
-                await send(json.dumps(event).encode() + b"\n")
+                await send(self._line(event))
         except WatchEnd:
             pass
         finally:
             stop()
+
+    def _line(self, event: Event) -> bytes:
+        shown = event["object"]
+        is_kept = event["type"] not in ("BOOKMARK", "ERROR")
+        text = self.storage.text(shown) if is_kept else json.dumps(shown)
+        return f'{{"type": "{event["type"]}", "object": {text}}}\n'.encode()
 
     def _listen(self, change: Change) -> None:
         if change.kind == self.request.kind:
