@@ -1,10 +1,11 @@
-"""Plain HTTP calls for the tests of the fake itself: no client between the test and what is on the wire."""
+"""Plain HTTP calls for the tests of an API server: no client between the test and what is on the wire."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 
 from kube import FakeCluster
+from kube.kinds import BY_NAME
 
 RUNS: Final = "/apis/selfreward.dev/v1alpha1/namespaces/default/selfrewardruns"
 PODS: Final = "/api/v1/namespaces/default/pods"
@@ -26,6 +28,10 @@ MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
+
+HEADERS: Final = {"User-Agent": "tester/1"}
+GIVEN: Final = "kube-root-ca.crt"
+"""A ConfigMap that every namespace of a real cluster has; nothing is told of it."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +61,28 @@ class Answer:
 
 
 class Calls:
-    """One client of a cluster."""
+    """One client of an API server.
 
-    def __init__(self, cluster: FakeCluster, session: aiohttp.ClientSession) -> None:
-        self.cluster = cluster
+    In paths and manifests `default` and `research` stand for the two namespaces that a test has to itself.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, namespaces: Mapping[str, str]) -> None:
         self._session = session
+        self._url = url
+        self._namespaces = namespaces
+
+    @property
+    def namespace(self) -> str:
+        """What `default` stands for."""
+        return self._namespaces["default"]
 
     async def __call__(
         self, method: str, path: str, body: object = None, content_type: str = "application/json", **query: str
     ) -> Answer:
         """Send one request."""
-        data = None if body is None else json.dumps(body)
+        data = None if body is None else json.dumps(self._at_home(body))
         headers = {"Content-Type": content_type}
-        url = self.cluster.url + path
-        async with self._session.request(method, url, data=data, headers=headers, params=query) as response:
+        async with self._session.request(method, self._at(path), data=data, headers=headers, params=query) as response:
             text = await response.text()
             is_json = response.content_type == "application/json"
             return Answer(response.status, json.loads(text) if is_json else text, response.headers)
@@ -77,20 +91,97 @@ class Calls:
         """The events of a watch until the server ends it."""
         params = {"watch": "true", **query}
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(self.cluster.url + path, params=params, timeout=timeout) as response:
+        async with self._session.get(self._at(path), params=params, timeout=timeout) as response:
             assert response.status == 200, await response.text()
             async for line in response.content:
-                yield json.loads(line)
+                event = json.loads(line)
+                if event["object"]["metadata"].get("name") != GIVEN:
+                    yield event
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create what nobody may refuse."""
+        answer = await self("POST", _path(manifest["kind"]), manifest)
+        assert answer.code == 201, answer.body
+        return dict(answer.body)
+
+    async def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The object; None when there is none."""
+        answer = await self("GET", _path(kind, name))
+        assert answer.code in (200, 404), answer.body
+        return answer.body if answer.code == 200 else None
+
+    async def edit(self, kind: str, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+        """Read the object, change it in place, put it back."""
+        found = (await self("GET", _path(kind, name))).body
+        change(found)
+        answer = await self("PUT", _path(kind, name), found)
+        assert answer.code == 200, answer.body
+
+    async def delete(self, kind: str, name: str) -> None:
+        """Delete, by the kind's own default policy."""
+        answer = await self("DELETE", _path(kind, name))
+        assert answer.code in (200, 202), answer.body
+
+    async def names(self, kind: str) -> list[str]:
+        """Names of the namespace's objects, as the server sorts them."""
+        items = (await self("GET", _path(kind))).body["items"]
+        return [item["metadata"]["name"] for item in items if item["metadata"]["name"] != GIVEN]
+
+    async def revision(self) -> str:
+        """The newest resourceVersion."""
+        return (await self("GET", CONFIG_MAPS)).version
+
+    async def idle(self, seconds: float) -> None:
+        """Let time pass, which is virtual where the server is."""
+        await asyncio.sleep(seconds)
+
+    async def until_gone(self, kind: str, name: str) -> None:
+        """Wait for whoever deletes it; AssertionError after ten seconds."""
+        for _ in range(100):
+            if await self.get(kind, name) is None:
+                return
+            await self.idle(0.1)
+        raise AssertionError(f"{kind} {name} is still there")
+
+    def _at(self, path: str) -> str:
+        head, found, rest = path.partition("/namespaces/")
+        name, slash, rest = rest.partition("/")
+        return self._url + head + found + self._namespaces.get(name, name) + slash + rest
+
+    def _at_home(self, body: object) -> object:
+        metadata = body.get("metadata") if isinstance(body, Mapping) else None
+        if not isinstance(body, Mapping) or not isinstance(metadata, Mapping) or "namespace" not in metadata:
+            return body
+        name = self._namespaces.get(metadata["namespace"], metadata["namespace"])
+        return {**body, "metadata": {**metadata, "namespace": name}}
+
+
+def _path(kind: str, name: str = "") -> str:
+    found = BY_NAME[kind]
+    return f"{found.path}/namespaces/default/{found.plural}" + (f"/{name}" if name else "")
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Calls]]
+"""The fixture `server`: an API server and a client of it, to be entered in the test. Ours collects garbage and runs
+pods when called with `controllers=True`; a real one always does."""
+
+
+class FakeCalls(Calls):
+    """A client of a fake cluster, which is at hand too."""
+
+    def __init__(self, session: aiohttp.ClientSession, cluster: FakeCluster) -> None:
+        super().__init__(session, cluster.url, {"default": "default", "research": "research"})
+        self.cluster = cluster
 
 
 @asynccontextmanager
-async def calling(folder: Path, **options: Any) -> AsyncIterator[Calls]:
+async def calling(folder: Path, **options: Any) -> AsyncIterator[FakeCalls]:
     """A cluster (without controllers unless asked for) and a client of it."""
     async with (
         FakeCluster(folder, **{"controllers": False, **options}) as cluster,
-        aiohttp.ClientSession(headers={"User-Agent": "tester/1"}) as session,
+        aiohttp.ClientSession(headers=HEADERS) as session,
     ):
-        yield Calls(cluster, session)
+        yield FakeCalls(session, cluster)
 
 
 def run_manifest(name: str = "demo", **spec: Any) -> dict[str, Any]:
@@ -106,6 +197,10 @@ def run_manifest(name: str = "demo", **spec: Any) -> dict[str, Any]:
 
 def config_map(name: str = "map", **data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
 
 
 def pod_spec(**more: Any) -> dict[str, Any]:

@@ -62,7 +62,9 @@ class Lister:
         if left:
             token = f"{page.revision}-{len(self._pages)}"
             self._pages[token] = _Page(page.revision, left)
-            metadata |= {"continue": token, "remainingItemCount": len(left)}
+            metadata["continue"] = token
+            if not query.get("labelSelector") and not query.get("fieldSelector"):
+                metadata["remainingItemCount"] = len(left)  # ListMeta: nobody counts what a selector leaves out
         return {
             "kind": f"{kind.kind}List",
             "apiVersion": kind.api_version,

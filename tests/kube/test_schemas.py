@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kube.calls import MERGE, RUNS, calling, run_manifest
+from kube.calls import MERGE, RUNS, Serve, run_manifest
 from kube.schemas import Validator, apply_defaults, prune
 
 
-async def test_unknown_fields_are_pruned_with_a_warning(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
+async def test_unknown_fields_are_pruned_with_a_warning(server: Serve) -> None:
+    async with server() as call:
         answer = await call("POST", RUNS, run_manifest(iteratoins=5))
-        warnings = list(call.cluster.warnings)
         strict = await call("POST", RUNS, run_manifest("other", iteratoins=5), fieldValidation="Strict")
     assert answer.code == 201
     assert "iteratoins" not in answer.body["spec"]
-    assert warnings == ['unknown field "spec.iteratoins"']
+    assert answer.headers["Warning"] == '299 - "unknown field \\"spec.iteratoins\\""'
     assert strict.code == 400
 
 
-async def test_defaults_are_filled_in(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
+async def test_defaults_are_filled_in(server: Serve) -> None:
+    async with server() as call:
         body = (await call("POST", RUNS, run_manifest())).body
         read = (await call("GET", f"{RUNS}/demo")).body
     assert body["spec"]["iterations"] == 2
@@ -32,8 +30,8 @@ async def test_defaults_are_filled_in(tmp_path: Path) -> None:
     assert read == body
 
 
-async def test_null_means_absent(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
+async def test_null_means_absent(server: Serve) -> None:
+    async with server() as call:
         body = (await call("POST", RUNS, run_manifest(iterations=None))).body
     assert body["spec"]["iterations"] == 2
 
@@ -50,18 +48,18 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("spec", "field", "reason"), [pytest.param(*case[1:], id=case[0]) for case in INVALID])
-async def test_an_invalid_spec_names_its_field(tmp_path: Path, spec: dict[str, Any], field: str, reason: str) -> None:
-    async with calling(tmp_path) as call:
+async def test_an_invalid_spec_names_its_field(server: Serve, spec: dict[str, Any], field: str, reason: str) -> None:
+    async with server() as call:
         answer = await call("POST", RUNS, run_manifest(**spec))
-        assert call.cluster.get("SelfRewardRun", "demo") is None
+        assert await call.get("SelfRewardRun", "demo") is None
     assert (answer.code, answer.reason) == (422, "Invalid")
     assert answer.causes == [field]
     assert answer.body["details"]["causes"][0]["reason"] == reason
     assert answer.message.startswith('SelfRewardRun.selfreward.dev "demo" is invalid: ')
 
 
-async def test_a_spec_is_required(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
+async def test_a_spec_is_required(server: Serve) -> None:
+    async with server() as call:
         answer = await call("POST", RUNS, {"metadata": {"name": "demo"}})
     assert answer.causes == ["spec"]
 
@@ -75,9 +73,9 @@ TRANSITIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("spec", "fields"), [pytest.param(*case[1:], id=case[0]) for case in TRANSITIONS])
-async def test_transition_rules_hold_once_started(tmp_path: Path, spec: dict[str, Any], fields: list[str]) -> None:
-    async with calling(tmp_path) as call:
-        call.cluster.create(run_manifest())
+async def test_transition_rules_hold_once_started(server: Serve, spec: dict[str, Any], fields: list[str]) -> None:
+    async with server() as call:
+        await call.create(run_manifest())
         started = {"status": {"startedAt": "2026-01-01T00:00:00Z", "model": "m0"}}
         assert (await call("PATCH", f"{RUNS}/demo/status", started, MERGE)).code == 200
         answer = await call("PATCH", f"{RUNS}/demo", {"spec": spec}, MERGE)
@@ -85,16 +83,16 @@ async def test_transition_rules_hold_once_started(tmp_path: Path, spec: dict[str
     assert (answer.causes if fields else []) == fields
 
 
-async def test_before_the_start_the_model_may_change(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        call.cluster.create(run_manifest())
+async def test_before_the_start_the_model_may_change(server: Serve) -> None:
+    async with server() as call:
+        await call.create(run_manifest())
         answer = await call("PATCH", f"{RUNS}/demo", {"spec": {"model": {"uri": "hf://owner/other"}}}, MERGE)
     assert answer.code == 200
 
 
-async def test_a_status_is_validated_too(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        call.cluster.create(run_manifest())
+async def test_a_status_is_validated_too(server: Serve) -> None:
+    async with server() as call:
+        await call.create(run_manifest())
         wrong = await call("PATCH", f"{RUNS}/demo/status", {"status": {"phase": "Wandering"}}, MERGE)
         time = await call("PATCH", f"{RUNS}/demo/status", {"status": {"startedAt": "yesterday"}}, MERGE)
         unknown = await call("PATCH", f"{RUNS}/demo/status", {"status": {"mood": "good"}}, MERGE)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kube import FakeCluster, WatchFault, WatchFaultKind
-from kube.calls import CONFIG_MAPS, Calls, calling, config_map
+from kube import WatchFault, WatchFaultKind
+from kube.calls import CONFIG_MAPS, Calls, Serve, calling, config_map
 
 Event = tuple[str, str]
 
@@ -37,78 +37,76 @@ class Seen:
         return [event["object"].get("data") for event in self.events]
 
 
-def set_data(cluster: FakeCluster, value: str, name: str = "map") -> None:
-    cluster.edit("ConfigMap", name, lambda item: item.update(data={"a": value}))
+async def set_data(call: Calls, value: str, name: str = "map") -> None:
+    await call.edit("ConfigMap", name, lambda item: item.update(data={"a": value}))
 
 
-async def test_live_events(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        version = str(call.cluster.api.storage.revision)
-        seen = Seen(call, resourceVersion=version)
-        await call.cluster.idle(1)
-        call.cluster.create(config_map(a="1"))
-        set_data(call.cluster, "2")
-        call.cluster.delete("ConfigMap", "map")
-        await call.cluster.idle(1)
+async def test_live_events(server: Serve) -> None:
+    async with server() as call:
+        seen = Seen(call, resourceVersion=await call.revision())
+        await call.idle(1)
+        await call.create(config_map(a="1"))
+        await set_data(call, "2")
+        await call.delete("ConfigMap", "map")
+        await call.idle(1)
     assert seen.short() == [("ADDED", "map"), ("MODIFIED", "map"), ("DELETED", "map")]
     versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in seen.events]
     assert versions == sorted(set(versions))
     assert seen.data() == [{"a": "1"}, {"a": "2"}, {"a": "2"}]
 
 
-async def test_replay_from_a_version(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        made = call.cluster.create(config_map(a="1"))
-        set_data(call.cluster, "2")
-        set_data(call.cluster, "3")
+async def test_replay_from_a_version(server: Serve) -> None:
+    async with server() as call:
+        made = await call.create(config_map(a="1"))
+        await set_data(call, "2")
+        await set_data(call, "3")
         seen = Seen(call, resourceVersion=made["metadata"]["resourceVersion"])
-        await call.cluster.idle(1)
+        await call.idle(1)
     assert seen.data() == [{"a": "2"}, {"a": "3"}]
 
 
 @pytest.mark.parametrize("version", ["", "0"])
-async def test_without_a_version_the_watch_begins_with_what_is_there(tmp_path: Path, version: str) -> None:
-    async with calling(tmp_path) as call:
-        call.cluster.create(config_map("old"))
+async def test_without_a_version_the_watch_begins_with_what_is_there(server: Serve, version: str) -> None:
+    async with server() as call:
+        await call.create(config_map("old"))
         seen = Seen(call, **({"resourceVersion": version} if version else {}))
-        await call.cluster.idle(1)
-        call.cluster.create(config_map("new"))
-        await call.cluster.idle(1)
+        await call.idle(1)
+        await call.create(config_map("new"))
+        await call.idle(1)
     assert seen.short() == [("ADDED", "old"), ("ADDED", "new")]
 
 
-async def test_initial_events_end_with_a_bookmark(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        call.cluster.create(config_map())
+async def test_initial_events_end_with_a_bookmark(server: Serve) -> None:
+    async with server() as call:
+        await call.create(config_map())
         options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
         seen = Seen(call, **options)
-        await call.cluster.idle(1)
+        await call.idle(1)
     assert [event["type"] for event in seen.events] == ["ADDED", "BOOKMARK"]
     assert seen.events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-async def test_a_selector_turns_changes_into_coming_and_going(tmp_path: Path) -> None:
+async def test_a_selector_turns_changes_into_coming_and_going(server: Serve) -> None:
     def label(value: str) -> Callable[[dict[str, Any]], None]:
         return lambda item: item["metadata"].update(labels={"app": value})
 
-    async with calling(tmp_path) as call:
-        call.cluster.create(config_map())
-        version = str(call.cluster.api.storage.revision)
-        seen = Seen(call, labelSelector="app=x", resourceVersion=version)
+    async with server() as call:
+        await call.create(config_map())
+        seen = Seen(call, labelSelector="app=x", resourceVersion=await call.revision())
         for value in ("y", "x", "x2", "x"):
-            call.cluster.edit("ConfigMap", "map", label(value))
-        set_data(call.cluster, "1")
-        await call.cluster.idle(1)
+            await call.edit("ConfigMap", "map", label(value))
+        await set_data(call, "1")
+        await call.idle(1)
     assert [event["type"] for event in seen.events] == ["ADDED", "DELETED", "ADDED", "MODIFIED"]
     assert seen.events[1]["object"]["metadata"]["labels"] == {"app": "x"}
 
 
-async def test_one_object_can_be_watched(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
+async def test_one_object_can_be_watched(server: Serve) -> None:
+    async with server() as call:
         seen = Seen(call, fieldSelector="metadata.name=b")
         for name in "abc":
-            call.cluster.create(config_map(name))
-        await call.cluster.idle(1)
+            await call.create(config_map(name))
+        await call.idle(1)
     assert seen.short() == [("ADDED", "b")]
 
 
@@ -140,7 +138,7 @@ async def test_the_server_ends_a_watch_in_time(tmp_path: Path) -> None:
 async def test_a_version_that_is_too_old_is_an_error_event(tmp_path: Path) -> None:
     async with calling(tmp_path) as call:
         made = call.cluster.create(config_map())
-        set_data(call.cluster, "2")
+        await set_data(call, "2")
         call.cluster.compact()
         seen = Seen(call, resourceVersion=made["metadata"]["resourceVersion"])
         await call.cluster.idle(1)
@@ -149,9 +147,9 @@ async def test_a_version_that_is_too_old_is_an_error_event(tmp_path: Path) -> No
     assert seen.events[0]["object"]["code"] == 410
 
 
-async def test_a_watch_that_cannot_begin(tmp_path: Path) -> None:
-    async with calling(tmp_path) as call:
-        future = await call("GET", CONFIG_MAPS, watch="true", resourceVersion="999999")
+async def test_a_watch_that_cannot_begin(server: Serve) -> None:
+    async with server() as call:
+        future = await call("GET", CONFIG_MAPS, watch="true", resourceVersion="999999999")
         selector = await call("GET", CONFIG_MAPS, watch="true", fieldSelector="spec.x=1")
     assert (future.code, selector.code) == (504, 400)
 
@@ -174,7 +172,7 @@ async def test_faults_of_events(tmp_path: Path, kind: WatchFaultKind, expected: 
         await call.cluster.idle(1)
         call.cluster.create(config_map(a="1"))
         for value in "23":
-            set_data(call.cluster, value)
+            await set_data(call, value)
         await call.cluster.idle(59)
         assert seen.ended is ended
         assert len(call.cluster.faults.injected) == 1
@@ -199,7 +197,7 @@ async def test_what_was_stale_becomes_true_with_the_next_bookmark(tmp_path: Path
         seen = Seen(call, allowWatchBookmarks="true")
         await call.cluster.idle(1)
         call.cluster.create(config_map(a="1"))
-        set_data(call.cluster, "2")
+        await set_data(call, "2")
         await call.cluster.idle(30)
         before = seen.data()
         await call.cluster.idle(60)
