@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 # A test of many examples is timed as a whole; how long one of them takes says more of the machine than of the code.
 hypothesis.settings.register_profile("selfreward", deadline=None)
@@ -28,19 +30,34 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a whole run of a tiny model; its server takes its time, so that there is a time to kill it in."""
-    from tiny_run import write_run
-
-    return write_run(tmp_path_factory.mktemp("run"), delay=0.3)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test session that all its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The work directory of that run after its end, from one runner that nobody disturbed."""
+def tiny_run(shared: Path) -> Path:
+    """The file of a whole run of a tiny model; its server takes its time, so that there is a time to kill it in."""
+    from tiny_run import write_run
+
+    with FileLock(shared / "tiny-run.lock"):
+        path = shared / "tiny-run" / "run.yaml"
+        return path if path.exists() else write_run(path.parent, delay=0.3)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_run: Path, shared: Path) -> Path:
+    """The work directory of that run after its end, from one runner that nobody disturbed.
+
+    Walked once a session, by the worker that asks first: to be compared with, never to be changed.
+    """
     from tiny_run import output, start
 
-    workdir = tmp_path_factory.mktemp("undisturbed") / "runs"
-    with start(tiny_run, workdir) as runner:
-        assert runner.wait(timeout=600) == 0, output(workdir)
+    workdir, done = shared / "undisturbed" / "runs", shared / "undisturbed" / "done"
+    with FileLock(shared / "undisturbed.lock"):
+        if not done.exists():
+            with start(tiny_run, workdir) as runner:
+                assert runner.wait(timeout=600) == 0, output(workdir)
+            done.touch()
     return workdir

@@ -130,5 +130,5 @@ def kill_at(run: Path, workdir: Path, moment: Callable[[], bool]) -> None:
         while not moment():
             assert runner.poll() is None, output(workdir)
             assert time.monotonic() < deadline, output(workdir)
-            time.sleep(0.01)
+            time.sleep(0.03)
         runner.kill()
