@@ -86,7 +86,16 @@ TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
     ),
     "unsafe answers": ("evaluate-m2", {"safety_unsafe_share": 0.3}, ["30% of 50 answers", "safety.maximum 5%"]),
     "unread verdicts": ("evaluate-m2", {"safety_unparsed": 26}, ["26 of 50 verdicts", "evaluation.judge"]),
-    "no reward margin": ("dpo-1", {"reward_margin": 0.0004}, ["reward margin of 0.0004", "rewardMargin.minimum 0.01"]),
+    "no reward margin": (
+        "dpo-1",
+        {"reward_margin": 0.0004},
+        ["reward margin of 0.0004", "rewardMargin.minimum 0.01", "hardly moved apart"],
+    ),
+    "a reward margin the wrong way": (
+        "dpo-1",
+        {"reward_margin": -3.98},
+        ["reward margin of -4", "prefers the rejected answers", "lower the learning rate"],
+    ),
 }
 
 

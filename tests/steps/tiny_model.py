@@ -47,17 +47,15 @@ def make_tokenizer(*, chat_template: bool = True) -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_tiny_model(folder: Path, seed: int = 0, chat_template: bool = True) -> Path:
+def make_tiny_model(folder: Path, seed: int = 0, chat_template: bool = True, **sizes: int) -> Path:
     """Write a Llama of about 30,000 weights (float32 safetensors) that `from_pretrained` opens; returns `folder`.
 
-    The same seed gives the same weights.
+    The same seed gives the same weights. `sizes` are other fields of its configuration.
     """
     tokenizer = make_tokenizer(chat_template=chat_template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2} | sizes,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,

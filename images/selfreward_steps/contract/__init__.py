@@ -86,6 +86,7 @@ from selfreward_steps.contract.training import (
     LoraSettings,
     Precision,
     ReferenceModel,
+    Rounding,
     SftSettings,
     TrainingSettings,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "RejectedSource",
     "RespondConfig",
     "ResponseSettings",
+    "Rounding",
     "Sampling",
     "SecretKeyRef",
     "SeedData",

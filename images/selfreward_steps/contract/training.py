@@ -32,6 +32,15 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
+class Rounding(StrEnum):
+    """How trained weights become bfloat16 in the artifact."""
+
+    STOCHASTIC = "stochastic"
+    """Up or down at random, each neighbour as likely as it is near, so that small updates are kept on average."""
+    NEAREST = "nearest"
+    """To the nearest: an update below a 256th of its weight is lost."""
+
+
 class TrainingSettings(ContractModel):
     """What SFT and DPO share (paper section 3.1)."""
 
@@ -59,6 +68,8 @@ class TrainingSettings(ContractModel):
     """Gradient clipping."""
     precision: Precision = Precision.AUTO
     """`auto`, `bf16` or `fp32`."""
+    rounding: Rounding = Rounding.STOCHASTIC
+    """How the artifact's weights are rounded where they are bfloat16: `stochastic` (seeded) or `nearest`."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
     checkpoint_steps: PositiveInt = 200
@@ -86,12 +97,15 @@ class ReferenceModel(StrEnum):
 
 
 class DpoSettings(TrainingSettings):
-    """Direct preference optimisation: 1e-6 → 1e-7 cosine, batch 16, dropout 0.1, beta 0.1."""
+    """Direct preference optimisation: 1e-6 → 1e-7 cosine, batch 16, beta 0.1."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-6
     """Peak learning rate."""
     min_learning_rate: Annotated[float, Field(ge=0)] = 1e-7
     """Where the cosine ends."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Dropout of attention, hidden states and embeddings. The paper's is 0.1; it drowns the margin of a small update in
+    noise and weighs pairs by their lengths, since the reference has none, so the field trains without."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """Strength of the pull towards the reference model."""
     loss_type: str = "sigmoid"
@@ -100,5 +114,7 @@ class DpoSettings(TrainingSettings):
     """For the losses that have it."""
     reference_model: ReferenceModel = ReferenceModel.PREVIOUS
     """`previous` (standard) or `initial`."""
+    held_out_pairs: Annotated[int, Field(ge=0)] = 128
+    """Pairs that are measured but not trained on; at most a twentieth, and none of fewer than 320 pairs."""
     precompute_ref_log_probs: bool = False
     """Compute the reference's log-probabilities first, so that it leaves the GPU."""

@@ -50,6 +50,19 @@ class Counts:
     def metrics(self) -> dict[str, float]:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.metadata.get("metric", True)}
 
+    def warnings(self, max_length: int) -> Iterator[str]:
+        """What somebody should know of examples that do not fit `max_length` tokens or do not end."""
+        if self.dropped_too_long:
+            yield (
+                f"{self.dropped_too_long} examples were left out: their prompt alone fills {max_length} tokens "
+                f"(the longest has {self.longest_prompt}); raise settings.maxLength if the model allows it"
+            )
+        if self.without_end:
+            yield (
+                f"{self.without_end} of {self.examples} examples have no end-of-turn token as the chat template "
+                "renders them: the model may not learn to stop"
+            )
+
 
 def prepare(
     rows: Iterable[Example | None], template: ChatTemplate, folder: Path, *, max_length: int, tick: Callable[[], None]

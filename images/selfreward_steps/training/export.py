@@ -1,4 +1,4 @@
-"""From a trained, possibly sharded model to an artifact that `from_pretrained` and the serving open.
+"""From a trained, possibly sharded model to an artifact that `from_pretrained` and the serving open, and back.
 
 The artifact is the input model's folder with new weights: tokenizer, chat template, generation settings and
 configuration are its own files, so that nothing changes between iterations but what training changed.
@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
+from selfreward_steps.contract import LoraSettings, Rounding
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.models import load_model, lora_config
+from selfreward_steps.training.rounding import round_stochastically
 
 MAX_SHARD: Final = "4GB"
 """Largest weights file: several are fetched in parallel."""
+CURVE: Final = "training.jsonl"
+"""The training's own numbers, a line an optimiser step."""
+_ADAPTER: Final = ".lora_"
 _REPLACED: Final = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -26,6 +33,7 @@ _REPLACED: Final = (
     "*.bin.index.json",
     "README.md",
     "manifest.json",
+    CURVE,
 )
 
 
@@ -36,12 +44,20 @@ def gather(trainer: Any) -> dict[str, torch.Tensor]:
 
 
 def write_model(
-    state: dict[str, torch.Tensor], source: Path, folder: Path, *, dtype: torch.dtype, adapters: Any = None
-) -> None:
-    """Write the artifact's folder from the gathered `state` of a model that came from `source`.
+    state: dict[str, torch.Tensor],
+    source: Path,
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    rounding: Rounding,
+    seed: int,
+    adapters: LoraSettings | None = None,
+) -> dict[str, torch.Tensor]:
+    """Write the artifact's folder from the gathered `state` of a model that came from `source`; returns its weights.
 
     `adapters` are the LoRA settings whose adapters are in `state`: they are merged into the source's weights, in
-    float32, before anything is rounded to `dtype`. Raises PermanentError WeightsNotFinite.
+    float32, before anything is rounded to `dtype`; stochastic `rounding` draws from `seed`. Raises PermanentError
+    WeightsNotFinite.
     """
     model = load_model(source)
     if adapters is not None:
@@ -52,10 +68,44 @@ def write_model(
         model.load_state_dict(state, assign=True)
         model.tie_weights()
     _check_finite(model)
+    if dtype is torch.bfloat16 and rounding is Rounding.STOCHASTIC:
+        for name, weight in model.named_parameters():
+            weight.data = round_stochastically(weight, seed=seed, name=name)
     shutil.rmtree(folder, ignore_errors=True)
     model.to(dtype).save_pretrained(folder, max_shard_size=MAX_SHARD)
     (folder / "generation_config.json").unlink(missing_ok=True)
     _copy_other_files(source, folder, dtype)
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    return weights
+
+
+def put_back(trainer: Any, state: dict[str, torch.Tensor], exported: dict[str, torch.Tensor], *, sharded: bool) -> None:
+    """Give the trainer's model the exported weights, to measure them. Collective.
+
+    `state` and `exported` are what :func:`gather` and :func:`write_model` returned on rank 0, and empty elsewhere.
+    Adapters are in the exported weights already, so they are set to nothing.
+    """
+    replaced: dict[str, Any] = {
+        name: torch.zeros_like(weight) if _ADAPTER in name else exported[_plain_name(name)]
+        for name, weight in state.items()
+    }
+    if sharded:
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(trainer.model, replaced, options=options)
+    else:
+        trainer.accelerator.unwrap_model(trainer.model).load_state_dict(replaced)
+
+
+def _plain_name(name: str) -> str:
+    """The name of a weight without what peft's wrapping puts around it."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+
+
+def curve(history: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Iterator[dict[str, float]]:
+    """The rows of :data:`CURVE`, from transformers' log `history`; `names` gives its entries by our name."""
+    for entry in history:
+        if "loss" in entry:
+            yield {"step": entry["step"], **{name: float(entry[key]) for name, key in names.items() if key in entry}}
 
 
 def _copy_other_files(source: Path, folder: Path, dtype: torch.dtype) -> None:

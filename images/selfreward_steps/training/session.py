@@ -23,6 +23,7 @@ from transformers import PrinterCallback
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.model_card import licence_of
+from selfreward_steps.rows import write_rows
 from selfreward_steps.store.disk import require_room
 from selfreward_steps.training import models, sharding
 from selfreward_steps.training.arguments import common_arguments, in_bfloat16
@@ -32,9 +33,11 @@ from selfreward_steps.training.card import model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
 from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare
-from selfreward_steps.training.export import gather, write_model
+from selfreward_steps.training.export import CURVE, curve, gather, put_back, write_model
 from selfreward_steps.training.interruption import Interruption
 from selfreward_steps.training.ranks import Council, Ranks
+from selfreward_steps.training.rewards import Split
+from selfreward_steps.training.rounding import precision_of
 from selfreward_steps.training.trainers import Method, Setup
 
 Fetch = Callable[[str], Path]
@@ -60,6 +63,9 @@ class _Session:
         self.batches = BatchPlan.of(self.settings.batch_size, self.settings.per_device_batch_size, self.ranks.world)
         context.progress.update(0, None, "steps")
         self.work = context.scratch / "trainer"
+        self.folder = context.scratch / "model"
+        self.dtype = torch.bfloat16 if in_bfloat16(self.settings.precision) else torch.float32
+        self.precision = precision_of(self.dtype, self.settings.rounding, context.seed)
         common = common_arguments(
             self.work,
             seed=context.seed,
@@ -81,14 +87,15 @@ class _Session:
         with _lost_peers():
             tokenizer, path, counts = self._data()
             self._model_and_room(counts)
-            steps = self._train(tokenizer, path)
-            state = gather(self.trainer)
+            data = self.method.data(load(path))
+            steps = self._train(tokenizer, data)
+            measured = self._export()
             if not self.ranks.first:
                 # Whoever leaves first ends the job for all (PyTorchJob): nobody does before the commit.
                 self.council.wait()
                 self.council.leave()
                 return StepOutcome([], commit=False)
-        return self._outcome(state, {**steps, **counts.metrics()})
+        return self._outcome({**steps, **measured, **counts.metrics(), "examples": float(len(data.train))})
 
     def fetch(self, role: str) -> Path:
         return self.council.once_a_node(lambda: self.context.fetch(role))
@@ -110,7 +117,7 @@ class _Session:
             )
         )
         if self.ranks.first:
-            for warning in _warnings(counts, self.args.max_length):
+            for warning in counts.warnings(self.args.max_length):
                 print(warning, file=sys.stderr)
         return tokenizer, path, counts
 
@@ -130,7 +137,7 @@ class _Session:
         each = 0 if not checkpoints else weights // 2 if self.settings.lora else 3 * weights
         require_room(self.context.scratch, weights + 2 * each)
 
-    def _train(self, tokenizer: Any, path: Path) -> dict[str, float]:
+    def _train(self, tokenizer: Any, data: Split) -> dict[str, float]:
         shelf = self._shelf()
         uploader = Uploader(shelf)
         step_name = self.context.config.step.value
@@ -139,7 +146,7 @@ class _Session:
         watch = LossWatch(step_name, self.settings.learning_rate)
         callbacks = [Telling(self.context.progress), watch, checkpointing]
         self.trainer = self.method.trainer(
-            Setup(self.args, self.model, load(path), tokenizer, callbacks, self.fetch, self.ranks)
+            Setup(self.args, self.model, data, tokenizer, callbacks, self.fetch, self.ranks)
         )
         self.trainer.remove_callback(PrinterCallback)
         resumable = self._resumable(shelf)
@@ -187,11 +194,30 @@ class _Session:
             "dropout_fields": float(len(self.dropout_fields)),
         }
 
-    def _outcome(self, state: dict[str, torch.Tensor], metrics: dict[str, float]) -> StepOutcome:
+    def _export(self) -> dict[str, float]:
+        """Write the artifact's folder on rank 0; returns what was measured of the weights in it."""
+        meter = self.method.meter(self.trainer, self.context.progress.alive)
+        state, exported = gather(self.trainer), {}
+        if self.ranks.first:
+            exported = write_model(
+                state,
+                self.source,
+                self.folder,
+                dtype=self.dtype,
+                rounding=self.settings.rounding,
+                seed=self.context.seed,
+                adapters=self.settings.lora,
+            )
+            write_rows(self.folder / CURVE, curve(self.trainer.state.log_history, self.method.curve))
+        # What rank 0 has just done may take longer than a collective waits.
+        self.council.wait()
+        if meter is None:
+            return {}
+        put_back(self.trainer, state, exported, sharded=self.ranks.world > 1)
+        return meter.metrics()
+
+    def _outcome(self, metrics: dict[str, float]) -> StepOutcome:
         context, config = self.context, self.context.config
-        folder = context.scratch / "model"
-        dtype = torch.bfloat16 if in_bfloat16(self.settings.precision) else torch.float32
-        write_model(state, self.source, folder, dtype=dtype, adapters=self.settings.lora)
         settings = self.settings.model_dump(mode="json", by_alias=True)
         # How the batch is spread is the machine's business.
         settings.pop("perDeviceBatchSize")
@@ -203,17 +229,23 @@ class _Session:
             settings={**settings, "seed": context.seed},
             inputs={role: (found.ref.artifact, found.digest) for role, found in context.resolved.items()},
             metrics=metrics,
-            notes={**self.notes, "Precision": str(dtype).removeprefix("torch.")},
+            notes={**self.notes, "Precision": self.precision},
             licence=licence_of(self.source),
         )
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (self.folder / "README.md").write_text(card, encoding="utf-8")
         spread: dict[str, JsonValue] = {
             "perDevice": self.batches.per_device,
             "accumulation": self.batches.accumulation,
             "processes": self.batches.world,
         }
         return StepOutcome(
-            [Output(context.output, folder, {"dropoutFields": list(self.dropout_fields), "batch": spread})],
+            [
+                Output(
+                    context.output,
+                    self.folder,
+                    {"dropoutFields": list(self.dropout_fields), "batch": spread, "precision": self.precision},
+                )
+            ],
             metrics={
                 **metrics,
                 "per_device_batch": float(self.batches.per_device),
@@ -229,19 +261,6 @@ class _Session:
             self.council.leave()
         except RuntimeError as error:
             print(f"another rank was gone before the end: {error}", file=sys.stderr)
-
-
-def _warnings(counts: Counts, max_length: int) -> Iterator[str]:
-    if counts.dropped_too_long:
-        yield (
-            f"{counts.dropped_too_long} examples were left out: their prompt alone fills {max_length} tokens "
-            f"(the longest has {counts.longest_prompt}); raise settings.maxLength if the model allows it"
-        )
-    if counts.without_end:
-        yield (
-            f"{counts.without_end} of {counts.examples} examples have no end-of-turn token as the chat template "
-            "renders them: the model may not learn to stop"
-        )
 
 
 @contextmanager

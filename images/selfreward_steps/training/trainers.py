@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
@@ -16,6 +16,9 @@ from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
 from selfreward_steps.training.batches import BatchPlan
 from selfreward_steps.training.models import load_model, lora_config, without_dropout_when_disabled
 from selfreward_steps.training.ranks import Ranks
+from selfreward_steps.training.rewards import RewardMeter, Split, split
+
+_CURVE: Final = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Setup:
 
     args: Any
     model: Any
-    dataset: Dataset
+    data: Split
     tokenizer: Any
     callbacks: Sequence[Any]
     fetch: Callable[[str], Path]
@@ -38,9 +41,15 @@ class Method(Protocol):
     name: ClassVar[Literal["sft", "dpo"]]
     metrics: ClassVar[Mapping[str, str]]
     """TRL's log entries that become the step's metrics, by our name."""
+    curve: ClassVar[Mapping[str, str]]
+    """TRL's log entries that make the training's curve, by our name."""
 
     @property
     def settings(self) -> TrainingSettings: ...
+
+    def data(self, examples: Dataset) -> Split: ...
+
+    def meter(self, trainer: Any, tick: Callable[[], None]) -> RewardMeter | None: ...
 
     def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> Any: ...
 
@@ -54,6 +63,13 @@ class Supervised:
     settings: TrainingSettings
     name: ClassVar[Literal["sft", "dpo"]] = "sft"
     metrics: ClassVar[Mapping[str, str]] = {"loss": "loss", "token_accuracy": "mean_token_accuracy"}
+    curve: ClassVar[Mapping[str, str]] = {**_CURVE, "token_accuracy": "mean_token_accuracy"}
+
+    def data(self, examples: Dataset) -> Split:
+        return Split(examples, {})
+
+    def meter(self, trainer: Any, tick: Callable[[], None]) -> None:
+        return None
 
     def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> SFTConfig:
         return sft_arguments(self.settings, batches, common)
@@ -64,7 +80,7 @@ class Supervised:
             lambda adapters: SFTTrainer(
                 model=setup.model,
                 args=setup.args,
-                train_dataset=setup.dataset,
+                train_dataset=setup.data.train,
                 processing_class=setup.tokenizer,
                 callbacks=list(setup.callbacks),
                 peft_config=adapters,
@@ -80,13 +96,18 @@ class Preference:
     own_reference: bool
     """Whether the reference is the model that training starts from."""
     name: ClassVar[Literal["sft", "dpo"]] = "dpo"
-    metrics: ClassVar[Mapping[str, str]] = {
-        "loss": "loss",
+    metrics: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    curve: ClassVar[Mapping[str, str]] = {
+        **_CURVE,
         "reward_margin": "rewards/margins",
         "reward_accuracy": "rewards/accuracies",
-        "reward_chosen": "rewards/chosen",
-        "reward_rejected": "rewards/rejected",
     }
+
+    def data(self, examples: Dataset) -> Split:
+        return split(examples, self.settings.held_out_pairs)
+
+    def meter(self, trainer: Any, tick: Callable[[], None]) -> RewardMeter:
+        return RewardMeter(trainer, self.settings.beta, tick)
 
     def arguments(self, batches: BatchPlan, common: dict[str, Any], ranks: Ranks) -> DPOConfig:
         return dpo_arguments(self.settings, batches, common, precompute=self.precomputes(ranks))
@@ -103,7 +124,8 @@ class Preference:
                 model=setup.model,
                 ref_model=reference,
                 args=setup.args,
-                train_dataset=setup.dataset,
+                train_dataset=setup.data.train,
+                eval_dataset=dict(setup.data.measured),
                 processing_class=setup.tokenizer,
                 callbacks=list(setup.callbacks),
                 peft_config=adapters,

@@ -158,11 +158,13 @@ def _reward_margin(measured: _Measured, gates: Gates) -> str | None:
     margin, least = measured.number("reward_margin"), gates.reward_margin.minimum
     if margin is None or margin >= least:
         return None
-    return (
-        f"DPO ended with a reward margin of {margin:.2g} (gates.rewardMargin.minimum {least:g}): chosen and rejected "
-        "answers were hardly moved apart, so the new model may be no better; more or clearer pairs "
-        "(preferences.minMargin), more steps or a higher learning rate help"
-    )
+    if margin < 0:
+        saw = "the new model prefers the rejected answers to the chosen ones, more than the one before did"
+        help_ = "look at the training's loss in training.jsonl of the model, and lower the learning rate"
+    else:
+        saw = "chosen and rejected answers were hardly moved apart, so the new model may be no better"
+        help_ = "more or clearer pairs (preferences.minMargin), more steps or a higher learning rate help"
+    return f"DPO ended with a reward margin of {margin:.2g} (gates.rewardMargin.minimum {least:g}): {saw}; {help_}"
 
 
 def _safety(measured: _Measured, gates: Gates) -> str | None:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -50,16 +51,32 @@ def _step_process(step: str, environment: Mapping[str, str], output: str, errors
 
 def mean_log_probability(model: Path, question: Sequence[Mapping[str, str]], answer: str) -> float:
     """How likely `model` finds each token of an answer, on average, as a logarithm."""
+    return float(_log_probabilities(model, question, [{"role": "assistant", "content": answer}]).mean())
+
+
+def log_probability(model: Path, prompt: Sequence[Mapping[str, str]], answer: Sequence[Mapping[str, str]]) -> float:
+    """How likely `model` finds a whole answer, as a logarithm, in float32."""
+    return float(_log_probabilities(model, prompt, answer).double().sum())
+
+
+def _log_probabilities(model: Path, question: Sequence[Mapping[str, str]], answer: Sequence[Mapping[str, str]]) -> Any:
+    import torch
+
+    network, tokenizer = _opened(model)
+    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=False)
+    tokens = torch.tensor([tokenizer.apply_chat_template([*question, *answer], return_dict=False)])
+    with torch.no_grad():
+        scores = network(tokens).logits.log_softmax(-1)
+    return scores[0, :-1].gather(1, tokens[0, 1:, None])[len(prompt) - 1 :]
+
+
+@lru_cache(maxsize=4)
+def _opened(model: Path) -> tuple[Any, Any]:
+    """The network of a committed model, which never changes, in float32, and its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=False)
-    messages = [*question, {"role": "assistant", "content": answer}]
-    tokens = torch.tensor([tokenizer.apply_chat_template(messages, return_dict=False)])
-    with torch.no_grad():
-        scores = AutoModelForCausalLM.from_pretrained(model)(tokens).logits.log_softmax(-1)
-    return float(scores[0, :-1].gather(1, tokens[0, 1:, None])[len(prompt) - 1 :].mean())
+    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), AutoTokenizer.from_pretrained(model)
 
 
 def precomputed(model: Path, dropout: float, adapters: bool, path: Path) -> None:
