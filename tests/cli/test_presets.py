@@ -48,14 +48,16 @@ def test_each_is_valid_over_a_run(tmp_path: Path, name: str, spec: dict[str, obj
     assert build_graph(run.spec).nodes
 
 
-def test_the_paper_is_what_the_defaults_are_but_for_two_fields(tmp_path: Path) -> None:
-    """Whatever a file says; the two are the order of the rubric and who writes the prompts."""
+def test_the_paper_is_what_the_defaults_are_but_for_four_fields(tmp_path: Path) -> None:
+    """Whatever a file says; they are the order of the rubric, who writes the prompts, and DPO's dropout and pairs."""
     plain, paper = patched(tmp_path, "anchored", PLAIN).spec, patched(tmp_path, "paper", FAR).spec
+    dpo = plain.training.dpo.model_copy(update={"dropout": 0.1, "held_out_pairs": 0})
     changed = plain.model_copy(
         update={
             "preferences": type(plain.preferences)(),
             "judge": plain.judge.model_copy(update={"template": "additive"}),
             "prompts": plain.prompts.model_copy(update={"generator": PromptGenerator.INITIAL}),
+            "training": plain.training.model_copy(update={"dpo": dpo}),
         }
     )
     assert paper.model_dump(mode="json") == changed.model_dump(mode="json")

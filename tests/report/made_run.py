@@ -137,6 +137,10 @@ class MadeRun:
                 self._put(store, node.output, files)
             case "evaluate":
                 self._put(store, node.output, {"metrics.json": [metrics(int(node.output.rpartition("m")[2]))]})
+            case "sft" | "dpo":
+                steps = [{"step": step, "loss": 0.7 - step / 100, "reward_margin": step / 50} for step in range(1, 31)]
+                for artifact in node.outputs:
+                    self._put(store, artifact, {"training.jsonl": steps})
             case _:
                 for artifact in node.outputs:
                     self._put(store, artifact, {"what.json": [{"artifact": artifact}]})

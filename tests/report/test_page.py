@@ -96,6 +96,18 @@ def test_it_says_what_the_artifacts_say(whole: RunReport) -> None:
         assert words in text
 
 
+def test_a_training_is_drawn_step_by_step_and_long_ones_by_means(whole: RunReport) -> None:
+    html = render_report(whole, NOW).decode()
+    for model in ("M1", "M2", "M3"):
+        assert f"{model}: loss" in html
+    # 30 steps are 15 points of two: the first is the mean of 0.69 and 0.68.
+    assert "step 1" not in html
+    assert "1–2 0.685" in html
+    assert "29–30 0.405" in html
+    assert "means over up to 2 steps" in html
+    assert "M0: loss" not in html
+
+
 def test_it_fetches_nothing_and_runs_only_its_own_script(whole: RunReport) -> None:
     html = render_report(whole, NOW)
     page = Page(html)
@@ -151,7 +163,7 @@ def test_a_page_of_a_run_half_way(tmp_path: Path, until: str) -> None:
 def test_every_figure_says_its_numbers_and_every_table_has_headings(whole: RunReport) -> None:
     page = Page(render_report(whole, NOW))
     figures = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(figures) == 5
+    assert len(figures) == 11
     assert all(re.search(r"\d", attrs["aria-label"] or "") for attrs in figures)
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
 

@@ -82,6 +82,7 @@ from selfreward_steps.contract.sources import (
     SeedData,
 )
 from selfreward_steps.contract.training import (
+    TRAINING_CURVE,
     DpoSettings,
     LoraSettings,
     Precision,
@@ -103,6 +104,7 @@ __all__ = [
     "SHARD_VARIABLE",
     "TEMPLATE_VARIABLE",
     "TERMINATION_LOG_VARIABLE",
+    "TRAINING_CURVE",
     "AnswerSampling",
     "ConfigMapKeyRef",
     "ContractModel",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
+
+TRAINING_CURVE: Final = "training.jsonl"
+"""The file of a trained model's artifact with the training's own numbers, a line an optimiser step."""
 
 
 class LoraSettings(ContractModel):

@@ -16,15 +16,13 @@ import torch
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from selfreward_steps.contract import LoraSettings, Rounding
+from selfreward_steps.contract import TRAINING_CURVE, LoraSettings, Rounding
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.models import load_model, lora_config
 from selfreward_steps.training.rounding import round_stochastically
 
 MAX_SHARD: Final = "4GB"
 """Largest weights file: several are fetched in parallel."""
-CURVE: Final = "training.jsonl"
-"""The training's own numbers, a line an optimiser step."""
 _ADAPTER: Final = ".lora_"
 _REPLACED: Final = (
     "*.safetensors",
@@ -33,7 +31,7 @@ _REPLACED: Final = (
     "*.bin.index.json",
     "README.md",
     "manifest.json",
-    CURVE,
+    TRAINING_CURVE,
 )
 
 
@@ -102,7 +100,7 @@ def _plain_name(name: str) -> str:
 
 
 def curve(history: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Iterator[dict[str, float]]:
-    """The rows of :data:`CURVE`, from transformers' log `history`; `names` gives its entries by our name."""
+    """The rows of :data:`TRAINING_CURVE`, from transformers' log `history`; `names` gives its entries by our name."""
     for entry in history:
         if "loss" in entry:
             yield {"step": entry["step"], **{name: float(entry[key]) for name, key in names.items() if key in entry}}

@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from transformers import PrinterCallback
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
+from selfreward_steps.contract import TRAINING_CURVE
 from selfreward_steps.model_card import licence_of
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store.disk import require_room
@@ -33,7 +34,7 @@ from selfreward_steps.training.card import model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
 from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare
-from selfreward_steps.training.export import CURVE, curve, gather, put_back, write_model
+from selfreward_steps.training.export import curve, gather, put_back, write_model
 from selfreward_steps.training.interruption import Interruption
 from selfreward_steps.training.ranks import Council, Ranks
 from selfreward_steps.training.rewards import Split
@@ -208,7 +209,7 @@ class _Session:
                 seed=self.context.seed,
                 adapters=self.settings.lora,
             )
-            write_rows(self.folder / CURVE, curve(self.trainer.state.log_history, self.method.curve))
+            write_rows(self.folder / TRAINING_CURVE, curve(self.trainer.state.log_history, self.method.curve))
         # What rank 0 has just done may take longer than a collective waits.
         self.council.wait()
         if meter is None:

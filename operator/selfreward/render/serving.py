@@ -11,6 +11,7 @@ from selfreward_steps.contract import (
     MODEL_NAME_VARIABLE,
     PORT_VARIABLE,
     FetchConfig,
+    Precision,
 )
 
 from selfreward.api import SelfRewardRun, Serving, ServingEngine
@@ -101,7 +102,7 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
     server = Container(
         name="server",
         image=workload.image or images.generator,
-        command=serving_command(serving, run.spec.random_seed),
+        command=serving_command(_exact(run), run.spec.random_seed),
         environment=[*places, *_QUIET, *_address(create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
@@ -132,6 +133,17 @@ def _address(create: CreateServing) -> list[Manifest]:
 def _key(run: SelfRewardRun) -> list[Manifest]:
     ref = serving_key(run)
     return [] if ref is None else [value_from_secret(SERVING_KEY, ref)]
+
+
+def _exact(run: SelfRewardRun) -> Serving:
+    """The serving that computes in what the trained models are written in.
+
+    An engine that chooses takes a half-precision format for float32 weights and rounds them to nearest, which loses
+    what a round has learnt (`training.rounding`).
+    """
+    serving, training = run.spec.serving, run.spec.training
+    written = {training.sft.precision, training.dpo.precision}
+    return serving.model_copy(update={"dtype": "float32"}) if serving.dtype == "auto" and Precision.FP32 in written else serving
 
 
 def serving_command(serving: Serving, seed: int) -> list[str]:

@@ -41,6 +41,11 @@ class Artifacts:
             return None
         return loaded if isinstance(loaded, dict) else None
 
+    def has(self, artifact: str, name: str) -> bool:
+        """Whether the artifact is committed and holds that file."""
+        manifest = self._store.read_manifest(artifact)
+        return manifest is not None and any(file.name == name for file in manifest.files)
+
     def rows(self, artifact: str, name: str) -> Iterator[dict[str, Any]]:
         """The rows of a JSONL file, one at a time; none while its artifact is not committed."""
         try:

@@ -61,7 +61,9 @@ def judge_figure(report: RunReport) -> Figure | None:
         for name, (key, is_baseline) in lines.items()
     ]
     note = "Share of pairs of ranked answers in people's order. Thin line: a coin."
-    return _lines("The judge against its baselines", note, [model.name for model in judged], series, _percent, 0.5)
+    return lines_figure(
+        "The judge against its baselines", note, [model.name for model in judged], series, _percent, 0.5
+    )
 
 
 def judge_table(report: RunReport) -> Table | None:
@@ -145,7 +147,7 @@ def length_figure(report: RunReport) -> Figure | None:
     for name, key in counts.items():
         series.append(Series(name, tuple(_plain(_count(rounds.get(model.number), key)) for model in models)))
     note = "Mean characters. What is chosen among a model's candidates teaches the next."
-    return _lines("Lengths", note, [model.name for model in models], series, number, floor=0)
+    return lines_figure("Lengths", note, [model.name for model in models], series, number, floor=0)
 
 
 def score_figures(report: RunReport) -> tuple[Figure, ...]:
@@ -179,6 +181,8 @@ _ROUND: Final[Sequence[tuple[str, str, Callable[[float | None], str]]]] = (
     ("mean_rejected_chars", "… characters rejected", lambda value: _number(value)),
     ("dpo_reward_margin", "DPO's reward margin", lambda value: _decimal(value)),
     ("dpo_reward_accuracy", "… reward accuracy", lambda value: _rate(value)),
+    ("dpo_held_out_reward_margin", "… margin on held-out pairs", lambda value: _decimal(value)),
+    ("dpo_held_out_reward_accuracy", "… accuracy on held-out pairs", lambda value: _rate(value)),
 )
 
 
@@ -197,7 +201,7 @@ def iteration_table(report: RunReport) -> Table | None:
     return Table(("", *(f"iteration {each.number}" for each in rounds)), shown)
 
 
-def _lines(
+def lines_figure(
     title: str,
     note: str,
     categories: Sequence[str],
@@ -206,6 +210,7 @@ def _lines(
     reference: float | None = None,
     floor: float | None = None,
 ) -> Figure | None:
+    """A drawing of lines over `categories`; None when no series has a value."""
     known = [each for each in series if any(point is not None for point in each.points)]
     if not known:
         return None

@@ -38,7 +38,12 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "margin {mean_margin}",
         "{chosen_chars} and {rejected_chars} characters",
     ),
-    StepName.DPO: (*_TRAINED, "reward accuracy {reward_accuracy:%}", "margin {reward_margin}"),
+    StepName.DPO: (
+        *_TRAINED,
+        "reward accuracy {reward_accuracy:%}",
+        "margin {reward_margin}",
+        "{held_out_reward_accuracy:%} and {held_out_reward_margin} on held-out pairs",
+    ),
     StepName.EVALUATE: (
         "judge right in {judge_pairwise_accuracy:%} of pairs",
         "{judge_parse_rate:%} parsed",

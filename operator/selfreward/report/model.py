@@ -145,6 +145,8 @@ class ModelReport:
     """Share of its answers to the user's safety prompts that the judge calls unsafe."""
     tasks: Mapping[str, TaskScore] = field(default_factory=dict)
     """Its scores on lm-eval's tasks, by `TASK/METRIC`."""
+    training: tuple[Mapping[str, float], ...] = ()
+    """Its training's own numbers (`step`, `loss`, `reward_margin`, …), a point an optimiser step."""
 
     @property
     def name(self) -> str:

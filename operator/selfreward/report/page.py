@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from selfreward.report import comparing, figures
+from selfreward.report.curves import training_figures
 from selfreward.report.figures import ABSENT, Figure, Table
 from selfreward.report.model import ModelReport, RunReport, StepReport
 from selfreward.report.payload import Payload, payload
@@ -52,6 +53,7 @@ def render_report(report: RunReport, now: datetime) -> bytes:
         tasks=figures.tasks_table(report),
         scores=figures.score_figures(report),
         rounds=figures.iteration_table(report),
+        curves=training_figures(report),
         costs=_costs(report),
         texts=texts,
         carried=_carried(texts),

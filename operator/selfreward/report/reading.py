@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import yaml
-from selfreward_steps.contract import StepName, artifact_names
+from selfreward_steps.contract import TRAINING_CURVE, StepName, artifact_names
 from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
@@ -107,7 +107,7 @@ def _iterations(artifacts: Artifacts, count: int, steps: Mapping[str, StepReport
         document = artifacts.document(artifact_names.of_iteration(number, IterationArtifact.PAIRS), "statistics.json")
         if document is not None:
             training = steps[step_key(StepName.DPO, number)].metrics
-            told = {f"dpo_{name}": value for name, value in training.items() if name.startswith("reward_")}
+            told = {f"dpo_{name}": value for name, value in training.items() if "reward_" in name}
             found.append(evidence.iteration(number, {**document, **told}))
     return tuple(found)
 
@@ -134,7 +134,13 @@ def _model(
         answer_chars=evidence.answer_chars(metrics),
         unsafe=evidence.unsafe(metrics),
         tasks=evidence.task_scores(metrics),
+        training=_training(artifacts, artifact),
     )
+
+
+def _training(artifacts: Artifacts, artifact: str) -> tuple[Mapping[str, float], ...]:
+    """The curve of the training that made a model; nothing for one that was imported."""
+    return tuple(artifacts.rows(artifact, TRAINING_CURVE)) if artifacts.has(artifact, TRAINING_CURVE) else ()
 
 
 def _makes(step: StepReport, number: int, first: int) -> bool:

@@ -19,12 +19,13 @@ INPUTS = {"model": "m0", "reference": "m0", "pairs": "iteration-1/pairs"}
 FAST = {"learningRate": 1e-3, "minLearningRate": 1e-4, "batchSize": 8}
 
 
-def _margins(
-    model: Path, reference: Path, rows: list[dict[str, list[dict[str, str]]]], beta: float = 0.1
-) -> list[float]:
+Row = dict[str, list[dict[str, str]]]
+
+
+def _margins(model: Path, reference: Path, rows: list[Row], beta: float = 0.1) -> list[float]:
     """DPO's implicit reward margins, straight from its definition."""
 
-    def gap(folder: Path, row: dict[str, list[dict[str, str]]]) -> float:
+    def gap(folder: Path, row: Row) -> float:
         chosen, rejected = (log_probability(folder, row["prompt"], row[side]) for side in ("chosen", "rejected"))
         return chosen - rejected
 
