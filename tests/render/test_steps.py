@@ -175,6 +175,24 @@ def test_a_server_that_would_not_read_a_key_gets_none(serving: dict[str, Any]) -
     assert "VLLM_API_KEY" not in str(step_manifest(run, *create_step(run, "respond-1"), Images()))
 
 
+@pytest.mark.parametrize(
+    ("training", "serving", "dtype"),
+    [
+        pytest.param({}, {}, "auto", id="bfloat16 weights"),
+        pytest.param({"dpo": {"precision": "fp32"}}, {}, "float32", id="float32 weights"),
+        pytest.param({"sft": {"precision": "fp32"}}, {"engine": "transformers"}, "float32", id="another engine"),
+        pytest.param({"dpo": {"precision": "fp32"}}, {"dtype": "bfloat16"}, "bfloat16", id="as the user says"),
+    ],
+)
+def test_weights_are_served_in_the_format_they_were_written_in(
+    training: dict[str, Any], serving: dict[str, Any], dtype: str
+) -> None:
+    run = run_of(training=training, serving=serving)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert f"--dtype={dtype}" in server["command"]
+
+
 def test_only_the_runs_steps_reach_its_servers() -> None:
     run = run_of()
     policy = network_policy(run)

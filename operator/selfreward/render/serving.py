@@ -143,7 +143,11 @@ def _exact(run: SelfRewardRun) -> Serving:
     """
     serving, training = run.spec.serving, run.spec.training
     written = {training.sft.precision, training.dpo.precision}
-    return serving.model_copy(update={"dtype": "float32"}) if serving.dtype == "auto" and Precision.FP32 in written else serving
+    return (
+        serving.model_copy(update={"dtype": "float32"})
+        if serving.dtype == "auto" and Precision.FP32 in written
+        else serving
+    )
 
 
 def serving_command(serving: Serving, seed: int) -> list[str]:
