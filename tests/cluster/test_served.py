@@ -86,17 +86,17 @@ async def test_a_model_that_cannot_be_fetched_fails_the_server(place: Place) -> 
     init = "import sys; print('InputChanged: m1 has another digest', file=sys.stderr); sys.exit(64)"
     async with served(deployment(ANSWERING.format(before="pass"), init), place) as child:
         observed = await seen(child, lambda observed: observed.phase is ChildPhase.FAILED)
-        assert observed.failure is not None
-        assert observed.failure.failure_class is FailureClass.PERMANENT
-        assert "another digest" in observed.failure.message
+        (failure,) = observed.failures
+        assert failure.failure_class is FailureClass.PERMANENT
+        assert "another digest" in failure.message
 
 
 async def test_a_server_that_dies_says_its_last_error(place: Place) -> None:
     script = "import sys; print('ValueError: dtype float7 is not known', file=sys.stderr); print('bye'); sys.exit(1)"
     async with served(deployment(script), place) as child:
         observed = await seen(child, lambda observed: observed.phase is ChildPhase.FAILED)
-        assert observed.failure is not None
-        assert observed.failure.message == "ValueError: dtype float7 is not known"
+        (failure,) = observed.failures
+        assert failure.message == "ValueError: dtype float7 is not known"
 
 
 async def test_a_server_that_hangs_is_ended(place: Place) -> None:
@@ -106,5 +106,5 @@ async def test_a_server_that_hangs_is_ended(place: Place) -> None:
     manifest["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["timeoutSeconds"] = 0.3
     async with served(manifest, place) as child:
         observed = await seen(child, lambda observed: observed.phase is ChildPhase.FAILED)
-        assert observed.failure is not None
-        assert observed.failure.reason == "ServerHung"
+        (failure,) = observed.failures
+        assert failure.reason == "ServerHung"

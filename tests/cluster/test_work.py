@@ -43,7 +43,7 @@ open(os.environ["SELFREWARD_TERMINATION_LOG"], "w").write(json.dumps(result))
 def test_a_job_that_succeeds(place: Place) -> None:
     observed = ended(work_of(identity(), job(STEP), place))
     assert observed.phase is ChildPhase.SUCCEEDED
-    assert observed.failure is None
+    assert observed.failures == ()
     assert observed.progress is not None
     assert (observed.progress.done, observed.progress.total, observed.progress.unit) == (3, 4, "pairs")
     (result,) = observed.results
@@ -54,9 +54,9 @@ def test_a_job_that_succeeds(place: Place) -> None:
 def test_a_job_that_fails_says_so_in_its_own_words(place: Place) -> None:
     observed = ended(work_of(identity(), job("import sys; sys.exit('no pairs: all 4 candidates are tied')"), place))
     assert observed.phase is ChildPhase.FAILED
-    assert observed.failure is not None
-    assert observed.failure.message == "no pairs: all 4 candidates are tied"
-    assert observed.failure.failure_class is FailureClass.APPLICATION
+    (failure,) = observed.failures
+    assert failure.message == "no pairs: all 4 candidates are tied"
+    assert failure.failure_class is FailureClass.APPLICATION
 
 
 def test_output_of_an_earlier_process_in_the_folder_is_not_this_ones_result(place: Place) -> None:
@@ -96,8 +96,8 @@ def test_a_failed_shard_leaves_the_others_running(place: Place) -> None:
     work = work_of(identity(ChildKind.INDEXED_JOB), job(script, shards=3, parallelism=1), place)
     observed = ended(work)
     assert observed.phase is ChildPhase.FAILED
-    assert observed.failure is not None
-    assert observed.failure.message.startswith("shard-00000: ")
+    (failure,) = observed.failures
+    assert failure.message.startswith("shard-00000: ")
     assert len(spans(work)) == 3
 
 
@@ -105,8 +105,8 @@ def test_a_shard_whose_user_must_act_ends_the_job(place: Place) -> None:
     script = SHARD.format(codes={0: 64})
     work = work_of(identity(ChildKind.INDEXED_JOB), job(script, shards=3, parallelism=1), place)
     observed = ended(work)
-    assert observed.failure is not None
-    assert observed.failure.failure_class is FailureClass.PERMANENT
+    (failure,) = observed.failures
+    assert failure.failure_class is FailureClass.PERMANENT
     assert [log.exists() for log in work.logs] == [True, False, False]
 
 
@@ -169,8 +169,8 @@ def test_a_lost_rank_ends_the_training(place: Place) -> None:
     """The others would wait at the next all-reduce for ever."""
     work = work_of(identity(ChildKind.TRAINING), training(2, RANK % 600), place)
     observed = ended(work)
-    assert observed.failure is not None
-    assert observed.failure.message.startswith("worker-1: ")
+    (failure,) = observed.failures
+    assert failure.message.startswith("worker-1: ")
     told = json.loads(work.logs[0].read_text())
     assert (told["PET_NNODES"], told["PET_RDZV_BACKEND"], told["RANK"]) == ("2:2", "c10d", None)
 

@@ -89,8 +89,9 @@ class Scene:
         begun = {"state": state, "attempt": 1, "child": name, "child_uid": uid, "started_at": ago(50)}
         return self.put(key, **(begun | changes))
 
-    def child(self, key: str, phase: ChildPhase, **changes: Any) -> Scene:
-        """Let the child of a step's first attempt be seen."""
+    def child(self, key: str, phase: ChildPhase, *, failure: Failure | None = None, **changes: Any) -> Scene:
+        """Let the child of a step's first attempt be seen; `failure` is that of its only pod."""
+        changes |= {"failures": (failure,)} if failure is not None else {}
         node = build_graph(self.run.spec).node(key)
         known = {"name": step_name("run", key, 1), "uid": f"uid-{key}", "kind": node.kind, "created_at": ago(50)}
         self.children.append(ObservedChild(**(known | {"phase": phase, "key": key} | changes)))
@@ -102,8 +103,9 @@ class Scene:
         entry = ServingStatus(**(known | {"state": state} | changes))
         return self.status(servings=[*self.run.status.servings, entry])
 
-    def server(self, model: str, phase: ChildPhase, **changes: Any) -> Scene:
-        """Let the child of a server's first attempt be seen."""
+    def server(self, model: str, phase: ChildPhase, *, failure: Failure | None = None, **changes: Any) -> Scene:
+        """Let the child of a server's first attempt be seen; `failure` is that of its only pod."""
+        changes |= {"failures": (failure,)} if failure is not None else {}
         known = {"name": f"run-serve-{model}-a1", "uid": f"uid-{model}", "created_at": ago(20), "model": model}
         self.children.append(ObservedChild(**(known | {"kind": ChildKind.SERVING, "phase": phase} | changes)))
         return self

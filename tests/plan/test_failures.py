@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from plan.scenes import Scene, ago, failure, result, row, scene
+from plan.scenes import Scene, ago, failure, row, scene
 from selfreward.api import ConditionType, Reason, Retry, StepState
 from selfreward.plan import ChildPhase, Failure
 from selfreward.plan.failures import backoff_seconds
@@ -15,10 +15,9 @@ from selfreward_steps.contract import FailureClass
 APPLICATION, INFRASTRUCTURE, PERMANENT = FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE, FailureClass.PERMANENT
 
 
-def fails(why: Failure | None, results: tuple[Any, ...] = (), **written: Any) -> Scene:
-    """sft's child has failed."""
-    moment = scene("sft").active("sft", **written)
-    return moment.child("sft", ChildPhase.FAILED, failure=why, results=results)
+def fails(*why: Failure, **written: Any) -> Scene:
+    """sft's child has failed, for these reasons of its pods."""
+    return scene("sft").active("sft", **written).child("sft", ChildPhase.FAILED, failures=why)
 
 
 def failed(decision: Any) -> tuple[str, str]:
@@ -88,43 +87,32 @@ def test_nothing_but_infrastructure_faults_for_too_long_fails_the_step() -> None
 
 
 def test_a_permanent_failure_is_never_tried_again() -> None:
-    told = result(
-        "sft",
-        succeeded=False,
-        reason="ChatTemplateMissing",
-        message="model: no chat template",
-        failureClass="Permanent",
-    )
-    decision = fails(failure(APPLICATION), results=(told,)).decide()
+    told = Failure(PERMANENT, "ChatTemplateMissing", "model: no chat template", reported=True)
+    decision = fails(told).decide()
     after = row(decision, "sft")
     assert (after.state, after.failures) == (StepState.FAILED, 0)
     assert (after.reason, after.message) == ("ChatTemplateMissing", "model: no chat template")
     assert failed(decision) == (Reason.CONFIGURATION_ERROR, "sft: ChatTemplateMissing: model: no chat template")
 
 
-def said(kind: str | None) -> Any:
-    return result("sft", succeeded=False, reason="Own", message="own words", failureClass=kind)
+def said(kind: FailureClass) -> Failure:
+    return Failure(kind, "Own", "own words", reported=True)
 
 
 @pytest.mark.parametrize(
-    ("cluster", "results", "reason", "counted"),
+    ("pods", "reason", "counted"),
     [
-        pytest.param(None, (), "Failed", True, id="nobody says why"),
-        pytest.param(APPLICATION, (), "ExitCode", True, id="the cluster alone"),
-        pytest.param(None, (said("Infrastructure"),), "Own", False, id="the pod alone"),
-        pytest.param(APPLICATION, (said("Infrastructure"),), "Own", False, id="the pod knows better"),
-        pytest.param(INFRASTRUCTURE, (said("Application"),), "ExitCode", False, id="evicted pods complain in vain"),
-        pytest.param(INFRASTRUCTURE, (said("Permanent"),), "Own", None, id="but not of the user's errors"),
-        pytest.param(None, (said(None),), "Own", True, id="a pod that does not say which class"),
-        pytest.param(None, (said("Infrastructure"), said("Application")), "Own", True, id="the worst shard counts"),
-        pytest.param(None, (said("Application"), said("Permanent")), "Own", None, id="the worst of all"),
-        pytest.param(APPLICATION, (result("sft"),), "ExitCode", True, id="pods that did well say nothing of it"),
+        pytest.param((), "Failed", True, id="nobody says why"),
+        pytest.param((failure(APPLICATION),), "ExitCode", True, id="the cluster alone"),
+        pytest.param((said(INFRASTRUCTURE),), "Own", False, id="the step alone"),
+        pytest.param((failure(INFRASTRUCTURE), said(APPLICATION)), "Own", True, id="the worst pod counts"),
+        pytest.param((said(INFRASTRUCTURE), failure(APPLICATION)), "ExitCode", True, id="whoever says so"),
+        pytest.param((said(APPLICATION), said(PERMANENT)), "Own", None, id="the worst of all"),
+        pytest.param((failure(APPLICATION), said(APPLICATION)), "Own", True, id="the rank that failed, not its peers"),
     ],
 )
-def test_who_knows_why(
-    cluster: FailureClass | None, results: tuple[Any, ...], reason: str, counted: bool | None
-) -> None:
-    after = row(fails(failure(cluster) if cluster else None, results).decide(), "sft")
+def test_of_several_pods_failures_one_counts(pods: tuple[Failure, ...], reason: str, counted: bool | None) -> None:
+    after = row(fails(*pods).decide(), "sft")
     assert after.reason == reason
     expected = {True: (1, 0), False: (0, 1), None: (0, 0)}[counted]
     assert (after.failures, after.infrastructure_failures) == expected

@@ -10,7 +10,7 @@ from plan.runs import a_run, a_walk
 from plan.scenes import Scene, created, deleted, failure, result, scene
 from plan.walk import Walk
 from selfreward.api import ACCEPTED, ConditionType, Phase, Reason, SelfRewardRunSpec, StepState
-from selfreward.plan import ChildPhase, Decision
+from selfreward.plan import ChildPhase, Decision, Failure
 from selfreward.plan.types import EventReason
 from selfreward_steps.contract import FailureClass
 
@@ -113,7 +113,8 @@ COLLAPSED = {"pairs": 0, "prompts": 100, "ties": 100, "common_score": 5, "common
 def test_a_judge_that_leaves_no_pair_at_all_trips_its_gates_though_its_step_fails() -> None:
     moment = measured("pairs-1", {}).active("pairs-1", metrics={"pairs": 0})
     why = {"succeeded": False, "reason": "NoPreferencePairs", "failure_class": FailureClass.PERMANENT}
-    moment.child("pairs-1", ChildPhase.FAILED, results=(result("pairs-1", **why, metrics=COLLAPSED),))
+    told = result("pairs-1", **why, metrics=COLLAPSED)
+    moment.child("pairs-1", ChildPhase.FAILED, results=(told,), failure=Failure.reported_by(told))
     decision = moment.decide()
     assert decision.status.phase == Phase.FAILED
     assert reason(decision, ConditionType.GATE_TRIPPED) == f"True/{Reason.GATE_TRIPPED}"

@@ -55,7 +55,9 @@ class FakeChild:
     def become(self, phase: ChildPhase, now: datetime, failure: Failure | None = None, waiting: str = "") -> None:
         """Change phase."""
         running_at = now if phase is ChildPhase.RUNNING else self.seen.running_at
-        self.seen = replace(self.seen, phase=phase, failure=failure, waiting=waiting, running_at=running_at)
+        self.seen = replace(
+            self.seen, phase=phase, failures=(failure,) if failure else (), waiting=waiting, running_at=running_at
+        )
         self.age = 0
 
     @property
@@ -262,6 +264,7 @@ class World:
                 failure_class=FailureClass.PERMANENT,
             )
             child.seen = replace(child.seen, results=(told,))
+            failure = Failure.reported_by(told) or failure
         child.become(ChildPhase.FAILED, self.now, failure)
 
     def _commit(self, child: FakeChild) -> None:

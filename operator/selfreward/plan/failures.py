@@ -1,4 +1,4 @@
-"""What becomes of a step whose attempt failed: a table from failure class to action (JobSet's failure policy).
+"""The failure policy: which of several failures counts, and a table from its class to an action, as JobSet's.
 
 The classes say who must act: the attempt (counted, tried again), nobody (infrastructure; not counted, tried
 again) or the user (never tried again). This module must not find failures, only answer them.
@@ -6,11 +6,11 @@ again) or the user (never tried again). This module must not find failures, only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from selfreward_steps.contract import FailureClass, StepResult
+from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Reason, Retry, StepState, StepStatus
 from selfreward.plan.draft import Draft
@@ -31,32 +31,23 @@ def fail_attempt(draft: Draft, row: StepStatus, failure: Failure) -> None:
 
 
 def child_failure(child: ObservedChild) -> Failure:
-    """Why a failed child failed, from the cluster's word and its pods' own.
+    """Why a failed child failed."""
+    unexplained = Failure(FailureClass.APPLICATION, "Failed", "failed without saying why")
+    return worst_failure(child.failures) or unexplained
 
-    A pod's own `Permanent` counts above all: exit codes get lost on the way (torchrun turns 64 into 1). An
-    infrastructure fault that the cluster saw (eviction) explains whatever a dying pod said after it. Otherwise the
-    pod knows better, and of several shards the worst counts.
+
+def worst_failure(failures: Iterable[Failure]) -> Failure | None:
+    """Of several pods' failures the one that counts; None when there is none.
+
+    It is the one that somebody must act on most: of several ranks of a training one fails and the others follow. Of
+    two alike the one that a step itself reported says more than an exit code does.
     """
-    own = _worst(child.results)
-    if own is not None and own.failure_class is FailureClass.PERMANENT:
-        return own
-    if child.failure is not None and child.failure.failure_class is FailureClass.INFRASTRUCTURE:
-        return child.failure
-    return own or child.failure or Failure(FailureClass.APPLICATION, "Failed", "failed without saying why")
+    return min(failures, key=lambda each: (_SEVERITY.index(each.failure_class), not each.reported), default=None)
 
 
 def backoff_seconds(retry: Retry, failures: int) -> float:
     """Wait after the given number of failures, from 1: doubled each time, up to the longest wait."""
     return float(min(retry.max_backoff_seconds, retry.backoff_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)))
-
-
-def _worst(results: tuple[StepResult, ...]) -> Failure | None:
-    failed = (
-        Failure(result.failure_class or FailureClass.APPLICATION, result.reason, result.message)
-        for result in results
-        if not result.succeeded
-    )
-    return min(failed, key=lambda failure: _SEVERITY.index(failure.failure_class), default=None)
 
 
 def _permanent(draft: Draft, row: StepStatus, failure: Failure) -> None:

@@ -12,7 +12,7 @@ from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Reason, ServingState, ServingStatus
 from selfreward.plan.draft import Draft
-from selfreward.plan.failures import OUTDATED, backoff_seconds
+from selfreward.plan.failures import OUTDATED, backoff_seconds, worst_failure
 from selfreward.plan.names import serving_name
 from selfreward.plan.turns import Turn
 from selfreward.plan.types import ChildPhase, EventReason, Failure, ObservedChild
@@ -63,7 +63,7 @@ def _observe(draft: Draft, serving: ServingStatus, child: ObservedChild) -> Fail
             return None
         case ChildPhase.FAILED | ChildPhase.SUCCEEDED:
             ended = Failure(FailureClass.APPLICATION, Reason.SERVING_FAILED, child.waiting or "the server ended")
-            return child.failure or ended
+            return worst_failure(child.failures) or ended
         case ChildPhase.PENDING | ChildPhase.RUNNING:
             if serving.state is ServingState.READY:
                 serving = draft.put_serving(serving, state=ServingState.STARTING, since=draft.now)

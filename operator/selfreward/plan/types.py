@@ -34,11 +34,20 @@ class ChildPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a child failed, classified by the cluster (exit code, eviction, image pull, …)."""
+    """Why a pod or a whole child failed, classified by the cluster (exit code, eviction, image pull, …)."""
 
     failure_class: FailureClass
     reason: str
     message: str
+    reported: bool = False
+    """Whether the step itself said so; otherwise the cluster concludes it from how the pod ended."""
+
+    @classmethod
+    def reported_by(cls, result: StepResult | None) -> Failure | None:
+        """What a step said of its own failure; None when it said nothing or succeeded."""
+        if result is None or result.succeeded:
+            return None
+        return cls(result.failure_class or FailureClass.APPLICATION, result.reason, result.message, reported=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ class ObservedChild:
     progress: ChildProgress | None = None
     results: tuple[StepResult, ...] = ()
     """Of its pods, so far."""
-    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
+    """One for each pod that failed; which of them counts is decided in :mod:`selfreward.plan.failures`."""
     waiting: str = ""
     """Why it is not running or ready, in the user's words."""
     queued: bool = False

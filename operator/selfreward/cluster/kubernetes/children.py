@@ -14,7 +14,7 @@ from typing import Final
 from selfreward_steps.contract import FailureClass, StepResult
 
 from selfreward.api import SelfRewardRun, ServingState
-from selfreward.cluster.kubernetes.failures import container_failure, workload_failure
+from selfreward.cluster.kubernetes.failures import container_failure, workload_failures
 from selfreward.cluster.kubernetes.logs import Heard
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
 from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
@@ -83,9 +83,9 @@ def _step(
     key, _, attempt = place_of(workload)
     node = graph.by_key.get(key)
     waits = None if phase is not ChildPhase.PENDING else waiting_of(pods)
-    failure = None
+    failures: tuple[Failure, ...] = ()
     if phase is ChildPhase.FAILED and verdict is not None:
-        failure = workload_failure(pods, verdict.message)
+        failures = workload_failures(pods, verdict.message)
     return ObservedChild(
         name=name_of(workload),
         uid=uid_of(workload),
@@ -97,7 +97,7 @@ def _step(
         running_at=min((since for pod in pods if (since := running_since(pod)) is not None), default=None),
         progress=_progress(pods, node.shards if node is not None else None, heard),
         results=_results(pods),
-        failure=failure,
+        failures=failures,
         waiting=_unstarted(workload) if waits is None and phase is ChildPhase.PENDING else _words(waits),
         deleting=is_going(workload),
         queued=is_queued(workload, pods),
@@ -169,7 +169,7 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
         model=model,
         attempt=attempt,
         running_at=min((since for pod in live if (since := running_since(pod)) is not None), default=None),
-        failure=failure,
+        failures=() if failure is None else (failure,),
         waiting="" if phase in (ChildPhase.READY, ChildPhase.FAILED) else words,
         deleting=is_going(deployment),
         queued=is_queued(deployment, live),

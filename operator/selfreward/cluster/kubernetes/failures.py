@@ -1,20 +1,23 @@
-"""Why a pod failed, and who must act: a table from what Kubernetes saw to a failure.
+"""Failures of pods: a table from what Kubernetes saw of a pod's end to who must act.
 
 | what Kubernetes saw | class | because |
 | --- | --- | --- |
-| DisruptionTarget, Evicted, NodeLost, Shutdown, … | Infrastructure | the node or the scheduler took it down |
-| a result with a class | that class | the step knows best |
+| a result that says Permanent | Permanent | the step knows best, and exit codes get lost: torchrun turns 64 into 1 |
+| DisruptionTarget, Evicted, NodeLost, … | Infrastructure | it was taken down, whatever the dying step said of it |
+| any other result of a failure | its class | the step knows best |
 | OOMKilled | Application | it would happen again for ever if it did not count |
 | the container cannot be started | Permanent | no such program in the image |
 | 64 / 69 / 143, 130 | Permanent / Infrastructure / Infrastructure | as the steps say it; stopped from outside |
 | anything else | Application | |
 
-The local cluster has the same table for processes (:mod:`selfreward.cluster.local.failures`).
+The local cluster has the same table for processes (:mod:`selfreward.cluster.local.failures`); which of several pods'
+failures counts is decided in :mod:`selfreward.plan.failures`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from selfreward_steps.contract import ExitCode, FailureClass
@@ -42,34 +45,36 @@ _DISRUPTED: Final = frozenset(
 """Pod reasons of the kubelet and the node controllers (pkg/kubelet/lifecycle, pkg/kubelet/nodeshutdown)."""
 _CANNOT_START: Final = frozenset({"ContainerCannotRun", "StartError"})
 _STOPPED: Final = frozenset({130, 143})
-_SEVERITY: Final = (FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE)
 _MAX_WORDS: Final = 500
 
 
-def workload_failure(pods: Iterable[View], verdict: str) -> Failure:
-    """Why a failed workload failed: of its pods' failures the one that somebody must act on most.
+def workload_failures(pods: Iterable[View], verdict: str) -> tuple[Failure, ...]:
+    """The failures of a failed workload's pods, one for each pod that failed.
 
     `verdict` is the workload's own message. A workload that failed while none of its pods is to be seen has lost
     them: they were deleted, by a drain or by somebody.
     """
     failed = [pod for pod in pods if phase_of(pod) == "Failed"]
-    found = [(pod, pod_failure(pod)) for pod in failed]
-    if not found:
-        return Failure(FailureClass.INFRASTRUCTURE, "PodsGone", f"its pods are gone: {verdict}".rstrip(": "))
-    pod, failure = min(found, key=lambda each: _SEVERITY.index(each[1].failure_class))
-    if len(found) == 1:
-        return failure
-    return Failure(failure.failure_class, failure.reason, f"shard {shard_of(pod)}: {failure.message}")
+    if not failed:
+        gone = f"its pods are gone: {verdict}".rstrip(": ")
+        return (Failure(FailureClass.INFRASTRUCTURE, "PodsGone", gone),)
+    if len(failed) == 1:
+        return (pod_failure(failed[0]),)
+    return tuple(_of_shard(pod, pod_failure(pod)) for pod in failed)
+
+
+def _of_shard(pod: View, failure: Failure) -> Failure:
+    """A step names what was wrong itself; of anything else the reader must hear which of the pods it was."""
+    return failure if failure.reported else replace(failure, message=f"shard {shard_of(pod)}: {failure.message}")
 
 
 def pod_failure(pod: View) -> Failure:
-    """Why this pod, which failed, did."""
-    disruption = _disruption(pod)
-    if disruption is not None:
+    """The failure of one pod whose phase is `Failed`."""
+    reported, disruption = Failure.reported_by(result_of(pod)), _disruption(pod)
+    if disruption is not None and (reported is None or reported.failure_class is not FailureClass.PERMANENT):
         return disruption
-    result = result_of(pod)
-    if result is not None and not result.succeeded and result.failure_class is not None:
-        return Failure(result.failure_class, result.reason, result.message)
+    if reported is not None:
+        return reported
     for status in statuses(pod):
         ended = (status.get("state") or {}).get("terminated")
         if ended is not None and ended.get("exitCode"):
@@ -79,7 +84,7 @@ def pod_failure(pod: View) -> Failure:
 
 
 def container_failure(name: str, ended: View) -> Failure:
-    """Why a container failed, from its terminated state."""
+    """The failure of a container, from its terminated state."""
     code, reason = int(ended["exitCode"]), str(ended.get("reason") or "")
     words = last_words(ended.get("message") or "")
     told = f": {words}" if words else ""

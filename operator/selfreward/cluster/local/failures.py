@@ -1,10 +1,10 @@
-"""Why a process failed, and who must act: a table from how it ended to a failure.
+"""Failures of processes: a table from how a process ended to who must act.
 
 What the step itself reported comes first; an exit code says less, a signal least:
 
 | how it ended | class | because |
 | --- | --- | --- |
-| a result with a class | that class | the step knows best |
+| a result of a failure | its class | the step knows best |
 | 64 | Permanent | EX_USAGE: the user must act |
 | 69 | Infrastructure | EX_UNAVAILABLE: store or server out of reach |
 | SIGTERM, SIGINT, SIGHUP, 143, 130 | Infrastructure | the machine or somebody stopped it |
@@ -29,8 +29,9 @@ _STOPPED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 def failure_of(exit: Exit, result: StepResult | None, last_words: str) -> Failure:
     """The failure of a process that did not end with 0."""
-    if result is not None and not result.succeeded and result.failure_class is not None:
-        return Failure(result.failure_class, result.reason, result.message)
+    reported = Failure.reported_by(result)
+    if reported is not None:
+        return reported
     words = f": {last_words}" if last_words else ""
     if exit.code is None:
         return Failure(FailureClass.INFRASTRUCTURE, "Lost", "its supervisor was killed")

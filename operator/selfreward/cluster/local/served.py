@@ -63,7 +63,7 @@ class Served(Child):
             model=identity.model,
             attempt=identity.attempt,
             running_at=self._server.started_at,
-            failure=failure,
+            failures=() if failure is None else (failure,),
             waiting="" if self._ready or failure else self._waiting(),
             deleting=self.deleting,
         )

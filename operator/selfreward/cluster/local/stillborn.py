@@ -30,7 +30,7 @@ class Stillborn(Child):
             key=identity.key,
             model=identity.model,
             attempt=identity.attempt,
-            failure=self._failure,
+            failures=(self._failure,),
             deleting=self.deleting,
         )
 

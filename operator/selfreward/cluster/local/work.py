@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Work(Child):
             running_at=min(starts, default=None),
             progress=summed_progress([(pod.output, pod.result is not None) for pod in self._pods]),
             results=tuple(pod.result for pod in self._pods if pod.result is not None),
-            failure=self._failure() if phase is ChildPhase.FAILED else None,
+            failures=self._failures() if phase is ChildPhase.FAILED else (),
             deleting=self.deleting,
         )
 
@@ -97,19 +98,18 @@ class Work(Child):
         failed = any(pod.failure is not None for pod in self._pods)
         return ChildPhase.FAILED if failed else ChildPhase.SUCCEEDED
 
-    def _failure(self) -> Failure | None:
-        """Of several shards' the one that somebody must act on most; a pod that was only stopped with the rest has
-        nothing to say."""
+    def _failures(self) -> tuple[Failure, ...]:
+        """The failures of its pods; one that was only stopped with the rest has nothing to say."""
         found = [
-            (pod, pod.failure)
+            (pod.program.name, pod.failure)
             for pod in self._pods
             if pod.failure is not None and pod.exit is not None and not pod.exit.asked
         ]
-        order = [FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE]
-        found.sort(key=lambda each: order.index(each[1].failure_class))
         if not found:
-            return Failure(FailureClass.INFRASTRUCTURE, "Stopped", "was stopped")
-        pod, failure = found[0]
-        if len(self._pods) == 1:
-            return failure
-        return Failure(failure.failure_class, failure.reason, f"{pod.program.name}: {failure.message}")
+            return (Failure(FailureClass.INFRASTRUCTURE, "Stopped", "was stopped"),)
+        return tuple(
+            failure
+            if failure.reported or len(self._pods) == 1
+            else replace(failure, message=f"{name}: {failure.message}")
+            for name, failure in found
+        )

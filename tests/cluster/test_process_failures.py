@@ -37,6 +37,12 @@ def test_classes(code: int | None, result: StepResult | None, failure_class: Fai
     assert (failure.failure_class, failure.reason) == (failure_class, reason)
 
 
+def test_a_result_without_a_class_is_the_attempts_failure() -> None:
+    result = StepResult(step=StepName.DPO, succeeded=False, reason="Own", message="own words")
+    failure = failure_of(Exit(code=69, asked=False), result, "")
+    assert (failure.failure_class, failure.message) == (FailureClass.APPLICATION, "own words")
+
+
 def test_a_result_of_success_does_not_hide_a_failure() -> None:
     result = StepResult(step=StepName.DPO, succeeded=True, reason="Committed")
     assert failure_of(Exit(code=-11, asked=False), result, "").reason == "Crashed"
