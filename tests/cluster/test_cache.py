@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from selfreward.cluster.kubernetes import Cache
 from selfreward.cluster.kubernetes.cache import slim
-from selfreward.cluster.kubernetes.resources import JOBS, PODS, PYTORCH_JOBS, Resource
+from selfreward.cluster.kubernetes.resources import JOBS, PODS
 from selfreward.render.metadata import RUN_UID
+from selfreward.render.resource import Resource
+from selfreward.render.training import PYTORCHJOB
 
 ENDED = {"name": "step", "imageID": "sha256:1", "state": {"terminated": {"exitCode": 0, "message": "{}"}}}
 
@@ -28,7 +30,7 @@ def item(version: int = 7, **content: Any) -> dict[str, Any]:
     ("resource", "content"),
     [
         pytest.param(JOBS, {"spec": {"parallelism": 2}, "status": {"active": 1}}, id="a Job"),
-        pytest.param(PYTORCH_JOBS, {"spec": {"runPolicy": {"suspend": True}}}, id="a suspended PyTorchJob"),
+        pytest.param(PYTORCHJOB.resource, {"spec": {"runPolicy": {"suspend": True}}}, id="a suspended PyTorchJob"),
         pytest.param(
             PODS,
             {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,18 @@ from kube import FakeCluster
 from render.cases import create_step, run_of
 from selfreward.api import TrainingBackend
 from selfreward.cluster.kubernetes import Cache, KubernetesClient, KubernetesCluster, Refused
-from selfreward.cluster.kubernetes.resources import PYTORCH_JOBS, TRAIN_JOBS, Resource
-from selfreward.cluster.kubernetes.training import backend_of, cautions, choose
-from selfreward.plan import build_graph
+from selfreward.cluster.kubernetes.resources import resource_of
+from selfreward.cluster.kubernetes.training import cautions, choose
+from selfreward.cluster.kubernetes.verdicts import Verdict, verdict_of
+from selfreward.cluster.local import LocalCluster
+from selfreward.plan import ChildKind, build_graph
 from selfreward.plan.types import EventReason
-from selfreward.render import Images
+from selfreward.render import Images, training_manifests
+from selfreward.render.resource import Resource
+from selfreward.render.training import BACKENDS, PYTORCHJOB, TRAINJOB, Backend
+from selfreward_steps.store import open_store
 
+PYTORCH_JOBS, TRAIN_JOBS = PYTORCHJOB.resource, TRAINJOB.resource
 BOTH = (PYTORCH_JOBS, TRAIN_JOBS)
 
 
@@ -51,8 +59,8 @@ def test_no_backend(wanted: str, served: Collection[Resource], words: str) -> No
 def test_a_trainjob_does_what_the_pytorchjob_does(nodes: int) -> None:
     run = run_of(training={"nodes": nodes, "processesPerNode": 8})
     node, create = create_step(run, "dpo-1")
-    (pytorch,) = backend_of(PYTORCH_JOBS).manifests(run, node, create, Images())
-    runtime, job = backend_of(TRAIN_JOBS).manifests(run, node, create, Images())
+    (pytorch,) = training_manifests(run, node, create, Images(), PYTORCHJOB)
+    runtime, job = training_manifests(run, node, create, Images(), TRAINJOB)
     (replicas,) = pytorch["spec"]["pytorchReplicaSpecs"].values()
     (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     template, same = replicated["template"]["spec"]["template"], replicas["template"]
@@ -62,6 +70,25 @@ def test_a_trainjob_does_what_the_pytorchjob_does(nodes: int) -> None:
     assert runtime["metadata"] == job["metadata"] == pytorch["metadata"]
     assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
     assert job["spec"]["trainer"] == {"numNodes": nodes, "numProcPerNode": 8}
+
+
+def test_every_backend_that_a_user_can_name_is_in_the_registry() -> None:
+    named = {TrainingBackend(each) for each in TrainingBackend} - {TrainingBackend.AUTO}
+    assert [backend.name for backend in BACKENDS] == [TrainingBackend.PYTORCHJOB, TrainingBackend.TRAINJOB]
+    assert {backend.name for backend in BACKENDS} == named
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_a_backend_knows_its_objects_and_the_word_for_success(backend: Backend) -> None:
+    run = run_of()
+    *others, job = training_manifests(run, *create_step(run, "dpo-1"), Images(), backend)
+    assert resource_of(job) == backend.resource
+    assert tuple(resource_of(each) for each in others) == backend.brings
+    ended = {"type": backend.succeeded, "status": "True", "message": "well"}
+    assert verdict_of({**job, "status": {"conditions": [ended]}}) == Verdict(True, "well")
+    failed = {"type": "Failed", "status": "True", "message": "not so"}
+    assert verdict_of({**job, "status": {"conditions": [ended, failed]}}) == Verdict(False, "not so")
+    assert verdict_of(job) is None
 
 
 async def test_one_child_an_attempt_whatever_the_cluster_serves_meanwhile(
@@ -78,6 +105,21 @@ async def test_one_child_an_attempt_whatever_the_cluster_serves_meanwhile(
             await cluster.create_step(run, *create_step(run, "dpo-1"))
         made = [item["metadata"]["name"] for kind in ("TrainJob", "PyTorchJob") for item in fake.list(kind)]
     assert made == ["demo-dpo-1-a1"]
+
+
+async def test_one_machine_trains_whatever_backend_a_cluster_would_use(tmp_path: Path) -> None:
+    run = run_of(storage={"uri": f"file://{tmp_path}/store"}, training={"backend": "trainjob"})
+    store = open_store(f"file://{tmp_path}/store/research/demo")
+    cluster = LocalCluster(tmp_path / "run", store, lambda: datetime.now(UTC))
+    try:
+        await cluster.create_step(run, *create_step(run, "sft"))
+        (child,) = (await cluster.observe(run, build_graph(run.spec), {})).children
+        assert (child.kind, child.key) == (ChildKind.TRAINING, "sft")
+    finally:
+        cluster.stop_all(grace=0)
+        while cluster.is_busy:
+            await asyncio.sleep(0.05)
+            cluster.refresh()
 
 
 ALIGNED: dict[str, Any] = {"seedData": {}, "prompts": {"source": {"uri": "s3://data/prompts.jsonl"}}}

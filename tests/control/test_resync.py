@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from selfreward.cluster.kubernetes import Cache
 from selfreward.cluster.kubernetes.client import Listed
-from selfreward.cluster.kubernetes.resources import PODS, RUNS, Object, Resource, View
+from selfreward.cluster.kubernetes.resources import PODS, RUNS, Object, View
 from selfreward.control.keys import RunKey
 from selfreward.control.resync import Resync
+from selfreward.render.resource import Resource
 
 NAMES = ("a/one", "a/two", "b/one", "b/two")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from render.cases import workload
 from selfreward.api import SelfRewardRun
 from selfreward.plan import CreateServing, CreateStep, build_graph, serving_name, step_name
-from selfreward.render import Images, key_secret, serving_manifests, step_manifest
+from selfreward.render import Images, key_secret, serving_manifests
 from selfreward_steps.contract import InputRef, Progress, StepResult
 from selfreward_steps.store import Store, open_store
 
@@ -40,7 +41,7 @@ class Walk:
             for role, artifact in node.inputs.items()
         }
         create = CreateStep(step_name("demo", key, attempt), key, attempt, inputs)
-        return self.cluster.create(step_manifest(self.run, node, create, Images()))
+        return self.cluster.create(workload(self.run, node, create, Images()))
 
     def store(self) -> Store:
         (pod, *_) = self.cluster.list("Pod")
@@ -214,7 +215,7 @@ async def test_a_missing_claim_keeps_the_pod_unscheduled(tmp_path: Path) -> None
         spec = {**alone(), "storage": {"uri": f"file://{tmp_path}/store", "claimName": "runs"}}
         run = SelfRewardRun.model_validate(cluster.create(run_manifest(**spec)))
         node = build_graph(run.spec).node("import")
-        cluster.create(step_manifest(run, node, CreateStep("demo-import-a1", "import", 1, {}), Images()))
+        cluster.create(workload(run, node, CreateStep("demo-import-a1", "import", 1, {}), Images()))
         await cluster.idle(10)
         (pod,) = cluster.list("Pod")
     (condition,) = pod["status"]["conditions"]

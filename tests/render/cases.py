@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import CreateServing, CreateStep, Node, build_graph, serving_name, step_name
+from selfreward.plan import ChildKind, CreateServing, CreateStep, Node, build_graph, serving_name, step_name
+from selfreward.render import Images, Manifest, step_manifest, training_manifests
+from selfreward.render.training import PYTORCHJOB, Backend
 from selfreward_steps.contract import InputRef
 
 IMAGES_TAG = "0.1.0"
@@ -35,6 +37,16 @@ def create_step(run: SelfRewardRun, key: str, attempt: int = 1) -> tuple[Node, C
         for index, (role, artifact) in enumerate(node.inputs.items())
     }
     return node, CreateStep(step_name(run.metadata.name, key, attempt), key, attempt, inputs)
+
+
+def workload(
+    run: SelfRewardRun, node: Node, create: CreateStep, images: Images | None = None, backend: Backend = PYTORCHJOB
+) -> Manifest:
+    """The object that runs an attempt at a step of any kind."""
+    images = images or Images()
+    if node.kind is ChildKind.TRAINING:
+        return training_manifests(run, node, create, images, backend)[-1]
+    return step_manifest(run, node, create, images)
 
 
 def create_serving(run: SelfRewardRun, model: str, attempt: int = 1) -> CreateServing:

@@ -20,8 +20,8 @@ from render.cases import (
     create_serving,
     create_step,
     run_of,
+    workload,
 )
-from selfreward.api import SelfRewardRun
 from selfreward.plan import build_graph
 from selfreward.render import (
     Images,
@@ -84,7 +84,7 @@ def manifests(name: str) -> list[dict[str, Any]]:
         return list(serving_manifests(run, create_serving(run, "m1", attempt=2), Images()))
     spec, key = CASES[name]
     run = run_of(**spec)
-    return [step_manifest(run, *create_step(run, key), Images())]
+    return [workload(run, *create_step(run, key))]
 
 
 def containers(document: Any) -> Iterator[dict[str, Any]]:
@@ -141,7 +141,7 @@ def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
     run = run_of(**spec)
     kinds = {}
     for node in build_graph(run.spec).nodes:
-        document = step_manifest(run, *create_step(run, node.key), Images())
+        document = workload(run, *create_step(run, node.key))
         kinds[node.step] = document["kind"]
         assert document["metadata"]["labels"]["selfreward.dev/key"] == node.key
         assert document["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
@@ -159,7 +159,7 @@ def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -
     deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
     asked = [
         deployment,
-        *(step_manifest(run, *create_step(run, key), Images()) for key in ("respond-1", "evaluate-m1")),
+        *(workload(run, *create_step(run, key)) for key in ("respond-1", "evaluate-m1")),
     ]
     for document in asked:
         env = next(each for each in containers(document) if each["name"] in ("server", "step"))["env"]
@@ -172,7 +172,7 @@ def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -
 def test_a_server_that_would_not_read_a_key_gets_none(serving: dict[str, Any]) -> None:
     run = run_of(serving=serving)
     assert serving_key(run) is None
-    assert "VLLM_API_KEY" not in str(step_manifest(run, *create_step(run, "respond-1"), Images()))
+    assert "VLLM_API_KEY" not in str(workload(run, *create_step(run, "respond-1")))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_only_the_runs_steps_reach_its_servers() -> None:
     run = run_of()
     policy = network_policy(run)
     deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
-    step = step_manifest(run, *create_step(run, "respond-1"), Images())
+    step = workload(run, *create_step(run, "respond-1"))
     (ingress,) = policy["spec"]["ingress"]
     for selector, document in (
         (policy["spec"]["podSelector"], deployment),
@@ -217,7 +217,7 @@ def test_the_labels_of_a_queue_pass_through(key: str) -> None:
     if key == "serving":
         document, _ = serving_manifests(run, create_serving(run, "m1"), Images())
     else:
-        document = step_manifest(run, *create_step(run, key), Images())
+        document = workload(run, *create_step(run, key))
     assert queue.items() <= document["metadata"]["labels"].items()
     assert "other" not in document["metadata"]["labels"]
 
@@ -228,7 +228,7 @@ def test_names_fit_and_stay_apart() -> None:
     assert len(service_name(first, "judge-model")) <= 50
     assert service_name(first, "m1") != service_name(second, "m1")
     run = run_of(name=first)
-    document = step_manifest(run, *create_step(run, "sft-baseline"), Images())
+    document = workload(run, *create_step(run, "sft-baseline"))
     assert len(document["metadata"]["name"]) <= 50
     assert all(len(value) <= 63 for value in document["metadata"]["labels"].values())
 
@@ -238,14 +238,14 @@ def test_a_run_lies_in_a_folder_of_its_own() -> None:
     assert store_config(run_of(storage={"uri": "file:///data/"})).uri == "file:///data/research/demo"
 
 
-@pytest.mark.parametrize(
-    ("spec", "key", "match"),
-    [
-        pytest.param({"storage": {}}, "import", r"spec\.storage\.uri", id="no storage"),
-        pytest.param({"training": {"backend": "trainjob"}}, "sft", r"spec\.training\.backend", id="trainjob"),
-    ],
-)
-def test_what_cannot_be_rendered_names_the_field(spec: dict[str, Any], key: str, match: str) -> None:
-    run: SelfRewardRun = run_of(**spec)
-    with pytest.raises(ValueError, match=match):
-        step_manifest(run, *create_step(run, key), Images())
+def test_what_cannot_be_rendered_names_the_field() -> None:
+    run = run_of(storage={})
+    for key in ("import", "sft"):
+        with pytest.raises(ValueError, match=r"spec\.storage\.uri"):
+            workload(run, *create_step(run, key))
+
+
+def test_a_step_that_trains_is_no_job() -> None:
+    run = run_of()
+    with pytest.raises(ValueError, match="step sft: Training"):
+        step_manifest(run, *create_step(run, "sft"), Images())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfreward.cluster.kubernetes.resources import RUNS, Resource, View, label_of, name_of
+from selfreward.cluster.kubernetes.resources import RUNS, View, label_of, name_of
 from selfreward.render.metadata import RUN
+from selfreward.render.resource import Resource
 
 
 @dataclass(frozen=True, slots=True, order=True)

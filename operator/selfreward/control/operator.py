@@ -25,7 +25,7 @@ from selfreward.cluster.kubernetes import (
     Refused,
     Unavailable,
 )
-from selfreward.cluster.kubernetes.resources import Resource, View
+from selfreward.cluster.kubernetes.resources import View
 from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
@@ -34,6 +34,7 @@ from selfreward.control.reconcile import Reconciler
 from selfreward.control.resync import RESYNC_SECONDS, Resync
 from selfreward.control.settings import Settings
 from selfreward.control.watching import Login, watch
+from selfreward.render.resource import Resource
 
 _MEND_SECONDS: Final = 60.0
 """Longest wait before something that somebody must mend is tried again."""

@@ -11,18 +11,10 @@ from functools import partial
 from typing import Final
 
 from selfreward.cluster.kubernetes import Cache, KubernetesClient
-from selfreward.cluster.kubernetes.resources import (
-    ALWAYS,
-    OPTIONAL,
-    RUNS,
-    Object,
-    Resource,
-    View,
-    uid_of,
-    version_of,
-)
+from selfreward.cluster.kubernetes.resources import ALWAYS, OPTIONAL, RUNS, Object, View, uid_of, version_of
 from selfreward.control.keys import RunKey, key_of
 from selfreward.render.metadata import RUN
+from selfreward.render.resource import Resource
 
 RESYNC_SECONDS: Final = 120.0
 

@@ -16,8 +16,9 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from selfreward.cluster.kubernetes.client import CHUNK
-from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, Resource, View
+from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, View
 from selfreward.render.metadata import RUN
+from selfreward.render.resource import Resource
 
 BACKOFFS: Final = (1, 2, 4, 8, 15, *(30,) * 20)
 """Waits after errors of the API server: ten and a half minutes of outage, then the watches are begun anew."""

@@ -8,7 +8,7 @@ from selfreward.render.access import has_own_key, key_secret, network_policy, se
 from selfreward.render.images import Images
 from selfreward.render.metadata import SERVICE_PORT, Manifest, service_name, service_url
 from selfreward.render.serving import serving_manifests
-from selfreward.render.steps import step_manifest
+from selfreward.render.steps import step_manifest, training_manifests
 from selfreward.render.storage import store_config
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "serving_manifests",
     "step_manifest",
     "store_config",
+    "training_manifests",
 ]

@@ -30,7 +30,6 @@ from selfreward.render.metadata import (
     run_labels,
     service_name,
 )
-from selfreward.render.placement import PLACEMENT, serving_placement
 from selfreward.render.pods import (
     Container,
     container_manifest,
@@ -42,6 +41,7 @@ from selfreward.render.pods import (
     value,
     value_from_secret,
 )
+from selfreward.render.revision import REVISION, serving_revision
 from selfreward.render.secrets import SERVING_KEY
 from selfreward.render.storage import storage_environment, storage_volumes, store_config
 
@@ -57,11 +57,11 @@ def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images)
     labels = {COMPONENT: "serving", MODEL: create.model}
     selector = {RUN_UID: run.metadata.uid, **labels}
     deployment_labels = {**labels, ATTEMPT: str(create.attempt)}
-    placement = {PLACEMENT: serving_placement(run, images)}
+    revision = {REVISION: serving_revision(run, images)}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": object_metadata(run, create.name, {**queue_labels(run), **deployment_labels}, placement),
+        "metadata": object_metadata(run, create.name, {**queue_labels(run), **deployment_labels}, revision),
         "spec": {
             "replicas": run.spec.serving.replicas,
             # An attempt's own pods only: the Service, not the Deployment, spans attempts.

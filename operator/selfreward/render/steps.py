@@ -1,4 +1,4 @@
-"""Step → the one object that runs an attempt at it."""
+"""Manifests of steps: the objects that run one attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from selfreward.render.metadata import (
     queue_labels,
     run_labels,
 )
-from selfreward.render.placement import PLACEMENT, step_placement
 from selfreward.render.pods import (
     Container,
     container_manifest,
@@ -32,41 +31,55 @@ from selfreward.render.pods import (
     resources,
     shared_memory,
 )
+from selfreward.render.revision import REVISION, step_revision
 from selfreward.render.secrets import step_environment_from, step_secrets
 from selfreward.render.storage import storage_volumes
-from selfreward.render.training import launch_command, pytorch_job
+from selfreward.render.training import Backend, launch_command
 
 
 def step_manifest(run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> Manifest:
-    """The Job, Indexed Job or training job of one attempt.
+    """The Job or Indexed Job of one attempt at a step that does not train.
 
-    Raises ValueError for a serving node, for a run without storage and for a training backend that is not there.
+    Raises ValueError for a node of another kind and for a run without storage.
     """
-    labels = {
-        COMPONENT: "step",
-        ITERATION: str(node.iteration),
-        STEP: node.step.value,
-        KEY: node.key,
-        ATTEMPT: str(create.attempt),
-    }
-    placement = {PLACEMENT: step_placement(run, node.step, images)}
-    metadata = object_metadata(run, create.name, {**queue_labels(run), **labels}, placement)
-    pod_labels = {**run_labels(run), **labels}
+    metadata, template = _metadata(run, node, create, images), _job_template(run, node, create, images)
     match node.kind:
         case ChildKind.JOB:
-            return job(metadata, _template(run, node, create, images, pod_labels))
-        case ChildKind.INDEXED_JOB:
-            if node.shards is None:
-                raise ValueError(f"step {node.key} has no shards")
-            template = _template(run, node, create, images, pod_labels)
+            return job(metadata, template)
+        case ChildKind.INDEXED_JOB if node.shards is not None:
             return indexed_job(metadata, template, node.shards, run.spec.serving.parallelism)
-        case ChildKind.TRAINING:
-            return pytorch_job(metadata, run.spec.training, _training_template(run, node, create, images, pod_labels))
-        case ChildKind.SERVING:
-            raise ValueError(f"step {node.key}: a server is not a step")
+        case kind:
+            raise ValueError(f"step {node.key}: {kind} with {node.shards} shards is no Job")
 
 
-def _template(run: SelfRewardRun, node: Node, create: CreateStep, images: Images, labels: dict[str, str]) -> Manifest:
+def training_manifests(
+    run: SelfRewardRun, node: Node, create: CreateStep, images: Images, backend: Backend
+) -> list[Manifest]:
+    """The objects of one attempt at a step that trains, the workload last. Raises ValueError for a run without
+    storage."""
+    training, workload = run.spec.training, run.spec.workloads.training
+    volumes, mounts = storage_volumes(run.spec.storage)
+    volume, mount = shared_memory()
+    container = Container(
+        name=backend.container,
+        image=workload.image or images.of_step(node.step),
+        command=launch_command(training, node.step),
+        environment=_environment(run, node, create),
+        environment_from=step_environment_from(run, node),
+        mounts=[mount, *mounts],
+        resources=resources(workload, gpus=training.processes_per_node),
+    )
+    template = pod_template(
+        workload,
+        _pod_labels(run, node, create),
+        container_manifest(container, workload),
+        volumes=[volume, *volumes],
+        restart=backend.restart,
+    )
+    return backend.manifests(_metadata(run, node, create, images), training, template)
+
+
+def _job_template(run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> Manifest:
     workload = workload_of(node.step, run.spec.workloads)
     volumes, mounts = storage_volumes(run.spec.storage)
     container = Container(
@@ -78,27 +91,27 @@ def _template(run: SelfRewardRun, node: Node, create: CreateStep, images: Images
         mounts=mounts,
         resources=resources(workload),
     )
-    return pod_template(workload, labels, container_manifest(container, workload), volumes=volumes)
-
-
-def _training_template(
-    run: SelfRewardRun, node: Node, create: CreateStep, images: Images, labels: dict[str, str]
-) -> Manifest:
-    workload = run.spec.workloads.training
-    training = run.spec.training
-    volumes, mounts = storage_volumes(run.spec.storage)
-    volume, mount = shared_memory()
-    container = Container(
-        name="pytorch",
-        image=workload.image or images.of_step(node.step),
-        command=launch_command(training, node.step),
-        environment=_environment(run, node, create),
-        environment_from=step_environment_from(run, node),
-        mounts=[mount, *mounts],
-        resources=resources(workload, gpus=training.processes_per_node),
-    )
     manifest = container_manifest(container, workload)
-    return pod_template(workload, labels, manifest, volumes=[volume, *volumes], restart=None)
+    return pod_template(workload, _pod_labels(run, node, create), manifest, volumes=volumes)
+
+
+def _metadata(run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> Manifest:
+    revision = {REVISION: step_revision(run, node.step, images)}
+    return object_metadata(run, create.name, {**queue_labels(run), **_step_labels(node, create)}, revision)
+
+
+def _pod_labels(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, str]:
+    return {**run_labels(run), **_step_labels(node, create)}
+
+
+def _step_labels(node: Node, create: CreateStep) -> dict[str, str]:
+    return {
+        COMPONENT: "step",
+        ITERATION: str(node.iteration),
+        STEP: node.step.value,
+        KEY: node.key,
+        ATTEMPT: str(create.attempt),
+    }
 
 
 def _environment(run: SelfRewardRun, node: Node, create: CreateStep) -> Sequence[Manifest]:

@@ -11,17 +11,9 @@ from collections.abc import Iterable, Mapping
 from sys import intern
 from typing import Any, Final
 
-from selfreward.cluster.kubernetes.resources import (
-    PODS,
-    Object,
-    Resource,
-    View,
-    is_going,
-    label_of,
-    uid_of,
-    version_of,
-)
+from selfreward.cluster.kubernetes.resources import PODS, Object, View, is_going, label_of, uid_of, version_of
 from selfreward.render.metadata import RUN_UID
+from selfreward.render.resource import Resource
 
 _REMEMBERED: Final = 20_000
 """Uids of objects that are gone: an old event about one must not bring it back."""

@@ -19,7 +19,7 @@ from selfreward.cluster.kubernetes.logs import Heard
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
 from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
 from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
-from selfreward.cluster.kubernetes.training import Verdict, verdict_of
+from selfreward.cluster.kubernetes.verdicts import Verdict, verdict_of
 from selfreward.cluster.kubernetes.waiting import Waiting, serving_words, waiting_of
 from selfreward.cluster.progress import summed_progress
 from selfreward.plan import (
@@ -34,7 +34,7 @@ from selfreward.plan import (
 )
 from selfreward.render import Images
 from selfreward.render.metadata import ATTEMPT, KEY, MODEL
-from selfreward.render.placement import PLACEMENT, serving_placement, step_placement
+from selfreward.render.revision import REVISION, serving_revision, step_revision
 
 _CRASHES: Final = 3
 """Restarts after which a server that once answered is given up: the kubelet alone does not mend it."""
@@ -78,7 +78,7 @@ def place_of(item: View) -> tuple[str, str, int]:
 def _step(
     run: SelfRewardRun, graph: Graph, workload: View, pods: Sequence[View], heard: HeardOf, images: Images
 ) -> ObservedChild:
-    verdict = _verdict(workload)
+    verdict = verdict_of(workload)
     phase = _phase(verdict, pods)
     key, _, attempt = place_of(workload)
     node = graph.by_key.get(key)
@@ -102,13 +102,13 @@ def _step(
         deleting=is_going(workload),
         queued=is_queued(workload, pods),
         admitted_at=admitted_at(workload, pods),
-        outdated=node is not None and _is_outdated(workload, step_placement(run, node.step, images)),
+        outdated=node is not None and _is_outdated(workload, step_revision(run, node.step, images)),
     )
 
 
-def _is_outdated(workload: View, placement: str) -> bool:
+def _is_outdated(workload: View, revision: str) -> bool:
     """What an older operator made says nothing of it, and is left alone."""
-    return bool((workload["metadata"].get("annotations") or {}).get(PLACEMENT, placement) != placement)
+    return bool((workload["metadata"].get("annotations") or {}).get(REVISION, revision) != revision)
 
 
 def _phase(verdict: Verdict | None, pods: Sequence[View]) -> ChildPhase:
@@ -117,12 +117,6 @@ def _phase(verdict: Verdict | None, pods: Sequence[View]) -> ChildPhase:
     # One shard that runs is a step that runs; between two shards it goes on running.
     started = verdict is not None or any(phase_of(pod) in ("Running", "Succeeded") for pod in pods)
     return ChildPhase.RUNNING if started else ChildPhase.PENDING
-
-
-def _verdict(workload: View) -> Verdict | None:
-    """Job, PyTorchJob and TrainJob all fail by `Failed`; they end well by a word of their own."""
-    succeeded = "Succeeded" if workload["kind"] == "PyTorchJob" else "Complete"
-    return verdict_of(workload, failed="Failed", succeeded=succeeded)
 
 
 def _results(pods: Sequence[View]) -> tuple[StepResult, ...]:
@@ -174,7 +168,7 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
         deleting=is_going(deployment),
         queued=is_queued(deployment, live),
         admitted_at=admitted_at(deployment, live),
-        outdated=_is_outdated(deployment, serving_placement(run, images)),
+        outdated=_is_outdated(deployment, serving_revision(run, images)),
     )
 
 

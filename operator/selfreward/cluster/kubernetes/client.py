@@ -17,7 +17,8 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
 from selfreward.cluster.kubernetes.errors import NotFound, Unavailable, error_of
-from selfreward.cluster.kubernetes.resources import PODS, Object, Resource, View, name_of
+from selfreward.cluster.kubernetes.resources import PODS, Object, View, name_of
+from selfreward.render.resource import Resource
 
 FIELD_MANAGER: Final = "selfreward"
 TIMEOUT: Final = 30.0

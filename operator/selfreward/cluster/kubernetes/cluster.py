@@ -32,7 +32,6 @@ from selfreward.cluster.kubernetes.resources import (
     PODS,
     SECRETS,
     Object,
-    Resource,
     View,
     label_of,
     name_of,
@@ -50,8 +49,10 @@ from selfreward.render import (
     serving_manifests,
     step_manifest,
     store_config,
+    training_manifests,
 )
 from selfreward.render.metadata import COMPONENT, KEY, MODEL
+from selfreward.render.resource import Resource
 
 _WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
 _STORES: Final = 8
@@ -99,7 +100,7 @@ class KubernetesCluster:
             if any(self._cache.find(each, run.metadata.uid, create.name) is not None for each in OPTIONAL):
                 return
             backend = choose(run.spec.training.backend, self.served)
-            manifests = backend.manifests(run, node, create, self._images)
+            manifests = training_manifests(run, node, create, self._images, backend)
         else:
             manifests = [step_manifest(run, node, create, self._images)]
         for manifest in manifests:

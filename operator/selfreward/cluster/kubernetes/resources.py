@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from selfreward.api import GROUP, KIND, PLURAL, VERSION
+from selfreward.render.resource import Resource
+from selfreward.render.training import BACKENDS
 
 Object = dict[str, Any]
 """A Kubernetes object as plain data."""
 View = Mapping[str, Any]
 """The same, only read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One resource type."""
-
-    group: str
-    version: str
-    plural: str
-    kind: str
-
-    @property
-    def api_version(self) -> str:
-        """As manifests say it."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None, name: str = "", subresource: str = "") -> str:
-        """The path of one object, or of all in a namespace, or (None) of all there are."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        home = f"/namespaces/{namespace}" if namespace is not None else ""
-        return "/".join(part for part in (f"{root}{home}/{self.plural}", name, subresource) if part)
 
 
 RUNS: Final = Resource(GROUP, VERSION, PLURAL, KIND)
@@ -44,18 +24,18 @@ EVENTS: Final = Resource("", "v1", "events", "Event")
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
-PYTORCH_JOBS: Final = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob")
-TRAIN_JOBS: Final = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
-TRAINING_RUNTIMES: Final = Resource("trainer.kubeflow.org", "v1alpha1", "trainingruntimes", "TrainingRuntime")
 
 ALWAYS: Final = (RUNS, PODS, JOBS, DEPLOYMENTS)
 """Watched on every cluster."""
-OPTIONAL: Final = (PYTORCH_JOBS, TRAIN_JOBS)
-"""Watched where the cluster serves them: a watch on a type without a CRD would never begin."""
+OPTIONAL: Final = tuple(backend.resource for backend in BACKENDS)
+"""Workloads that train. Watched where the cluster serves them: a watch on a type without a CRD would never begin."""
 
 _BY_KIND: Final = {
     (resource.api_version, resource.kind): resource
-    for resource in (RUNS, PODS, SERVICES, JOBS, DEPLOYMENTS, PYTORCH_JOBS, TRAIN_JOBS, TRAINING_RUNTIMES)
+    for resource in (
+        *(RUNS, PODS, SERVICES, JOBS, DEPLOYMENTS),
+        *(each for backend in BACKENDS for each in (*backend.brings, backend.resource)),
+    )
 }
 
 

@@ -1,94 +1,32 @@
-"""Which resource runs a training step, and how its verdict is read: PyTorchJob v1 or TrainJob v2, one protocol.
-
-Both are one object an attempt, both are only hints: the committed artifact decides (DESIGN.md, PyTorchJob).
-"""
+"""The choice of a training backend on a cluster, of those that it serves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Final, Protocol
 
 from selfreward.api import SelfRewardRun, TrainingBackend
 from selfreward.cluster.kubernetes.errors import Refused
-from selfreward.cluster.kubernetes.resources import PYTORCH_JOBS, TRAIN_JOBS, Resource, View, condition_of
-from selfreward.plan import ChildKind, CreateStep, Graph, Node, RunEvent
+from selfreward.plan import ChildKind, Graph, RunEvent
 from selfreward.plan.types import EventReason
-from selfreward.render import Images, Manifest, step_manifest
 from selfreward.render.metadata import QUEUE
-from selfreward.render.trainjob import train_job
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a workload says of its own end."""
-
-    succeeded: bool
-    message: str
-
-
-class Backend(Protocol):
-    """One way to run training."""
-
-    resource: Resource
-
-    def manifests(self, run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> list[Manifest]:
-        """The objects of one attempt, the workload itself last."""
-        ...
-
-    def verdict(self, item: View) -> Verdict | None:
-        """How it ended, if it has."""
-        ...
-
-
-class PyTorchJobs:
-    """Kubeflow training-operator v1."""
-
-    resource = PYTORCH_JOBS
-
-    def manifests(self, run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> list[Manifest]:
-        return [step_manifest(_as_pytorchjob(run), node, create, images)]
-
-    def verdict(self, item: View) -> Verdict | None:
-        return verdict_of(item, failed="Failed", succeeded="Succeeded")
-
-
-class TrainJobs:
-    """Kubeflow Trainer v2. Each attempt brings its own TrainingRuntime, so that the pod template is ours alone."""
-
-    resource = TRAIN_JOBS
-
-    def manifests(self, run: SelfRewardRun, node: Node, create: CreateStep, images: Images) -> list[Manifest]:
-        return list(train_job(step_manifest(_as_pytorchjob(run), node, create, images), run.spec.training))
-
-    def verdict(self, item: View) -> Verdict | None:
-        return verdict_of(item, failed="Failed", succeeded="Complete")
-
-
-BACKENDS: Final[tuple[Backend, ...]] = (PyTorchJobs(), TrainJobs())
-_WANTED: Final = {TrainingBackend.PYTORCHJOB: PYTORCH_JOBS, TrainingBackend.TRAINJOB: TRAIN_JOBS}
-_INSTALL: Final = {
-    PYTORCH_JOBS: "install Kubeflow training-operator v1",
-    TRAIN_JOBS: "install Kubeflow Trainer v2",
-}
+from selfreward.render.resource import Resource
+from selfreward.render.training import TRAINJOB, Backend, wanted_backends
 
 
 def choose(wanted: TrainingBackend, served: Collection[Resource]) -> Backend:
-    """The backend that the run asks for, of those the cluster serves; PyTorchJob where both would do.
+    """The backend that the run asks for; where it leaves the choice, the first that the cluster serves.
 
-    Raises Refused when it is not there: somebody must install it, and then the run goes on.
+    Raises Refused when there is none: somebody must install it, and then the run goes on.
     """
-    if wanted is TrainingBackend.AUTO:
-        for backend in BACKENDS:
-            if backend.resource in served:
-                return backend
-        message = "spec.training.backend: auto: the cluster serves neither PyTorchJob nor TrainJob: "
-        raise Refused(message + " or ".join(_INSTALL.values()), reason="TrainingOperatorMissing")
-    backend = next(each for each in BACKENDS if each.resource is _WANTED[wanted])
-    if backend.resource not in served:
-        message = f"spec.training.backend: {wanted}: the cluster does not serve {backend.resource.kind}"
-        raise Refused(f"{message}: {_INSTALL[backend.resource]}", reason="TrainingOperatorMissing")
-    return backend
+    candidates = wanted_backends(wanted)
+    for backend in candidates:
+        if backend.resource in served:
+            return backend
+    kinds = [backend.resource.kind for backend in candidates]
+    lacks = f"does not serve {kinds[0]}" if len(kinds) == 1 else f"serves neither {' nor '.join(kinds)}"
+    install = " or ".join(backend.install for backend in candidates)
+    message = f"spec.training.backend: {wanted}: the cluster {lacks}: {install}"
+    raise Refused(message, reason="TrainingOperatorMissing")
 
 
 def cautions(run: SelfRewardRun, graph: Graph, served: Collection[Resource]) -> Iterator[RunEvent]:
@@ -101,28 +39,10 @@ def cautions(run: SelfRewardRun, graph: Graph, served: Collection[Resource]) -> 
         yield RunEvent(EventReason.TRAINING_OPERATOR_MISSING, str(error), warning=True)
         return
     queue = run.metadata.labels.get(QUEUE)
-    if queue is not None and backend.resource is PYTORCH_JOBS:
+    if queue is not None and backend.kueue_framework is not None:
         message = (
-            f"Kueue manages PyTorchJobs only where kubeflow.org/pytorchjob is among its integrations.frameworks, which "
-            f"it is not by default: otherwise training does not wait in queue {queue}; training.backend: trainjob does"
+            f"Kueue manages {backend.resource.kind}s only where {backend.kueue_framework} is among its "
+            f"integrations.frameworks, which it is not by default: otherwise training does not wait in queue {queue}; "
+            f"training.backend: {TRAINJOB.name} does"
         )
         yield RunEvent(EventReason.QUEUE_MAY_NOT_APPLY, message, warning=True)
-
-
-def backend_of(resource: Resource) -> Backend:
-    """The backend whose objects these are; raises StopIteration for others."""
-    return next(backend for backend in BACKENDS if backend.resource is resource)
-
-
-def verdict_of(item: View, *, failed: str, succeeded: str) -> Verdict | None:
-    """From the conditions of those types. A failure wins: PyTorchJob never takes one back."""
-    for kind, well in ((failed, False), (succeeded, True)):
-        condition = condition_of(item, kind)
-        if condition is not None:
-            return Verdict(well, str(condition.get("message") or ""))
-    return None
-
-
-def _as_pytorchjob(run: SelfRewardRun) -> SelfRewardRun:
-    training = run.spec.training.model_copy(update={"backend": TrainingBackend.PYTORCHJOB})
-    return run.model_copy(update={"spec": run.spec.model_copy(update={"training": training})})

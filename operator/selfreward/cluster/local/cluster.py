@@ -22,7 +22,16 @@ from selfreward.cluster.local.manifests import Place, served_of, work_of
 from selfreward.cluster.local.ports import free_port, is_free
 from selfreward.cluster.local.stillborn import Stillborn
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Failure, Graph, Node, Observed
-from selfreward.render import SERVICE_PORT, Images, has_own_key, serving_key, serving_manifests, step_manifest
+from selfreward.render import (
+    SERVICE_PORT,
+    Images,
+    has_own_key,
+    serving_key,
+    serving_manifests,
+    step_manifest,
+    training_manifests,
+)
+from selfreward.render.training import PYTORCHJOB
 
 
 class LocalCluster:
@@ -69,7 +78,11 @@ class LocalCluster:
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
         identity = self._identity(create.name, node.kind, create.attempt, key=create.key)
-        manifest = step_manifest(run, node, create, Images())
+        if node.kind is ChildKind.TRAINING:
+            # Whatever backend the run names for a cluster: here both would be the same processes.
+            (manifest,) = training_manifests(run, node, create, Images(), PYTORCHJOB)
+        else:
+            manifest = step_manifest(run, node, create, Images())
         self._add(run, identity, lambda place: work_of(identity, manifest, place))
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:

@@ -22,6 +22,7 @@ from selfreward.cluster.local.pod import Pod, Program
 from selfreward.cluster.local.ports import free_port
 from selfreward.cluster.local.served import Served
 from selfreward.cluster.local.work import Work
+from selfreward.render.training import PYTORCHJOB
 
 LOOPBACK: Final = "127.0.0.1"
 Manifest = Mapping[str, Any]
@@ -58,7 +59,7 @@ def work_of(identity: Identity, manifest: Manifest, place: Place) -> Work:
     match manifest["kind"]:
         case "Job":
             return _job(identity, manifest["spec"], place)
-        case "PyTorchJob":
+        case PYTORCHJOB.resource.kind:
             return _pytorch_job(identity, manifest["spec"], place)
         case kind:
             raise ValueError(f"{identity.name}: {kind} is not work")

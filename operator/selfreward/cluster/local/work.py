@@ -107,9 +107,9 @@ class Work(Child):
         ]
         if not found:
             return (Failure(FailureClass.INFRASTRUCTURE, "Stopped", "was stopped"),)
+        if len(self._pods) == 1:
+            return (found[0][1],)
         return tuple(
-            failure
-            if failure.reported or len(self._pods) == 1
-            else replace(failure, message=f"{name}: {failure.message}")
+            failure if failure.reported else replace(failure, message=f"{name}: {failure.message}")
             for name, failure in found
         )

@@ -1,8 +1,8 @@
-"""What of a child the user may put right while it has not started: its image, resources, placement, server command.
+"""The revision of a child: a digest of what the user may still put right while the child has not started.
 
-Each child carries a digest of it. A child that still waits under another digest than the spec now gives would wait
-for ever for what the user has already mended, so it is replaced (:mod:`selfreward.plan.attempts`). What a step makes
-is not in it: that cannot change once the run has started.
+That is its image, resources, placement and server command. A child that still waits under another digest than the spec
+now gives would wait for ever for what the user has already mended, so it is replaced (:mod:`selfreward.plan.attempts`).
+What a step makes is not in it: that cannot change once the run has started.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from selfreward.api import SelfRewardRun
 from selfreward.render.images import Images, workload_of
 from selfreward.render.metadata import PREFIX
 
-PLACEMENT: Final = f"{PREFIX}/placement"
-"""Annotation of workloads."""
+REVISION: Final = f"{PREFIX}/placement"
+"""Annotation of workloads. Its name is older than this module's, and children that bear it may be waiting."""
 _DIGITS: Final = 16
 
 
-def step_placement(run: SelfRewardRun, step: StepName, images: Images) -> str:
+def step_revision(run: SelfRewardRun, step: StepName, images: Images) -> str:
     """The digest for the children of a step."""
     workload = workload_of(step, run.spec.workloads)
     return _digest(workload.image or images.of_step(step), workload.model_dump_json())
 
 
-def serving_placement(run: SelfRewardRun, images: Images) -> str:
+def serving_revision(run: SelfRewardRun, images: Images) -> str:
     """The digest for the servers of the run."""
     workload = run.spec.workloads.serving
     # How hard its clients drive a server is not the server's.

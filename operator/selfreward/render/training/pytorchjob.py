@@ -1,4 +1,4 @@
-"""Training jobs: PyTorchJob v1, in the two shapes that were run to success (DESIGN.md, PyTorchJob).
+"""PyTorchJob of Kubeflow training-operator v1, in the two shapes that were run to success.
 
 Its own deadlines and retries do not work (training-operator's work queue is a no-op), so nothing here relies on
 them: one object an attempt, and the committed artifact decides.
@@ -6,28 +6,22 @@ them: one object an attempt, and the committed artifact decides.
 
 from __future__ import annotations
 
-from selfreward_steps.contract import StepName
+from typing import Final
 
 from selfreward.api import Training, TrainingBackend
 from selfreward.render.metadata import Manifest
+from selfreward.render.resource import Resource
+from selfreward.render.training.backend import Backend
+
+_PYTORCH_JOBS: Final = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob")
 
 
-def launch_command(training: Training, step: StepName) -> list[str]:
-    """One process needs no torchrun; more are started by it, with the shape read from the PET_* variables."""
-    module = ["-m", "selfreward_steps", step.value]
-    if training.nodes * training.processes_per_node == 1:
-        return ["python3", *module]
-    return ["python3", "-m", "torch.distributed.run", *module]
-
-
-def pytorch_job(metadata: Manifest, training: Training, template: Manifest) -> Manifest:
+def _manifests(metadata: Manifest, training: Training, template: Manifest) -> list[Manifest]:
     """Master only for one node, elastic Worker only for several.
 
     A Master beside Workers would bring an init container that gives up after 200 s and that Pod Security
-    "restricted" refuses. Raises ValueError for the TrainJob backend.
+    "restricted" refuses.
     """
-    if training.backend is TrainingBackend.TRAINJOB:
-        raise ValueError("spec.training.backend: trainjob: this version runs training as a pytorchjob")
     spec: Manifest = {
         # An integer, not "auto": WORLD_SIZE would count one process a node.
         "nprocPerNode": str(training.processes_per_node),
@@ -43,8 +37,22 @@ def pytorch_job(metadata: Manifest, training: Training, template: Manifest) -> M
             "maxRestarts": 0,
         }
         spec["pytorchReplicaSpecs"] = {"Worker": _replicas(training.nodes, template)}
-    return {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": metadata, "spec": spec}
+    return [
+        {"apiVersion": _PYTORCH_JOBS.api_version, "kind": _PYTORCH_JOBS.kind, "metadata": metadata, "spec": spec},
+    ]
 
 
 def _replicas(count: int, template: Manifest) -> Manifest:
     return {"replicas": count, "restartPolicy": "Never", "template": template}
+
+
+PYTORCHJOB: Final = Backend(
+    name=TrainingBackend.PYTORCHJOB,
+    resource=_PYTORCH_JOBS,
+    container="pytorch",
+    restart=None,
+    manifests=_manifests,
+    succeeded="Succeeded",
+    install="install Kubeflow training-operator v1",
+    kueue_framework="kubeflow.org/pytorchjob",
+)
