@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from selfreward.api import RunStatus, SelfRewardRun
 from selfreward.cli.live import LiveDisplay
+from selfreward.cli.outcome import step_table
 from selfreward.cli.plain import PlainDisplay
-from selfreward.cli.report import step_table
 from selfreward.plan import Decision, Observed, RunEvent
 from selfreward.plan.types import EventReason
 from selfreward_steps.errors import InfrastructureError

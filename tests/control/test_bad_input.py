@@ -163,6 +163,26 @@ async def test_it_is_said_and_mends(tmp_path: Path, case: Case) -> None:
     assert "\n" not in message
 
 
+async def test_another_leader_goes_on_saying_it(tmp_path: Path) -> None:
+    """What was refused is in one leader's memory only; the status must not say in between that all is well."""
+    async with bench(tmp_path) as made:
+        made.cluster.faults.decide = lambda call: (
+            Fault(answer=403) if (call.plural, call.verb) == ("jobs", "apply") else None
+        )
+        made.cluster.create(small_manifest(tmp_path))
+        made.start()
+        await said(made, Reason.REFUSED)
+        seen: list[str] = []
+        made.cluster.after_write.append(lambda _: seen.append(stalled(made)))
+        await made.kill()
+        made.start("another")
+        await made.cluster.idle(100)
+        assert set(seen) <= {f"True/{Reason.REFUSED}"}
+        assert stalled(made) == f"True/{Reason.REFUSED}"
+        made.cluster.faults.decide = None
+        await goes_on(made)
+
+
 async def test_a_bucket_that_is_not_there(tmp_path: Path) -> None:
     """The operator itself reads the store; nothing may be decided before."""
     there: list[bool] = []

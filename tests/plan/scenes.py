@@ -26,6 +26,7 @@ from selfreward.plan import (
     Failure,
     Observed,
     ObservedChild,
+    Obstacle,
     build_graph,
     decide,
     step_name,
@@ -53,6 +54,7 @@ class Scene:
     children: list[ObservedChild] = field(default_factory=list)
     committed: dict[str, str] = field(default_factory=dict)
     shards: dict[str, int] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
     now: datetime = NOW
 
     def row(self, key: str) -> StepStatus:
@@ -126,7 +128,8 @@ class Scene:
 
     def decide(self) -> Decision:
         """Ask."""
-        return decide(self.run, Observed(tuple(self.children), self.committed, self.shards), self.now)
+        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles)
+        return decide(self.run, seen, self.now)
 
     def accept(self, decision: Decision) -> Scene:
         """Write what was decided."""

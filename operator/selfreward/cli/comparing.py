@@ -18,7 +18,7 @@ from selfreward_steps.errors import StepError
 
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
-from selfreward.report import comparing, figures
+from selfreward.report import comparison, figures
 from selfreward.report.model import RunReport
 from selfreward.report.page import render_comparison
 from selfreward.report.reading import read_report
@@ -55,11 +55,11 @@ def _report(reference: str, workdir: Path, now: datetime) -> RunReport:
 def _document(reports: Sequence[RunReport], suffix: str, now: datetime) -> bytes:
     if suffix == ".html":
         return render_comparison(reports, now)
-    rows = comparing.plain_rows(reports)
+    rows = comparison.plain_rows(reports)
     if suffix == ".json":
         return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode()
     text = io.StringIO()
-    writer = csv.DictWriter(text, comparing.COLUMNS)
+    writer = csv.DictWriter(text, comparison.COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -67,7 +67,7 @@ def _document(reports: Sequence[RunReport], suffix: str, now: datetime) -> bytes
 
 def _print(reports: Sequence[RunReport]) -> None:
     console = Console(width=None if Console().is_terminal else 170)
-    for table in (comparing.model_table(reports), comparing.differences(reports)):
+    for table in (comparison.model_table(reports), comparison.differences(reports)):
         if table is not None:
             console.print(_drawn(table))
     for report in reports:

@@ -18,9 +18,9 @@ from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, Ru
 from selfreward.api.load import changes_refused
 from selfreward.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
 from selfreward.cli.live import LiveDisplay
+from selfreward.cli.outcome import print_report
 from selfreward.cli.plain import PlainDisplay
 from selfreward.cli.preparing import prepared
-from selfreward.cli.report import print_report
 from selfreward.cli.reporting import page_at_the_end
 from selfreward.cli.validating import loaded
 from selfreward.cli.words import rows

@@ -15,7 +15,7 @@ from rich.table import Table
 from selfreward.api import SelfRewardRun
 from selfreward.api.load import RunInvalid, load_run
 from selfreward.cli.errors import CommandError
-from selfreward.cli.report import step_table
+from selfreward.cli.outcome import step_table
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 
 

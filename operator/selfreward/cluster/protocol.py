@@ -1,4 +1,4 @@
-"""What a walker needs of wherever workloads run: look, create, delete. Nothing else.
+"""The interface of a cluster: what a walker needs of wherever workloads run, which is to look, create and delete.
 
 No method decides anything: what to create and when is :mod:`selfreward.plan`'s, what it looks like is
 :mod:`selfreward.render`'s.
@@ -13,10 +13,15 @@ from selfreward.api import SelfRewardRun
 from selfreward.plan import CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
 
 
-class Cluster(Protocol):
-    """Implemented by the processes of this machine and by Kubernetes.
+class ActionRefused(Exception):
+    """A creation or deletion that will be refused again until somebody acts."""
 
-    Every method may be repeated: creating what is there and deleting what is gone are no errors.
+
+class Cluster(Protocol):
+    """A place where workloads run: the processes of this machine, or Kubernetes.
+
+    Every method may be repeated: creating what is there and deleting what is gone are no errors. Creating and deleting
+    raise :class:`ActionRefused`, and whatever else the place may answer.
     """
 
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:

@@ -14,10 +14,10 @@ from kubernetes.aio.client import ApiClient
 from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.control.credentials import kopf_login, load_configuration
 from selfreward.control.election import Election
+from selfreward.control.endpoints import answering
 from selfreward.control.logs import configure
 from selfreward.control.metrics import Metrics
 from selfreward.control.operator import Operator
-from selfreward.control.serving import answering
 from selfreward.control.settings import Settings, read_settings
 
 logger = logging.getLogger(__name__)

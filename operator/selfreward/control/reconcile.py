@@ -8,46 +8,39 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from selfreward_steps.errors import PermanentError
 
 from selfreward.api import PAUSED, Reason, RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
+from selfreward.cluster.acting import carry_out
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, NotFound, Refused
 from selfreward.cluster.kubernetes.logs import PERIOD
-from selfreward.cluster.kubernetes.obstacles import Obstacle, refusal
+from selfreward.cluster.kubernetes.obstacles import refusal
 from selfreward.cluster.kubernetes.resources import RUNS, View
-from selfreward.control.blocks import blocked_status
 from selfreward.control.events import Events
 from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
 from selfreward.control.runs import UnreadableRun, annotation, parse_run, parse_status, with_status
 from selfreward.plan import (
-    CreateServing,
-    CreateStep,
     Decision,
     Graph,
     Observed,
+    Obstacle,
     artifacts_to_observe,
     build_graph,
     decide,
+    stalled_status,
 )
+from selfreward.plan.obstacles import LASTING_SECONDS
 
-_BLOCK_SECONDS: Final = 20.0
-"""How long something must be refused before the run says that it is stalled: one refusal may be a hiccup."""
 _COMMIT_PERIOD: Final = 2.0
 """Seconds between two looks for the output of a child that has ended well."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    obstacle: Obstacle
-    since: datetime
 
 
 class Reconciler:
@@ -69,7 +62,7 @@ class Reconciler:
         self._now = now
         self._events = Events(client, now)
         self._default_storage = default_storage
-        self._refusals: dict[RunKey, _Refusal] = {}
+        self._refusals: dict[RunKey, Obstacle] = {}
         self._graphs: dict[RunKey, tuple[SelfRewardRunSpec, Graph]] = {}
 
     async def reconcile(self, key: RunKey) -> float | None:
@@ -88,7 +81,7 @@ class Reconciler:
         try:
             run = parse_run(raw, self._default_storage)
         except UnreadableRun as error:
-            await self._write_block(raw, Obstacle(Reason.INVALID_SPEC, str(error)))
+            await self._write_stalled(raw, Obstacle(Reason.INVALID_SPEC, str(error), self._now()))
             return None
         if run.metadata.deletion_timestamp is not None:
             return await self._lifecycle.delete(raw, run)
@@ -98,7 +91,7 @@ class Reconciler:
         try:
             wait = await self._walk(key, raw, run)
         except (Refused, PermanentError) as error:
-            await self._note_refusal(key, refusal(run, error))
+            await self._note_refusal(key, refusal(run, error, self._now()))
             raise
         refused = self._refusals.pop(key, None)
         # What was refused has been done: the next look takes the conditions back that said so.
@@ -108,13 +101,15 @@ class Reconciler:
         graph = self._graph(key, run)
         started = self._metrics.clock()
         observed = await self._cluster.observe(run, graph, artifacts_to_observe(graph, run.status))
+        if (refused := self._refusals.get(key)) is not None:
+            observed = replace(observed, obstacles=(refused, *observed.obstacles))
         now = self._now()
         decision = decide(run, observed, now)
-        status = self._told(key, run, decision.status, now)
+        status = decision.status
         if status is not run.status:
             raw = await self._client.replace(RUNS, with_status(raw, status), "status")
             _log(key, run.status, status)
-        await self._act(run, graph, decision)
+        await carry_out(self._cluster, run, graph, decision)
         handed_off = started if decision.create else None
         self._metrics.decided(str(key), run, graph, status, now, handed_off=handed_off)
         begins = run.status.started_at is None and status.started_at is not None
@@ -122,48 +117,19 @@ class Reconciler:
         await self._events.post(raw, [*decision.events, *cautions])
         return self._next_look(run, status, observed, decision)
 
-    async def _act(self, run: SelfRewardRun, graph: Graph, decision: Decision) -> None:
-        """Deletions first: what is created may wait for the room they make. All are tried, whatever one meets."""
-        failure: Exception | None = None
-        for child in decision.delete:
-            try:
-                await self._cluster.delete(run, child)
-            except (Refused, OSError) as error:
-                failure = failure or error
-        for create in decision.create:
-            match create:
-                case CreateStep():
-                    await self._cluster.create_step(run, graph.node(create.key), create)
-                case CreateServing():
-                    await self._cluster.create_serving(run, create)
-        if failure is not None:
-            raise failure
-
-    def _told(self, key: RunKey, run: SelfRewardRun, status: RunStatus, now: datetime) -> RunStatus:
-        """The status to write: the decided one, or that of a run that waits for somebody."""
-        if status.finished_at is not None or status.suspended_at is not None:
-            return status
-        refused = self._refusals.get(key)
-        if refused is not None and (now - refused.since).total_seconds() >= _BLOCK_SECONDS:
-            return blocked_status(run.status, status, refused.obstacle, run.metadata.generation, now)
-        obstacle = self._cluster.obstacle(run, status)
-        if obstacle is None:
-            return status
-        return blocked_status(run.status, status, obstacle, run.metadata.generation, now)
-
     async def _note_refusal(self, key: RunKey, obstacle: Obstacle) -> None:
-        """Remember why nothing can be done; what keeps the store from being read keeps a decision from being made,
-        so the status is written here."""
-        now = self._now()
-        known = self._refusals.get(key)
-        self._refusals[key] = _Refusal(obstacle, now if known is None else known.since)
-        if known is None or (now - known.since).total_seconds() < _BLOCK_SECONDS:
-            return
-        await self._write_block(await self._client.get(RUNS, key.namespace, key.name), obstacle)
+        """Remember why nothing can be done, for the next decision.
 
-    async def _write_block(self, raw: View, obstacle: Obstacle) -> None:
+        While the store refuses to be read there is no next decision, so a refusal that has lasted is written here too.
+        """
+        known = self._refusals.get(key)
+        self._refusals[key] = obstacle if known is None else replace(obstacle, since=known.since)
+        if known is not None and (obstacle.since - known.since).total_seconds() >= LASTING_SECONDS:
+            await self._write_stalled(await self._client.get(RUNS, key.namespace, key.name), obstacle)
+
+    async def _write_stalled(self, raw: View, obstacle: Obstacle) -> None:
         before = parse_status(raw)
-        status = blocked_status(before, before, obstacle, int(raw["metadata"].get("generation", 1)), self._now())
+        status = stalled_status(before, obstacle, int(raw["metadata"].get("generation", 1)), self._now())
         if status is not before:
             await self._client.replace(RUNS, with_status(raw, status), "status")
 

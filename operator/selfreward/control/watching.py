@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import kopf
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from selfreward.cluster.kubernetes.client import CHUNK
 from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, View
+from selfreward.control.kopf_memory import NoMemories
 from selfreward.render.metadata import RUN
 from selfreward.render.resource import Resource
 
@@ -62,7 +62,7 @@ async def watch(
         clusterwide=not chosen,
         namespaces=chosen,
         memo=kopf.Memo(),
-        memories=_NoMemories(),
+        memories=NoMemories(),
     )
     begun()
     try:
@@ -70,7 +70,7 @@ async def watch(
     finally:
         await _end(tasks)
         # When one watch fails, kopf leaves the others running: its own `operator` cancels whatever is left of the loop.
-        await _end([task for task in family if task.get_name().startswith("watcher for ") and not task.done()])
+        await _end([task for task in family if not task.done()])
     reasons = [task.exception() for task in done if not task.cancelled()]
     return "; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons if reason is not None)
 
@@ -140,13 +140,6 @@ class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
 
     def store(self, **_: Any) -> None:
         """Nothing is kept."""
-
-
-class _NoMemories(ResourceMemories):  # type: ignore[misc]
-    """Handlers of events remember nothing of an object; kopf would keep 2 KB for each that there is."""
-
-    async def recall(self, raw_body: kopf.RawBody, **options: Any) -> ResourceMemory:
-        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 def watched(served: Collection[Resource]) -> tuple[Resource, ...]:

@@ -5,6 +5,7 @@ I/O, no clock and no randomness anywhere in this room, so that every rule of the
 and both walkers, on the cluster and on one machine, obey the same ones.
 """
 
+from selfreward.plan.conditions import stalled_status
 from selfreward.plan.decide import decide
 from selfreward.plan.graph import (
     EVALUATION_IMPORT,
@@ -19,7 +20,7 @@ from selfreward.plan.graph import (
     step_key,
 )
 from selfreward.plan.names import capped_name, serving_name, step_name
-from selfreward.plan.retry import retry_failed
+from selfreward.plan.reopening import retry_failed
 from selfreward.plan.types import (
     ChildPhase,
     ChildProgress,
@@ -30,6 +31,7 @@ from selfreward.plan.types import (
     Failure,
     Observed,
     ObservedChild,
+    Obstacle,
     RunEvent,
 )
 
@@ -47,6 +49,7 @@ __all__ = [
     "Node",
     "Observed",
     "ObservedChild",
+    "Obstacle",
     "RunEvent",
     "artifacts_to_observe",
     "build_graph",
@@ -57,6 +60,7 @@ __all__ = [
     "model_artifact",
     "retry_failed",
     "serving_name",
+    "stalled_status",
     "step_key",
     "step_name",
 ]

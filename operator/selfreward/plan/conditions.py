@@ -1,32 +1,44 @@
 """The run's conditions: kstatus' three (`Ready`, `Reconciling`, `Stalled`) and our own.
 
 kstatus decides what `helm --wait` and Flux think. As with a Job, a run is Ready once it has started, for nobody
-waits two days for an upgrade; it is Reconciling before, and Stalled when it failed (reference/kubernetes.md, 6.3).
-Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not decide anything.
+waits two days for an upgrade; it is Reconciling before, and Stalled when it failed or when somebody must mend
+something before it goes on. Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not
+decide anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from selfreward.api import ACCEPTED, Condition, ConditionStatus, ConditionType, Reason, ServingState, StepState
+from selfreward.api import (
+    ACCEPTED,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    RunStatus,
+    ServingState,
+    StepState,
+)
 from selfreward.plan.draft import ACTIVE, Draft
+from selfreward.plan.types import Obstacle
 
 MAX_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The state of the run: why it is as it is, in one word and one line."""
+    """The state of a run in one word, and why it is so in one line."""
 
     reason: Reason
     message: str = ""
 
 
 def tell_story(draft: Draft) -> Story:
-    """What a person should be told first."""
+    """The story that a person should be told first, obstacles aside."""
     if draft.failure is not None:
         return Story(draft.failure.reason, draft.failure.message)
     if draft.is_complete():
@@ -37,7 +49,10 @@ def tell_story(draft: Draft) -> Story:
 
 
 def conditions(draft: Draft, story: Story) -> list[Condition]:
-    """All conditions, always in the same order; a transition time changes only with its status."""
+    """All conditions, always in the same order; a transition time changes only with its status.
+
+    An obstacle takes the place of `story` in those that it decides.
+    """
     failed, complete = draft.failure is not None, draft.is_complete()
     suspended = draft.suspended_at is not None
     has_started = _has_started(draft) or suspended or complete
@@ -50,22 +65,69 @@ def conditions(draft: Draft, story: Story) -> list[Condition]:
         ConditionType.SUSPENDED: suspended,
         ConditionType.PROGRESSING: story.reason in (Reason.RUNNING, Reason.WAITING_FOR_SERVING),
     }
-    since = {old.type: (old.status, old.last_transition_time) for old in draft.status.conditions}
-    found = [
-        _condition(kind, ConditionStatus.TRUE if fact else ConditionStatus.FALSE, story, since.get(kind), draft)
-        for kind, fact in facts.items()
-    ]
-    return [*found, *_gate_condition(draft, since.get(ConditionType.GATE_TRIPPED))]
+    writer = _Writer(draft.status, draft.run.metadata.generation, draft.now)
+    found = [writer.condition(kind, fact, story, is_told=fact or kind in _ALWAYS_TOLD) for kind, fact in facts.items()]
+    found += _gate_condition(draft, writer)
+    return found if draft.obstacle is None else writer.stalled(found, draft.obstacle)
 
 
-def _gate_condition(draft: Draft, old: tuple[ConditionStatus, datetime] | None) -> list[Condition]:
+def stalled_status(status: RunStatus, obstacle: Obstacle, generation: int, now: datetime) -> RunStatus:
+    """The status of a run of which nothing more can be decided: its spec cannot be read, or its store refuses.
+
+    The very object that was given when it says so already, so that nothing is written.
+    """
+    told = _Writer(status, generation, now).stalled(status.conditions, obstacle)
+    written = status.model_copy(update={"conditions": told, "observed_generation": generation})
+    return status if written == status else written
+
+
+_ALWAYS_TOLD: Final = (ConditionType.READY, ConditionType.PROGRESSING)
+"""Conditions whose message says why, also when they do not hold."""
+_STALLED: Final = {
+    ConditionType.READY: False,
+    ConditionType.RECONCILING: False,
+    ConditionType.STALLED: True,
+    ConditionType.PROGRESSING: False,
+}
+"""The conditions that an obstacle decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes conditions after those of an earlier status."""
+
+    before: RunStatus
+    generation: int
+    now: datetime
+
+    def condition(self, kind: ConditionType, holds: bool, story: Story, *, is_told: bool) -> Condition:
+        status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+        old = next((each for each in self.before.conditions if each.type is kind), None)
+        return Condition(
+            type=kind,
+            status=status,
+            reason=story.reason,
+            message=_cut(story.message) if is_told else "",
+            observed_generation=self.generation,
+            last_transition_time=old.last_transition_time if old is not None and old.status is status else self.now,
+        )
+
+    def stalled(self, conditions: Iterable[Condition], obstacle: Obstacle) -> list[Condition]:
+        """The conditions, with those that the obstacle decides laid over them."""
+        story = Story(obstacle.reason, obstacle.message)
+        told = {each.type: each for each in conditions}
+        told |= {kind: self.condition(kind, fact, story, is_told=True) for kind, fact in _STALLED.items()}
+        return [told[kind] for kind in ConditionType if kind in told]
+
+
+def _gate_condition(draft: Draft, writer: _Writer) -> list[Condition]:
     """`GateTripped`, which is not there until a gate trips and stays from then on; the newest is told first."""
-    if not draft.tripped and old is None:
+    kind = ConditionType.GATE_TRIPPED
+    if not draft.tripped and all(old.type is not kind for old in draft.status.conditions):
         return []
-    status = ConditionStatus.TRUE if draft.tripped else ConditionStatus.FALSE
     told = "; ".join(each.message for each in reversed(draft.tripped))
     story = Story(Reason.GATE_TRIPPED, told) if draft.tripped else Story(Reason.GATES_KEPT)
-    return [_condition(ConditionType.GATE_TRIPPED, status, story, old, draft)]
+    return [writer.condition(kind, bool(draft.tripped), story, is_told=bool(draft.tripped))]
 
 
 def _end_story(draft: Draft) -> Story:
@@ -89,24 +151,6 @@ def _has_started(draft: Draft) -> bool:
     ready = (old for old in draft.status.conditions if old.type is ConditionType.READY)
     return any(old.status is ConditionStatus.TRUE for old in ready) or any(
         row.child_uid is not None or row.state is StepState.SUCCEEDED for row in draft.rows.values()
-    )
-
-
-def _condition(
-    kind: ConditionType,
-    status: ConditionStatus,
-    story: Story,
-    old: tuple[ConditionStatus, datetime] | None,
-    draft: Draft,
-) -> Condition:
-    is_told = status is ConditionStatus.TRUE or kind in (ConditionType.READY, ConditionType.PROGRESSING)
-    return Condition(
-        type=kind,
-        status=status,
-        reason=story.reason,
-        message=_cut(story.message) if is_told else "",
-        observed_generation=draft.run.metadata.generation,
-        last_transition_time=old[1] if old is not None and old[0] is status else draft.now,
     )
 
 

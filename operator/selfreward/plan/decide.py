@@ -15,7 +15,8 @@ from selfreward.plan.draft import Draft, open_draft
 from selfreward.plan.gates import weigh_gates
 from selfreward.plan.graph import build_graph
 from selfreward.plan.leftovers import deletions
-from selfreward.plan.retry import reopen, repaired
+from selfreward.plan.obstacles import note_obstacle
+from selfreward.plan.reopening import reopen, repaired
 from selfreward.plan.schedule import wait_for_next
 from selfreward.plan.servings import follow_servings, settle_servings
 from selfreward.plan.starting import creations, start_ready
@@ -57,6 +58,7 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
     note_suspension(draft)
     _note_finish(draft)
     delete, create = tuple(deletions(draft)), tuple(creations(draft))
+    note_obstacle(draft, acts=bool(delete or create))
     alarm = draft.alarm
     return Decision(
         status=new_status(draft),

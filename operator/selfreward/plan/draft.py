@@ -23,7 +23,7 @@ from selfreward.api import (
 )
 from selfreward.api.status import ServingStatus
 from selfreward.plan.graph import ChildKind, Graph, Node
-from selfreward.plan.types import EventReason, Observed, ObservedChild, RunEvent
+from selfreward.plan.types import EventReason, Observed, ObservedChild, Obstacle, RunEvent
 
 ACTIVE = frozenset({StepState.STARTING, StepState.RUNNING})
 """States in which a step has, or is about to have, a child."""
@@ -88,6 +88,8 @@ class Draft:
     serving_children: list[ObservedChild] = field(default_factory=list)
     tripped: list[Tripped] = field(default_factory=list)
     wait: Wait | None = None
+    obstacle: Obstacle | None = None
+    """What somebody must mend before the run goes on."""
     events: list[RunEvent] = field(default_factory=list)
     alarm: datetime | None = None
     """Next moment at which time alone may change something."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from selfreward_steps.contract import FailureClass, InputRef, StepResult
 
-from selfreward.api import RunStatus
+from selfreward.api import Reason, RunStatus
 from selfreward.plan.graph import ChildKind
 
 
@@ -93,6 +93,17 @@ class ObservedChild:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a run from going on that only somebody can mend."""
+
+    reason: Reason
+    message: str
+    """One line: the field, what is wrong with it."""
+    since: datetime
+    """When it was first there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The world as a walker sees it at one moment."""
 
@@ -104,6 +115,8 @@ class Observed:
     and must not be listed, since what is listed is taken as this run's result."""
     shards_committed: Mapping[str, int] = field(default_factory=dict)
     """Committed shards by folder."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """What the cluster sees, or has refused the walker; the first is told first."""
 
 
 @dataclass(frozen=True, slots=True)

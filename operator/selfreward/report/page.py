@@ -16,7 +16,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from selfreward.report import comparing, figures
+from selfreward.report import comparison, figures
 from selfreward.report.curves import training_figures
 from selfreward.report.figures import ABSENT, Figure, Table
 from selfreward.report.model import ModelReport, RunReport, StepReport
@@ -67,9 +67,9 @@ def render_comparison(reports: Sequence[RunReport], now: datetime) -> bytes:
         "compare.html",
         None,
         names=[report.name for report in reports],
-        figure=comparing.figure(reports),
-        models=comparing.model_table(reports),
-        differences=comparing.differences(reports),
+        figure=comparison.figure(reports),
+        models=comparison.model_table(reports),
+        differences=comparison.differences(reports),
         written=f"{now:%Y-%m-%d %H:%M %Z}",
     )
 

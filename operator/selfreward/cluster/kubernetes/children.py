@@ -16,11 +16,11 @@ from selfreward_steps.contract import FailureClass, StepResult
 from selfreward.api import SelfRewardRun, ServingState
 from selfreward.cluster.kubernetes.failures import container_failure, workload_failures
 from selfreward.cluster.kubernetes.logs import Heard
+from selfreward.cluster.kubernetes.pending import Pending, pending_of, serving_words
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
 from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
 from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
 from selfreward.cluster.kubernetes.verdicts import Verdict, verdict_of
-from selfreward.cluster.kubernetes.waiting import Waiting, serving_words, waiting_of
 from selfreward.cluster.progress import summed_progress
 from selfreward.plan import (
     ChildKind,
@@ -82,7 +82,7 @@ def _step(
     phase = _phase(verdict, pods)
     key, _, attempt = place_of(workload)
     node = graph.by_key.get(key)
-    waits = None if phase is not ChildPhase.PENDING else waiting_of(pods)
+    waits = None if phase is not ChildPhase.PENDING else pending_of(pods)
     failures: tuple[Failure, ...] = ()
     if phase is ChildPhase.FAILED and verdict is not None:
         failures = workload_failures(pods, verdict.message)
@@ -136,7 +136,7 @@ def _unstarted(workload: View) -> str:
     return "waits for its controller to create its pods"
 
 
-def _words(waits: Waiting | None) -> str:
+def _words(waits: Pending | None) -> str:
     return "" if waits is None else f"{waits.reason}: {waits.message}"
 
 

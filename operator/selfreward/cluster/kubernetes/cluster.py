@@ -15,14 +15,14 @@ from typing import Final
 from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import Store, open_store
 
-from selfreward.api import RunStatus, SelfRewardRun, StepState
+from selfreward.api import SelfRewardRun, StepState
 from selfreward.cluster.commits import Commits
 from selfreward.cluster.kubernetes.cache import Cache
 from selfreward.cluster.kubernetes.children import RunObjects, observed_children, place_of
 from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
 from selfreward.cluster.kubernetes.logs import PodLogs
-from selfreward.cluster.kubernetes.obstacles import Obstacle, pod_obstacle, serving_obstacle
+from selfreward.cluster.kubernetes.obstacles import pod_obstacles
 from selfreward.cluster.kubernetes.pods import is_over
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
@@ -76,7 +76,6 @@ class KubernetesCluster:
         self._client = client
         self._cache = cache
         self._images = images
-        self._now = now
         self._open_store = open_run_store or _opened
         self._logs = PodLogs(client, now)
         self._stores = asyncio.Semaphore(_STORES)
@@ -86,13 +85,18 @@ class KubernetesCluster:
 
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         await self._ask_for_missing(run, graph)
-        objects = self._objects(run)
-        await self._logs.read(list(_speaking(run, objects.pods)))
+        await self._logs.read(list(_speaking(run, self._objects(run).pods)))
         # Once more: reading logs took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
-        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard, self._images))
+        objects = self._objects(run)
+        children = tuple(observed_children(run, graph, objects, self._logs.heard, self._images))
         committed, shards = await self._observe_commits(run, graph, artifacts)
-        return Observed(children=children, committed=committed, shards_committed=shards)
+        return Observed(
+            children=children,
+            committed=committed,
+            shards_committed=shards,
+            obstacles=tuple(pod_obstacles(run, objects.pods)),
+        )
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
         if node.kind is ChildKind.TRAINING:
@@ -134,11 +138,6 @@ class KubernetesCluster:
     def cautions(self, run: SelfRewardRun, graph: Graph) -> list[RunEvent]:
         """What will be in the way later, to be said when the run begins."""
         return list(cautions(run, graph, self.served))
-
-    def obstacle(self, run: SelfRewardRun, status: RunStatus) -> Obstacle | None:
-        """What keeps the run from going on that only somebody can mend; `status` is what has just been decided."""
-        pods = self._cache.of_run(PODS, run.metadata.uid)
-        return pod_obstacle(run, pods, self._now()) or serving_obstacle(status)
 
     def keep(self, run_uids: Collection[str]) -> None:
         """Forget what is remembered of other runs, and of pods that are gone."""

@@ -1,4 +1,4 @@
-"""What the API server may answer other than yes, in the words that a reconcile loop acts on.
+"""Errors of the API server, in the words that a reconcile loop acts on.
 
 Five answers, five actions: `NotFound` is often good news, `Conflict` means look again, `Unavailable` means wait,
 `Refused` means that somebody must act, `Occupied` that a name is still another's. This module must not send anything.
@@ -6,9 +6,11 @@ Five answers, five actions: `NotFound` is often good news, `Conflict` means look
 
 from __future__ import annotations
 
+from selfreward.cluster.protocol import ActionRefused
+
 
 class KubernetesError(Exception):
-    """Any of them; `str(error)` is one line."""
+    """Any answer but the one hoped for; `str(error)` is one line."""
 
     def __init__(self, message: str, *, reason: str = "", code: int = 0) -> None:
         super().__init__(" ".join(message.split()))
@@ -25,7 +27,7 @@ class Conflict(KubernetesError):
     """The object is not what it was: read it again before deciding anything."""
 
 
-class Refused(KubernetesError):
+class Refused(KubernetesError, ActionRefused):
     """The request is wrong or forbidden; the same request will be refused again until somebody acts."""
 
 

@@ -1,74 +1,50 @@
-"""What keeps a run from going on that only somebody can mend, in one sentence that names the field. Pure.
+"""Obstacles as Kubernetes shows them: pods that cannot start, and what the API server or the store refuses. Pure.
 
-Three sources: pods that cannot start, a server that does not come up, and what the API server or the store refuses.
-This module must not decide how long an obstacle must last before it is told.
+Each is one sentence that names the field somebody must look at. Whether one is told, and when, is decided in
+:mod:`selfreward.plan.obstacles`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from selfreward_steps.contract import StepName
 from selfreward_steps.errors import PermanentError
 
-from selfreward.api import Reason, RunStatus, SelfRewardRun, SelfRewardRunSpec, ServingState
+from selfreward.api import Reason, SelfRewardRun, SelfRewardRunSpec
 from selfreward.cluster.kubernetes.errors import Refused
+from selfreward.cluster.kubernetes.pending import pending_of
 from selfreward.cluster.kubernetes.resources import View, label_of
-from selfreward.cluster.kubernetes.waiting import waiting_of
+from selfreward.plan import Obstacle
 from selfreward.render.images import workload_name
 from selfreward.render.metadata import KEY, MODEL, STEP
 from selfreward.render.secrets import secret_refs
 
-STUCK_SECONDS: Final = 30.0
-"""How long a pod may say that it cannot start before it counts: an image pull may fail once."""
 _NAMED: Final = re.compile(r'["/]([a-z0-9][-a-z0-9.]*)')
 """`secret "hub" not found`, `couldn't find key token in Secret team/hub`."""
-_FAILED_STARTS: Final = 2
-"""Starts of a server that must have failed: one may be chance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a run cannot go on."""
-
-    reason: Reason
-    message: str
-
-
-def pod_obstacle(run: SelfRewardRun, pods: Sequence[View], now: datetime) -> Obstacle | None:
-    """Pods that have not been able to start for a while."""
+def pod_obstacles(run: SelfRewardRun, pods: Sequence[View]) -> Iterator[Obstacle]:
+    """Pods that cannot start, one obstacle for each step and model."""
     for place in sorted({label_of(pod, KEY) or label_of(pod, MODEL) for pod in pods}):
         own = [pod for pod in pods if place in (label_of(pod, KEY), label_of(pod, MODEL))]
-        waits = waiting_of(own)
-        if waits is None or waits.stuck is None or (now - waits.since).total_seconds() < STUCK_SECONDS:
-            continue
-        field = _field(run.spec, own[0], waits.stuck, waits.message)
-        return Obstacle(waits.stuck, f"{field}: {place}: {waits.reason}: {waits.message}")
-    return None
+        waits = pending_of(own)
+        if waits is not None and waits.obstacle is not None:
+            field = _field(run.spec, own[0], waits.obstacle, waits.message)
+            yield Obstacle(waits.obstacle, f"{field}: {place}: {waits.reason}: {waits.message}", waits.since)
 
 
-def serving_obstacle(status: RunStatus) -> Obstacle | None:
-    """A server that has failed to start more than once: the model does not load, or the command is wrong."""
-    for serving in status.servings:
-        if serving.state is not ServingState.READY and serving.failures >= _FAILED_STARTS:
-            why = f": {serving.reason}: {serving.message}" if serving.message else ""
-            message = f"spec.serving: the server of {serving.model} did not come up {serving.failures} times{why}"
-            return Obstacle(Reason.SERVING_FAILED, message)
-    return None
-
-
-def refusal(run: SelfRewardRun, error: Refused | PermanentError) -> Obstacle:
-    """What the API server, or the store, does not let the operator do."""
+def refusal(run: SelfRewardRun, error: Refused | PermanentError, now: datetime) -> Obstacle:
+    """What the API server, or the store, does not let the operator do at `now`."""
     if error.reason in _REFUSALS:
-        return Obstacle(_REFUSALS[error.reason], str(error))
+        return Obstacle(_REFUSALS[error.reason], str(error), now)
     told = f"{error.reason}: {error}" if error.reason else str(error)
     if isinstance(error, PermanentError):
-        return Obstacle(Reason.STORAGE_REFUSED, f"spec.storage ({run.spec.storage.uri}): {told}")
-    return Obstacle(Reason.REFUSED, told)
+        return Obstacle(Reason.STORAGE_REFUSED, f"spec.storage ({run.spec.storage.uri}): {told}", now)
+    return Obstacle(Reason.REFUSED, told, now)
 
 
 _REFUSALS: Final[Mapping[str, Reason]] = {

@@ -1,6 +1,6 @@
 """What a pod says of itself: whether it lives, since when it runs, what its step reported.
 
-Plain reading of a pod's status; what a failure means is in :mod:`.failures`, what waiting means in :mod:`.waiting`.
+Plain reading of a pod's status; what a failure means is in :mod:`.failures`, why one is pending in :mod:`.pending`.
 """
 
 from __future__ import annotations

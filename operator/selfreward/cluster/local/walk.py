@@ -14,11 +14,10 @@ from typing import Final, Protocol
 from selfreward_steps.errors import InfrastructureError
 
 from selfreward.api import Reason, RunStatus, SelfRewardRun, SuspendPolicy
+from selfreward.cluster.acting import carry_out
 from selfreward.cluster.local.cluster import LocalCluster
 from selfreward.cluster.local.record import RunFolder
 from selfreward.plan import (
-    CreateServing,
-    CreateStep,
     Decision,
     Graph,
     Observed,
@@ -116,21 +115,11 @@ class Walk:
         if decision.status != self.run.status:
             self.run = self.run.model_copy(update={"status": decision.status})
             self._folder.save(self.run)
-        await self._act(decision)
+        await carry_out(self._cluster, self.run, self._graph, decision)
         if self._stopping or not suspended:
             # Taking back lost attempts is no suspension that anybody asked for.
             self._listener.looked(self.run, observed, decision)
         return observed
-
-    async def _act(self, decision: Decision) -> None:
-        for child in decision.delete:
-            await self._cluster.delete(self.run, child)
-        for create in decision.create:
-            match create:
-                case CreateStep():
-                    await self._cluster.create_step(self.run, self._graph.node(create.key), create)
-                case CreateServing():
-                    await self._cluster.create_serving(self.run, create)
 
     def _has_ended(self, observed: Observed) -> bool:
         """Whether the status says that nothing more will happen, and no process is left."""

@@ -1,4 +1,4 @@
-"""What Kubernetes and Prometheus ask of this process: /healthz, /readyz and /metrics."""
+"""HTTP endpoints of this process: the probes /healthz and /readyz for Kubernetes, /metrics for Prometheus."""
 
 from __future__ import annotations
 

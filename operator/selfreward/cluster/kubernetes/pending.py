@@ -1,6 +1,6 @@
-"""Why a pod does not run yet, in the user's words, and whether waiting alone will help.
+"""Pending pods: why one does not run yet, in the user's words, and whether waiting alone will help.
 
-A table from the kubelet's and the scheduler's reasons. What only a person can mend is `stuck`: the run is then
+A table from the kubelet's and the scheduler's reasons. What only a person can mend is an obstacle: the run is then
 Stalled with that sentence, and goes on by itself once it is mended (the kubelet keeps trying).
 """
 
@@ -17,18 +17,18 @@ from selfreward.cluster.kubernetes.resources import View
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Why a pod waits."""
+class Pending:
+    """Why a pod does not run yet."""
 
     reason: str
     message: str
     since: datetime
-    stuck: Reason | None = None
-    """What somebody must mend, if waiting alone will not help."""
+    obstacle: Reason | None = None
+    """What kind of obstacle it is, if waiting alone will not help."""
 
 
 _IMAGE: Final = "the image cannot be pulled (where the spec names none, it is the operator's default)"
-_STUCK: Final = {
+_OBSTACLES: Final = {
     "ErrImagePull": (Reason.IMAGE_PULL_FAILED, _IMAGE),
     "ImagePullBackOff": (Reason.IMAGE_PULL_FAILED, _IMAGE),
     "ErrImageNeverPull": (Reason.IMAGE_PULL_FAILED, _IMAGE),
@@ -40,42 +40,42 @@ _STUCK: Final = {
 _QUIET: Final = {"ContainerCreating": "pulling its image, mounting its volumes", "PodInitializing": "starting"}
 
 
-def waiting_of(pods: Iterable[View]) -> Waiting | None:
+def pending_of(pods: Iterable[View]) -> Pending | None:
     """Why those of the pods that do not run yet wait: what somebody must mend comes first."""
-    found = [reason for pod in pods if not is_over(pod) and (reason := _pod_waiting(pod)) is not None]
-    return min(found, key=lambda each: (each.stuck is None, each.since), default=None)
+    found = [reason for pod in pods if not is_over(pod) and (reason := _pod_pending(pod)) is not None]
+    return min(found, key=lambda each: (each.obstacle is None, each.since), default=None)
 
 
-def _pod_waiting(pod: View) -> Waiting | None:
+def _pod_pending(pod: View) -> Pending | None:
     since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             message = f"no node fits its resources and placement: {condition.get('message', '')}"
             reason = str(condition.get("reason") or "Pending")
-            return Waiting(reason, message, since, Reason.UNSCHEDULABLE if reason == "Unschedulable" else None)
+            return Pending(reason, message, since, Reason.UNSCHEDULABLE if reason == "Unschedulable" else None)
     for status in statuses(pod):
         waits = (status.get("state") or {}).get("waiting")
         if waits is None:
             continue
         reason, words = str(waits.get("reason") or "Waiting"), str(waits.get("message") or "")
-        if reason in _STUCK:
-            stuck, means = _STUCK[reason]
-            return Waiting(reason, f"container {status['name']}: {means}: {words}".rstrip(": "), since, stuck)
+        if reason in _OBSTACLES:
+            obstacle, means = _OBSTACLES[reason]
+            return Pending(reason, f"container {status['name']}: {means}: {words}".rstrip(": "), since, obstacle)
         if reason == "CrashLoopBackOff":
-            return Waiting(reason, f"container {status['name']} keeps ending: {words}", since)
+            return Pending(reason, f"container {status['name']} keeps ending: {words}", since)
         if status is main_status(pod) or reason not in _QUIET:
-            return Waiting(reason, _QUIET.get(reason, words or reason), since)
+            return Pending(reason, _QUIET.get(reason, words or reason), since)
     if main_status(pod) is None:
-        return Waiting("Pending", "waits for a node", since)
+        return Pending("Pending", "waits for a node", since)
     return None
 
 
 def serving_words(pods: Sequence[View]) -> str:
     """What a server's pods do that do not answer yet."""
-    waits = waiting_of(pods)
+    waits = pending_of(pods)
     if waits is not None:
         fetching = any("running" in (each.get("state") or {}) for pod in pods for each in _init_statuses(pod))
-        return "fetching the model" if fetching and not waits.stuck else f"{waits.reason}: {waits.message}"
+        return "fetching the model" if fetching and waits.obstacle is None else f"{waits.reason}: {waits.message}"
     return "loading the model" if pods else "no pod yet"
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from report.conftest import NOW
 from report.test_page import Page
-from selfreward.report import comparing
+from selfreward.report import comparison
 from selfreward.report.model import RunReport
 from selfreward.report.page import render_comparison
 
@@ -19,7 +19,7 @@ def other(whole: RunReport) -> RunReport:
 
 
 def test_a_row_for_every_model_that_is_there(whole: RunReport) -> None:
-    rows = comparing.compared([whole, other(whole)])
+    rows = comparison.compared([whole, other(whole)])
     assert [(row.run, row.model) for row in rows] == [
         ("made", "M1"),
         ("made", "M2"),
@@ -35,23 +35,23 @@ def test_a_row_for_every_model_that_is_there(whole: RunReport) -> None:
 
 
 def test_rows_for_programs_keep_the_intervals(whole: RunReport) -> None:
-    rows = comparing.plain_rows([whole])
-    assert all(tuple(row) == comparing.COLUMNS for row in rows)
+    rows = comparison.plain_rows([whole])
+    assert all(tuple(row) == comparison.COLUMNS for row in rows)
     assert (rows[2]["judge"], rows[2]["judge_low"], rows[2]["judge_high"]) == (0.75, 0.71, 0.79)
     assert (rows[0]["win"], rows[0]["win_low"]) == (None, None)
 
 
 def test_runs_of_one_name_are_told_apart(whole: RunReport) -> None:
-    assert {row.run for row in comparing.compared([whole, whole])} == {"made", "made (2)"}
+    assert {row.run for row in comparison.compared([whole, whole])} == {"made", "made (2)"}
 
 
 def test_what_sets_them_apart(whole: RunReport) -> None:
     """How long a step may take changes nothing that comes out."""
-    table = comparing.differences([whole, other(whole)])
+    table = comparison.differences([whole, other(whole)])
     assert table is not None
     assert table.headings == ("", "made", "frozen")
     assert table.rows == (("judge.model", "default", "initial"),)
-    assert comparing.differences([whole, whole]) is None
+    assert comparison.differences([whole, whole]) is None
 
 
 def test_the_page(whole: RunReport) -> None:
@@ -69,5 +69,5 @@ def test_runs_of_which_nothing_is_measured_have_no_figure(whole: RunReport) -> N
     bare = replace(
         whole, models=tuple(replace(m, judge=None, head_to_heads=(), answer_chars=None) for m in whole.models)
     )
-    assert comparing.figure([bare]) is None
+    assert comparison.figure([bare]) is None
     assert b"<h2" in render_comparison([bare], NOW)
