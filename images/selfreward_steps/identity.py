@@ -13,11 +13,9 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from selfreward_steps.contract import ImportConfig, StepConfig
+from selfreward_steps.contract import ImportConfig, StepConfig, artifact_names
 from selfreward_steps.store import inputs_digest
 
-TEMPLATE_ARTIFACT: Final = "judge-template"
-"""A judge template that the import brings in."""
 _NOT_CONTENT: Final = frozenset({"run", "attempt", "store", "inputs"})
 """Fields of every configuration that say where and when, not what."""
 _NOT_CONTENT_ANYWHERE: Final = frozenset(
@@ -77,7 +75,7 @@ def output_digests(config: StepConfig, artifact: str, digest: str) -> dict[str, 
         for model, content in zip(config.models, models, strict=True)
     }
     if config.template is not None:
-        found[TEMPLATE_ARTIFACT] = inputs_digest(config.step.value, {"template": whole["template"]}, {})
+        found[artifact_names.JUDGE_TEMPLATE] = inputs_digest(config.step.value, {"template": whole["template"]}, {})
     if has_seed(config):
         seed = {"seedData": whole["seedData"], "promptsSource": config.prompts_source.source is not None}
         prompts = whole["promptsSource"]

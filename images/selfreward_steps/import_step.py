@@ -13,14 +13,16 @@ from typing import Final
 
 from selfreward_steps import identity
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import ImportConfig
+from selfreward_steps.contract import ImportConfig, artifact_names
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.identity import TEMPLATE_ARTIFACT
 from selfreward_steps.importing.seed.datasets import import_seed
 from selfreward_steps.importing.sources import Place
 from selfreward_steps.importing.templates import import_template
 
-FIELDS: Final = {"judge-model": "judge.source", "evaluation-judge": "evaluation.judge.source"}
+FIELDS: Final = {
+    artifact_names.JUDGE_MODEL: "judge.source",
+    artifact_names.EVALUATION_JUDGE: "evaluation.judge.source",
+}
 """The artifacts of models that judge, with the fields that name them; the base model's is `model`."""
 
 
@@ -34,9 +36,9 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
     context.progress.update(0, total, "artifacts")
     if identity.has_seed(config):
         metrics.update(_seed(context, place))
-    if config.template is not None and context.committed(TEMPLATE_ARTIFACT) is None:
+    if config.template is not None and context.committed(artifact_names.JUDGE_TEMPLATE) is None:
         folder = import_template(config.template, place, context.scratch / "template")
-        context.commit(Output(TEMPLATE_ARTIFACT, folder))
+        context.commit(Output(artifact_names.JUDGE_TEMPLATE, folder))
     for item in config.models:
         context.progress.update(_done(context), total, "artifacts")
         if context.committed(item.output) is None:

@@ -10,18 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from selfreward_steps.contract import InputRef
+from selfreward_steps.contract import InputRef, artifact_names
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.store import Store
 from selfreward_steps.store.digests import digest_of
 
 POLL_SECONDS = (0.2, 2.0)
 """First and longest pause while waiting for a shard."""
-
-
-def shard_artifact(folder: str, shard: int) -> str:
-    """The artifact of one shard: `iteration-1/responses` and 3 give `iteration-1/responses/shard-00003`."""
-    return f"{folder}/shard-{shard:05d}"
 
 
 @dataclass(frozen=True)
@@ -35,11 +30,9 @@ class ResolvedInput:
 
 def artifacts_of(ref: InputRef, shard: int | None, shards: int | None) -> tuple[str, ...]:
     """The artifacts that `ref` means for this step: a step with as many shards reads its own shard only."""
-    if ref.shards is None:
-        return (ref.artifact,)
-    if shard is not None and ref.shards == shards:
-        return (shard_artifact(ref.artifact, shard),)
-    return tuple(shard_artifact(ref.artifact, index) for index in range(ref.shards))
+    if shard is not None and ref.shards is not None and ref.shards == shards:
+        return (artifact_names.shard(ref.artifact, shard),)
+    return tuple(artifact_names.shards(ref.artifact, ref.shards))
 
 
 def resolve(

@@ -23,7 +23,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from selfreward_steps import identity
-from selfreward_steps.attempt.inputs import resolve, shard_artifact
+from selfreward_steps.attempt.inputs import resolve
 from selfreward_steps.attempt.progress import ProgressReporter
 from selfreward_steps.attempt.reporting import report
 from selfreward_steps.attempt.runtime import StepContext, StepOutcome, rank_from
@@ -35,6 +35,7 @@ from selfreward_steps.contract import (
     StepConfig,
     StepName,
     StepResult,
+    artifact_names,
     parse_config,
 )
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
@@ -184,7 +185,7 @@ def _context(
         shards=config.shards,
         waiting=lambda: progress.update(0, None, "waiting for input"),
     )
-    artifact = config.output if shard is None else shard_artifact(config.output, shard)
+    artifact = config.output if shard is None else artifact_names.shard(config.output, shard)
     digest = identity.step_digest(config, {role: found.digest for role, found in resolved.items()}, shard)
     # Two stores may hold runs of one name; a changed setting must not find an earlier one's checkpoints.
     place = digest_of([config.store.uri, digest]).removeprefix("sha256:")[:16]

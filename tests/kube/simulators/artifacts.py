@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from selfreward_steps.attempt import inputs as step_inputs
-from selfreward_steps.contract import ExitCode, FailureClass, StepConfig, StepResult, parse_config
+from selfreward_steps.contract import ExitCode, FailureClass, StepConfig, StepResult, artifact_names, parse_config
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.identity import output_digests, step_digest
 from selfreward_steps.store import Store, open_store
@@ -92,7 +92,7 @@ class SimulatedStep:
         )
         artifact = self.config.output
         if self.shard is not None:
-            artifact = step_inputs.shard_artifact(artifact, self.shard)
+            artifact = artifact_names.shard(artifact, self.shard)
         digest = step_digest(self.config, {role: found.digest for role, found in resolved.items()}, self.shard)
         return output_digests(self.config, artifact, digest)
 
