@@ -171,7 +171,7 @@ class Bench:
         self.cluster.after_commit.append(lambda _: self.invariants.note_commits())
 
     def check(self) -> None:
-        """DESIGN.md's invariants 1 to 6."""
+        """Check invariants 1 to 6 now."""
         self.invariants.check()
 
 

@@ -1,4 +1,4 @@
-"""DESIGN.md's invariants 1 to 6, checked on everything that the cluster and the store hold. (7 compares whole runs.)"""
+"""Invariants 1 to 6, checked on everything that the cluster and the store hold. (7 compares whole runs.)"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The whole walk in a simulated world: whatever goes wrong, it ends where the undisturbed walk ends.
 
-Each walk checks DESIGN.md's invariants 1 to 5 after every beat, that the status is equal when nothing changed, and
+Each walk checks invariants 1 to 5 after every beat, that the status is equal when nothing changed, and
 that it decides again only when the world changes or the time comes that it asked to be woken at.
 """
 

@@ -1,6 +1,6 @@
 """A walker in virtual time: observes, asks, persists, acts, and dies when its faults say so.
 
-After every step it checks DESIGN.md's invariants; whoever walks a :class:`World` with it need not.
+After every step it checks the invariants of a walk; whoever walks a :class:`World` with it need not.
 """
 
 from __future__ import annotations

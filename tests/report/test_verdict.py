@@ -48,7 +48,7 @@ def judge(accuracy: float, longest: float = 0.66, prompts: int = 120, half: floa
     [
         pytest.param(judge(0.8), Tone.GOOD, "more than what preferring the longer answer gets", id="beats length"),
         pytest.param(judge(0.5), Tone.BAD, "less than what preferring the longer answer gets", id="worse than length"),
-        pytest.param(judge(0.67), Tone.UNSURE, "not to be told apart from", id="the intervals overlap"),
+        pytest.param(judge(0.67), Tone.UNSURE, "not clearly different from what", id="the intervals overlap"),
         pytest.param(judge(0.9, prompts=2, half=0.3), Tone.UNSURE, "(only 2 prompts)", id="two prompts"),
     ],
 )
@@ -97,7 +97,7 @@ def tasks(**scores: tuple[float, bool | None]) -> dict[str, Any]:
         pytest.param(
             tasks(a=(0.5, True), b=(0.5, None)),
             tasks(a=(0.51, True), b=(0.9, None)),
-            [(Tone.UNSURE, "On lm-eval's tasks M2 is not to be told apart from M1 (by 2 scores).")],
+            [(Tone.UNSURE, "On lm-eval's tasks M2 is not clearly better or worse than M1 (by 2 scores).")],
             id="the intervals overlap, or nobody says which way is better",
         ),
         pytest.param(tasks(a=(0.5, True)), tasks(b=(0.9, True)), [], id="other tasks"),

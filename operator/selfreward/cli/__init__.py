@@ -1,1 +1,1 @@
-"""The command line: selfreward run · validate · status."""
+"""The command line `selfreward`: a module a command, and below them what several commands print and find."""

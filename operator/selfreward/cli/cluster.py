@@ -1,4 +1,4 @@
-"""The user's words to a run on a cluster, through the kubeconfig: nothing that `kubectl` could not do as well.
+"""The commands about a run on a cluster, through the kubeconfig: nothing that `kubectl` could not do as well.
 
 Each is one patch of the resource; what becomes of it is the operator's. This module must not talk to anything but the
 API server.
@@ -36,7 +36,7 @@ def suspend(name: str, namespace: str | None, *, at_boundary: bool) -> str:
 
 
 def resume(name: str, namespace: str | None) -> str:
-    """Let a suspended run go on."""
+    """Let a suspended run go on; returns what to tell the user."""
     _patch(name, namespace, {"spec": {"suspend": False}})
     return f"{name}: resumed"
 

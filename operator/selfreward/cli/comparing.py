@@ -1,4 +1,4 @@
-"""`selfreward compare`: several runs in one table, on the terminal or in a file."""
+"""The command `selfreward compare`: several runs in one table, on the terminal or in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends when the user must hear of it."""
+"""The error that ends a command, and the exit codes of commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERRUPTED: Final = 130
 
 
 class CommandError(Exception):
-    """Whole lines for the user and an exit code; never a traceback."""
+    """An error that the user reads as whole lines, with an exit code; never a traceback."""
 
     def __init__(self, lines: Sequence[str], exit_code: int = USAGE) -> None:
         super().__init__("\n".join(lines))

@@ -31,7 +31,7 @@ _MARKS: Final = {
 
 
 class LiveDisplay:
-    """Redraws in place; a context manager, since the terminal must be given back."""
+    """A display that redraws itself in place; a context manager, since the terminal must be given back."""
 
     def __init__(self, console: Console, clock: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Entry point: commands, and the one place where an error becomes lines and an exit code.
+"""The entry point: all commands, and the one place where an error becomes lines and an exit code.
 
 Commands import what they need when they run, so that `--help` and `validate` are quick.
 """

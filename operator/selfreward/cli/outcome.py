@@ -1,4 +1,4 @@
-"""What a finished run did: its steps, a few samples, and where everything lies."""
+"""The outcome of a finished run on the terminal: its steps, a few samples, and where everything lies."""
 
 from __future__ import annotations
 

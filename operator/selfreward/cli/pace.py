@@ -1,4 +1,4 @@
-"""How fast steps go and when they will be done, from what was seen of them lately."""
+"""The pace of running steps: how fast they go and when they will be done, from what was seen of them lately."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _History:
 
 
 class Paces:
-    """Remembers the progress of running steps."""
+    """The progress of running steps over the last minute, from which their pace follows."""
 
     def __init__(self) -> None:
         self._histories: dict[str, _History] = {}

@@ -1,4 +1,4 @@
-"""Lines for logs, CI and pipes: one a decision, and one every ten seconds of a running step's progress."""
+"""The plain display, for logs, CI and pipes: a line for each event, and one every ten seconds for a running step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOLD_AT_THE_END: Final = (EventReason.RUN_FAILED, EventReason.RUN_SUCCEEDED)
 
 
 class PlainDisplay:
-    """Prints what is new since the last look."""
+    """A display that prints a line for whatever is new since the last look."""
 
     def __init__(self) -> None:
         self._paces = Paces()
@@ -58,7 +58,7 @@ class PlainDisplay:
 
 
 def _spaced(reason: EventReason) -> str:
-    """`StepStarted` → step started."""
+    """The words of a reason: `StepStarted` gives `step started`."""
     return "".join(f" {char.lower()}" if char.isupper() else char for char in reason).strip()
 
 

@@ -29,5 +29,5 @@ def _file(preset: str) -> Path:
 
 
 def known_presets() -> list[str]:
-    """Their names."""
+    """The names of the presets that come with SelfReward."""
     return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")})

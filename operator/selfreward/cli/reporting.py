@@ -1,4 +1,4 @@
-"""`selfreward report`, and the report that `selfreward run` leaves."""
+"""The command `selfreward report`, and the page that `selfreward run` leaves at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`selfreward run`: from the user's file to the walk and what it says at the end."""
+"""The command `selfreward run`: from the user's file to the walk and what it says at the end."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _failure(status: RunStatus) -> Condition | None:
 
 
 def _true(status: RunStatus, kind: ConditionType) -> Condition | None:
-    """The condition, if it holds."""
+    """The condition of that type, if it is true."""
     for condition in status.conditions:
         if condition.type is kind and condition.status is ConditionStatus.TRUE:
             return condition

@@ -1,4 +1,4 @@
-"""A few prompts of the last iteration with their candidates, what the judge said, and what was chosen.
+"""Samples of an iteration: a few prompts with their candidates, what the judge said, and what was chosen.
 
 Read from the artifacts a line at a time, so that it costs the same for a run of any size.
 """
@@ -22,7 +22,7 @@ _LENGTH: Final = 220
 
 @dataclass(frozen=True, slots=True)
 class JudgedCandidate:
-    """One candidate, cut to a line."""
+    """One candidate with its score, its texts cut to a line each."""
 
     text: str
     score: float | None
@@ -34,7 +34,7 @@ class JudgedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One prompt of a preference pair."""
+    """The prompt of one preference pair, with all its candidates."""
 
     prompt: str
     candidates: tuple[JudgedCandidate, ...]

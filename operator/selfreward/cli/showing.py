@@ -1,4 +1,4 @@
-"""`selfreward status`: the runs of a work directory, from their records alone, or of a namespace; it disturbs none."""
+"""The command `selfreward status`: the runs of a work directory, from their records, or those of a namespace."""
 
 from __future__ import annotations
 

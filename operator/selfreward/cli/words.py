@@ -1,4 +1,4 @@
-"""Steps in few words, the same in every display."""
+"""Words about steps that every display shows alike: progress and time taken."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where workloads run: a cluster, or the processes of this machine. Both do what the same manifests say."""
+"""Places where workloads run: Kubernetes, or the processes of this machine. Both do what the same manifests say."""

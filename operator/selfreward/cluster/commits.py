@@ -1,4 +1,4 @@
-"""Which of a run's artifacts are committed. What is committed never changes, so each manifest is read once."""
+"""The committed artifacts of a run. What is committed never changes, so each manifest is read once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Commit:
 
 
 class Commits:
-    """The commits of one run's store, remembered."""
+    """The manifests that were found in one run's store, and which of them are the run's own."""
 
     def __init__(self, store: Store, *, pause: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`pause`: seconds before a missing artifact is looked for again; more than 0 spares a bucket."""

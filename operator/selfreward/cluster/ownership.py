@@ -1,4 +1,4 @@
-"""Whether a committed artifact is the run's own: made from the inputs and the settings that the run has now.
+"""Ownership of committed artifacts: whether one was made from the inputs and the settings that the run has now.
 
 A store may hold what an earlier run of the same name left, made from other settings; adopting that would end the
 run with somebody else's numbers. The inputs digest in the manifest tells: it must be the one that the step's own

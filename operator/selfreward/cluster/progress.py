@@ -1,4 +1,4 @@
-"""One progress of many shards, wherever their lines were read."""
+"""The progress of a sharded step, summed from what each shard has said."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RATES: Final = ("_per_second", "in_flight")
 
 
 class Spoken(Protocol):
-    """What a shard has said: its newest progress line and when that was said."""
+    """The newest progress line of a shard, and when that was said."""
 
     @property
     def progress(self) -> Progress | None: ...

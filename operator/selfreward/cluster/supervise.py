@@ -46,7 +46,7 @@ def main() -> int:
 
 
 class _Record:
-    """What is known of the process, replaced as a whole at each change."""
+    """The record file of the process, replaced as a whole at each change."""
 
     def __init__(self, path: str) -> None:
         self._path = path

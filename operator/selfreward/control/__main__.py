@@ -1,4 +1,4 @@
-"""`python -m selfreward.control`: the operator's process."""
+"""The operator's process, `python -m selfreward.control`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the operator is to the API server: one configuration for its own client and for kopf's watches."""
+"""The operator's credentials for the API server, for its own client and for kopf's watches alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of several replicas acts: a Lease, renewed while it leads (coordination.k8s.io, as controller-runtime does).
+"""The election of a leader among several replicas: a Lease, renewed by whoever leads (as controller-runtime does).
 
 It saves work, no more. A process that wakes up late may believe that it still leads; what keeps two leaders from
 doing harm is in the data path: status writes carry a resourceVersion, names of children are deterministic, commits
@@ -37,7 +37,7 @@ class _Sighting:
 
 
 class Election:
-    """One replica's part in it."""
+    """One replica's part in the election: win the Lease, keep it, resign it."""
 
     def __init__(
         self, client: KubernetesClient, namespace: str, name: str, identity: str, now: Callable[[], datetime]
@@ -50,7 +50,7 @@ class Election:
         self._seen: _Sighting | None = None
 
     async def win(self) -> None:
-        """Return once this replica leads."""
+        """Wait until this replica leads."""
         while not await self._try():
             left = 0.0 if self._seen is None else self._seen.runs_out - _seconds()
             # The lease of a leader that died is taken as soon as it runs out.

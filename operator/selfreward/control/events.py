@@ -1,4 +1,4 @@
-"""Events on the run: what happened, for `kubectl describe`. Best effort: a run never waits for one."""
+"""Events on the run, which `kubectl describe` shows. Posted as well as can be: a run never waits for one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class Events:
-    """Posts events."""
+    """Posts what decisions tell as Events of Kubernetes."""
 
     def __init__(self, client: KubernetesClient, now: Callable[[], datetime]) -> None:
         self._client = client
         self._now = now
 
     async def post(self, raw: View, events: Iterable[RunEvent]) -> None:
-        """Post all, in order."""
+        """Post all events of one decision, in their order."""
         for event in events:
             try:
                 await self._client.create(EVENTS, self._manifest(raw, event))

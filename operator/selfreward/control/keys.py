@@ -1,4 +1,4 @@
-"""Which run an object belongs to."""
+"""The key of a run, and of the run that any object belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfreward.render.resource import Resource
 
 @dataclass(frozen=True, slots=True, order=True)
 class RunKey:
-    """A run's address."""
+    """Namespace and name of a run, by which the queue knows it."""
 
     namespace: str
     name: str

@@ -1,4 +1,4 @@
-"""The ends of a run's life: asked to try again, deleted after a while, deleted with all it made.
+"""The life of a run outside its walk: tried again when asked, deleted after a while, deleted with all it made.
 
 Everything here happens before or after the walk and never within it. The finalizer is the operator's own and is on a
 run only while that run asks for its artifacts to be deleted with it.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """What is asked of a run by other fields than those of its steps."""
+    """Carries out what annotations, `spec.deletionPolicy` and `spec.ttlSecondsAfterFinished` ask of a run."""
 
     def __init__(self, client: KubernetesClient, cluster: KubernetesCluster, now: Callable[[], datetime]) -> None:
         self._client = client

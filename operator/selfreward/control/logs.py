@@ -11,7 +11,7 @@ _FIELDS: Final = ("run", "iteration", "step", "attempt", "phase")
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, message, and of what the line is about."""
+    """Formats a line as one JSON object: time, level, message, and which run and step it is about."""
 
     def format(self, record: logging.LogRecord) -> str:
         told = {

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. No label has a run's name, a namespace or anything else that grows without end."""
+"""Metrics for Prometheus. No label has a run's name, a namespace or anything else that grows without end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOKENS_METRIC: Final = "completion_tokens"
 
 
 class Metrics:
-    """All of the operator's numbers, in a registry of their own."""
+    """All metrics of the operator, in a registry of their own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -95,7 +95,7 @@ class Metrics:
             self.handoff_seconds.observe(self.clock() - handed_off)
 
     def forget(self, key: str) -> None:
-        """The run is gone."""
+        """Count a run no more that is gone."""
         self._phases.pop(key, None)
 
     def collect(self) -> CollectorRegistry:

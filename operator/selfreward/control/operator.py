@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class Operator:
-    """One replica that acts. :meth:`run` it while it leads."""
+    """The acting part of one replica: :meth:`run` it while the replica leads."""
 
     def __init__(
         self,

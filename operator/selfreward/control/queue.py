@@ -22,7 +22,7 @@ _JITTER: Final = 0.2
 
 
 class WorkQueue(Generic[K]):
-    """Keys with due times."""
+    """A queue of keys, each with the time when it is due."""
 
     def __init__(self, jitter: random.Random | None = None) -> None:
         self._due: dict[K, float] = {}
@@ -51,11 +51,6 @@ class WorkQueue(Generic[K]):
     def forgive(self, key: K) -> None:
         """`key` went well: its next back-off is the first again."""
         self._failures.pop(key, None)
-
-    def forget(self, key: K) -> None:
-        """Nothing is to be done about `key` any more."""
-        self._failures.pop(key, None)
-        self._due.pop(key, None)
 
     async def take(self) -> K:
         """The next key that is due and that nobody works on. Call :meth:`done` when finished with it."""

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """All runs, one look at a time."""
+    """Reconciles runs, one look at one run at a time."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Lists of everything, now and then: they fill the cache before anything is decided, and mend what watches miss.
+"""The resync: lists of everything, now and then, which fill the cache at first and mend what watches miss later.
 
 A watch that is deaf is found out here too: what one list saw and the watch has still not told by the next.
 """
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Resync:
-    """Keeps cache and cluster together."""
+    """Keeps the cache like the cluster, by lists now and then and by what watches tell."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Resync:
         namespaces: Iterable[str],
         enqueue: Callable[[RunKey], None],
     ) -> None:
-        """Without `namespaces`: all of them."""
+        """Without `namespaces` all of the cluster's are listed."""
         self._client = client
         self._cache = cache
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
@@ -62,7 +62,7 @@ class Resync:
 
     @property
     def run_uids(self) -> Collection[str]:
-        """The runs there are."""
+        """Uids of the runs that the cluster has."""
         return self._runs.keys()
 
     async def served(self) -> frozenset[Resource]:

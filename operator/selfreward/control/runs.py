@@ -1,4 +1,4 @@
-"""The resource as the API server has it ↔ the run as it is decided on.
+"""Translation between the resource as the API server has it and the run as it is decided on.
 
 The raw object is kept beside the parsed one and written back with nothing but its status changed, so that a field
 that this version does not know survives.
@@ -54,7 +54,7 @@ def parse_status(raw: View) -> RunStatus:
 
 
 def with_status(raw: View, status: RunStatus) -> Object:
-    """The object to write."""
+    """The object to write: `raw` with another status."""
     written: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {**raw, "status": written}
 

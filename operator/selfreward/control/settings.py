@@ -1,4 +1,4 @@
-"""How this operator is set up: by flags, each with an environment variable beside it for the chart."""
+"""Settings of the operator's process: flags, each with an environment variable beside it for the chart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selfreward.render import Images
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read once, at the start."""
+    """All settings, read once when the process starts."""
 
     namespaces: tuple[str, ...] = ()
     """Watched namespaces; all of them when empty."""

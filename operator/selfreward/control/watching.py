@@ -1,4 +1,4 @@
-"""Watches, through kopf: every event goes into the cache and puts its run on the queue. Nothing else happens here.
+"""Watches on runs and their children, through kopf: every event goes into the cache and puts its run on the queue.
 
 Only `on.event` handlers: any other kind leaves annotations or finalizers on the user's resource. kopf ≥ 1.45.2, whose
 watches end the operator when they cannot go on, instead of falling silent for ever.
@@ -93,7 +93,7 @@ def _noting_family(
 
 
 def registry_of(served: Collection[Resource], login: Login, told: Told) -> kopf.OperatorRegistry:
-    """One handler a resource type."""
+    """A registry of kopf with one handler for each resource type."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)  # type: ignore[untyped-decorator]
@@ -130,7 +130,7 @@ def settings_of(served: Collection[Resource]) -> kopf.OperatorSettings:
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
-    """No memory of what an object was like: handlers of events do not ask, and kopf copies every object for it."""
+    """A storage of nothing. Handlers of events do not ask what an object was like, and kopf copies each for it."""
 
     def build(self, **_: Any) -> dict[str, Any]:
         return {}
@@ -139,11 +139,11 @@ class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
         return None
 
     def store(self, **_: Any) -> None:
-        """Nothing is kept."""
+        """Keep nothing of the object."""
 
 
 def watched(served: Collection[Resource]) -> tuple[Resource, ...]:
-    """All types to watch."""
+    """All resource types to watch on this cluster."""
     return (*ALWAYS, *served)
 
 

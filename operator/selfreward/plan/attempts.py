@@ -1,7 +1,7 @@
-"""Following the attempts that are under way: from what is observed of their children to the steps' rows.
+"""The attempts that are under way: from what is observed of their children to the steps' rows.
 
-What is committed wins over everything a child says (DESIGN.md, PyTorchJob: its verdict is a hint only). This
-module must not start anything.
+What is committed wins over everything a child says: a training job may call itself failed although all its ranks have
+finished. This module must not start anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How long is too long: the deadlines of an attempt and of the run, and the detection of hangs.
+"""Deadlines of an attempt and of the run, and the detection of hangs.
 
-The operator keeps these itself, since PyTorchJob does not keep its own (reference: training-operator v1.9.4).
+The operator keeps these itself, since a PyTorchJob does not keep its own (seen with training-operator v1.9.4).
 Each rule compares a moment in status or of a child with now, and asks to be woken when it will next matter.
 """
 

@@ -1,4 +1,4 @@
-"""The decision in the making: one place where the rules, each in a module of its own, read and note things.
+"""The draft of a decision: one place where the rules, each in a module of its own, read and note things.
 
 It lives for one call of :func:`selfreward.plan.decide` and is the only thing in this room that changes. It must
 not hold a rule.
@@ -107,7 +107,7 @@ class Draft:
         return changed
 
     def tell(self, reason: EventReason, message: str, *, warning: bool = False) -> None:
-        """Add an event."""
+        """Note an event for the user."""
         self.events.append(RunEvent(reason, message, warning))
 
     def fail(self, reason: Reason, message: str) -> None:

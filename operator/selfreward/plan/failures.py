@@ -31,7 +31,7 @@ def fail_attempt(draft: Draft, row: StepStatus, failure: Failure) -> None:
 
 
 def child_failure(child: ObservedChild) -> Failure:
-    """Why a failed child failed."""
+    """The failure that counts, of all that a failed child's pods had."""
     unexplained = Failure(FailureClass.APPLICATION, "Failed", "failed without saying why")
     return worst_failure(child.failures) or unexplained
 

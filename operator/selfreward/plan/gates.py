@@ -25,7 +25,7 @@ _ENDED: Final = (StepState.SUCCEEDED, StepState.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """One step's numbers, and where they stand."""
+    """The numbers of one step, with the row that holds them and the row to compare it with."""
 
     row: StepStatus
     iteration: int

@@ -1,4 +1,4 @@
-"""Children that must go: of attempts that are over, of servers nobody needs, and such as nobody remembers.
+"""Leftover children, which must go: of attempts that are over, and of servers that nobody needs or remembers.
 
 Ended children are kept, for their logs, while they are a step's last word, unless the user wants them gone; they hold
 no GPU.

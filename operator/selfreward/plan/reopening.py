@@ -1,4 +1,4 @@
-"""Trying a finished run again: a failed one from its failed step, a complete one that has more to do.
+"""Reopening a finished run: a failed one from its failed step, a complete one that has more to do.
 
 Failed is final until somebody asks: by an annotation, by the command line, or by repairing the spec where the
 failure said that the user must. This module must not look at children.

@@ -1,4 +1,4 @@
-"""Waiting between two iterations, for a time or for approval (`spec.schedule`).
+"""The wait between two iterations, for a time or for approval (`spec.schedule`).
 
 The wait begins when the iteration could start, which is written down: a time that is missed while the operator is
 away is made up for. Evaluation of the last model goes on meanwhile. This module must not start anything.

@@ -1,4 +1,4 @@
-"""Starting what may start: the intent of an attempt, and the commands that carry intents out.
+"""The start of steps and servers: the intent of an attempt, and the commands that carry intents out.
 
 An intent is written to status before anything is created; a child that an intent names and nobody has seen is
 created, again and again, under its one name. So a walker may die at any moment.

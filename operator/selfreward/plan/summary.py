@@ -1,4 +1,4 @@
-"""What a person sees first: the derived columns of status. Nothing reads them back, except
+"""The summary of a run, which a person sees first: the derived columns of status. Nothing reads them back, except
 that what was reached is never taken back.
 
 This module must not decide anything.

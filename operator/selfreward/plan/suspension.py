@@ -1,6 +1,6 @@
-"""Holding a run, and letting it go on: at once or at the next step boundary.
+"""Suspension of a run, at once or at the next step boundary, and its end.
 
-Also what a failed run does, for it holds still too. This module must not know why a run failed.
+A failed run holds still in the same way. This module must not know why a run failed.
 """
 
 from __future__ import annotations

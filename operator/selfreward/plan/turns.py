@@ -1,4 +1,4 @@
-"""Who has the GPUs: one server or one training at a time, so that the smallest machine can walk every graph.
+"""Turns on the GPUs: one server or one training at a time, so that the smallest machine can walk every graph.
 
 They take turns (TRL issue 3050: GPUs must not idle between phases; nor may two models need more of them than there
 are). The holder keeps its turn as long as it is of use:

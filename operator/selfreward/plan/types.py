@@ -1,4 +1,4 @@
-"""What the decision function is given and what it answers: plain frozen data.
+"""The arguments and the answer of the decision function: plain frozen data.
 
 No I/O, no clock, no randomness anywhere in this room: the walkers observe, ask, persist and act.
 """
@@ -17,7 +17,7 @@ from selfreward.plan.graph import ChildKind
 
 
 class ChildPhase(StrEnum):
-    """What a child is doing, as the cluster sees it."""
+    """The phase of a child, as the cluster sees it."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -28,7 +28,7 @@ class ChildPhase(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether its processes have ended."""
+        """Whether the child's processes have ended."""
         return self in (ChildPhase.SUCCEEDED, ChildPhase.FAILED)
 
 
@@ -121,7 +121,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class CreateStep:
-    """Create the child of one attempt at a step."""
+    """The command to create the child of one attempt at a step."""
 
     name: str
     key: str
@@ -131,7 +131,7 @@ class CreateStep:
 
 @dataclass(frozen=True, slots=True)
 class CreateServing:
-    """Create the server of a model."""
+    """The command to create the server of a model."""
 
     name: str
     model: str
@@ -142,7 +142,7 @@ class CreateServing:
 
 @dataclass(frozen=True, slots=True)
 class DeleteChild:
-    """Delete one child, if it still has this uid."""
+    """The command to delete one child, if it still has this uid."""
 
     name: str
     uid: str
@@ -151,7 +151,7 @@ class DeleteChild:
 
 
 class EventReason(StrEnum):
-    """What happened, for Events and log lines: closed and documented like the conditions' reasons."""
+    """Kinds of events in a run's life: closed and documented like the conditions' reasons."""
 
     STEP_STARTED = "StepStarted"
     STEP_SUCCEEDED = "StepSucceeded"
@@ -179,7 +179,7 @@ class EventReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """Something worth an Event or a log line."""
+    """An event in a run's life, for an Event of Kubernetes or a line in a log."""
 
     reason: EventReason
     message: str
@@ -188,7 +188,8 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do now. The walker writes `status` first; only when that write holds does it delete and create."""
+    """The answer of the decision function. The walker writes `status` first, and deletes and creates only when that
+    write holds."""
 
     status: RunStatus
     create: tuple[CreateStep | CreateServing, ...] = ()

@@ -1,4 +1,4 @@
-"""Step → manifests: plain dicts as `kubectl apply` takes them, built by pure functions and snapshot-tested.
+"""Manifests of a run's workloads: plain dicts as `kubectl apply` takes them, built by pure functions.
 
 Both clusters run what stands here; a second description of a step exists nowhere. This room does no I/O and
 reads no clock: the same run, node and attempt always give the same manifest, byte for byte.

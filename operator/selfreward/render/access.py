@@ -1,4 +1,4 @@
-"""Who may ask a run's servers: the run's own pods, with the run's own key.
+"""Access to a run's servers: only the run's own pods ask them, with the run's own key.
 
 vLLM asks for a key, so each run has one, in a Secret of its own, unless the user named another. A server that would
 not read it (`spec.serving.command`, `transformers`) gets none; the NetworkPolicy stands before each of them.

@@ -1,4 +1,4 @@
-"""Step → its complete configuration, as it stands in the pod's environment."""
+"""The complete configuration of a step, as it stands in the pod's environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many GPUs a run's pods ask for, as rendering gives them out."""
+"""The number of GPUs that a run's pods ask for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def gpus_of_step(spec: SelfRewardRunSpec, node: Node) -> int:
 
 
 def gpus_of_server(spec: SelfRewardRunSpec) -> int:
-    """GPUs of one model's servers together."""
+    """GPUs of all servers of one model together."""
     return spec.serving.replicas * _asked(spec.workloads.serving, spec.serving.tensor_parallel)
 
 

@@ -1,4 +1,4 @@
-"""Which container image runs what, when the resource does not say."""
+"""The container images and workload settings of a step's pods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Images:
     """The steps with torch: import, which converts weights, SFT and DPO."""
 
     def of_step(self, step: StepName) -> str:
-        """The image of a step's pods."""
+        """The image of a step's pods, where the resource names none."""
         match step:
             case StepName.IMPORT | StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
                 return self.trainer

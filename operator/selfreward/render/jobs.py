@@ -25,7 +25,7 @@ POD_FAILURE_POLICY: Final[Manifest] = {
 
 
 def job(metadata: Manifest, template: Manifest) -> Manifest:
-    """A Job of one pod."""
+    """A Job with one pod."""
     return _job(metadata, template, {"backoffLimit": 0, "completions": 1, "parallelism": 1})
 
 

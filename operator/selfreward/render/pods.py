@@ -1,4 +1,4 @@
-"""The parts every pod of a run shares: containers under Pod Security "restricted", their places, their placement."""
+"""Pod templates: what every pod of a run has, under Pod Security "restricted"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER_ID: Final = 10001
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What differs between the containers of a run."""
+    """The part of a container that differs between the pods of a run."""
 
     name: str
     image: str
@@ -33,7 +33,7 @@ class Container:
 
 
 def value(name: str, text: str) -> Manifest:
-    """One environment variable."""
+    """One environment variable with a fixed value."""
     return {"name": name, "value": text}
 
 

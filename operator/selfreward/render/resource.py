@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource type."""
+    """One resource type of the API server."""
 
     group: str
     version: str
@@ -16,7 +16,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As manifests say it."""
+        """Group and version, as `apiVersion` in manifests."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None, name: str = "", subresource: str = "") -> str:

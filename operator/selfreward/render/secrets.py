@@ -1,4 +1,4 @@
-"""Which secret becomes which environment variable of which step. The operator itself reads no secret."""
+"""Secrets of a run, and the environment variables of its steps that they become. The operator reads none of them."""
 
 from __future__ import annotations
 

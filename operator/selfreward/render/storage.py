@@ -1,4 +1,4 @@
-"""Where a run's artifacts lie, and what a pod needs to reach them."""
+"""Storage of a run's artifacts: where they lie, and what a pod needs to reach them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has committed, read with patience: an artifact that is not there yet is None, not an error."""
+"""A patient reader of a run's artifacts: one that is not there yet is None, not an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines over models or iterations, with intervals, as inline SVG. Pure.
+"""Line charts over models or iterations, with intervals, as inline SVG. Pure.
 
 Drawn at the size at which they are read on a telephone, so that text is never scaled down; a wide page sets several
 side by side. Colours are the page's (CSS classes `s0`, `s1`, …), so one drawing serves light and dark, and series
@@ -32,13 +32,13 @@ class Series:
     """Drawn dashed: what the others are to be compared with."""
 
     def kind(self, index: int) -> str:
-        """CSS classes of its parts."""
+        """The CSS classes of the parts of the series at this place."""
         return f"s{index % 8}{' baseline' if self.is_baseline else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From values to pixels."""
+    """The scale of a chart, from values to pixels."""
 
     low: float
     high: float
@@ -79,7 +79,7 @@ def line_chart(
 
 
 def swatch(series: Series, index: int) -> str:
-    """The legend's sample of a series."""
+    """A small drawing of a series for the legend."""
     kind = series.kind(index)
     line = tag("line", kind=f"line {kind}", x1=0, x2=24, y1=7, y2=7)
     return tag("svg", line + _mark(12, 7, index, kind), width=24, height=14, aria_hidden="true")

@@ -1,4 +1,4 @@
-"""Several runs side by side: a row for every model of every run, one figure, and what sets the runs apart. Pure."""
+"""A comparison of several runs: a row for every model, one figure, and where their specs differ. Pure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _named(reports: Sequence[RunReport]) -> list[tuple[str, RunReport]]:
 
 
 def model_table(reports: Sequence[RunReport]) -> Table:
-    """The rows in words."""
+    """The compared models as a table of words."""
     headings = (
         "run",
         "model",
@@ -143,7 +143,7 @@ def figure(reports: Sequence[RunReport]) -> Figure | None:
     if not any(panels):
         return None
     legend = tuple((swatch(Series(name, ()), place), name) for place, (name, _) in enumerate(runs))
-    note = "One line a run, with 95% intervals. Dotted: a coin."
+    note = "One line for each run, with 95% intervals. Dotted line: chance."
     return Figure("Runs compared", note, "".join(panels), legend)
 
 

@@ -1,4 +1,4 @@
-"""What each step cost: seconds, and GPU-seconds with a server's shared out among the steps that used it. Pure.
+"""The cost of each step: seconds, and GPU-seconds, with a server's shared out among the steps that used it. Pure.
 
 Judging runs beside responding, and an evaluation beside the next iteration's generation, on one server. Each moment
 of a server is therefore shared evenly by the steps that talk to it then: the sum over steps is the time its GPUs were
@@ -21,7 +21,7 @@ from selfreward.render.gpus import gpus_of_server, gpus_of_step
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When a step's attempt ran; `end` is now for one that still runs."""
+    """The time in which a step's attempt ran; `end` is now for one that still runs."""
 
     start: datetime
     end: datetime
@@ -32,7 +32,7 @@ class Span:
 
 
 def span(row: StepStatus, now: datetime) -> Span | None:
-    """None before the attempt that counts has started."""
+    """The span of the attempt that counts; None before it has started."""
     if row.started_at is None or row.state is StepState.WAITING:
         return None
     return Span(row.running_at or row.started_at, row.finished_at or now)

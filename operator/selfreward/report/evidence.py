@@ -1,4 +1,4 @@
-"""The documents that steps commit, as typed evidence. Pure.
+"""Evidence: the documents that steps commit, as typed data. Pure.
 
 Written to be patient: these documents gain fields with every version, and a report must open on a run of an earlier
 one. What is absent or no number is left out; nothing is computed anew, so a page shows what the artifact says.
@@ -66,7 +66,7 @@ def task_scores(metrics: Document) -> dict[str, TaskScore]:
 
 
 def iteration(number_: int, statistics: Document) -> IterationReport:
-    """`statistics.json` of the pairs step."""
+    """One iteration's numbers, from `statistics.json` of the pairs step."""
     dropped = statistics.get("prompts_without_pair")
     return IterationReport(
         number=number_,

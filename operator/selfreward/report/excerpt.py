@@ -1,4 +1,4 @@
-"""The prompts that a page carries, with candidates, critiques, scores and what was chosen.
+"""The excerpt of a run that a page carries: prompts with candidates, critiques, scores and what was chosen.
 
 A run of the paper's size has 40,000 candidates; a page that held them all would not open. So there is a limit, and
 beyond it an even sample: the prompts whose ids have the smallest hashes, which is the same sample every time and in
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _Found:
-    """One prompt as its rows come in."""
+    """One prompt, as its rows are read from several files."""
 
     prompt: str
     candidates: list[Row]

@@ -1,4 +1,4 @@
-"""Which figures and tables a report has. Pure: from the typed report to drawings and rows of words.
+"""The figures and tables of a report. Pure: from the typed report to drawings and rows of words.
 
 Every figure comes with its numbers as a table: some readers do not see drawings, and all want to copy a number.
 """
@@ -54,13 +54,13 @@ def judge_figure(report: RunReport) -> Figure | None:
     lines = {
         "agrees with people": ("pairwise_accuracy", False),
         "length-balanced": ("pairwise_accuracy_length_balanced", False),
-        "the longest wins": ("pairwise_accuracy_longest_wins", True),
+        "longest answer wins": ("pairwise_accuracy_longest_wins", True),
     }
     series = [
         Series(name, tuple(_measure(model, key) for model in judged), is_baseline)
         for name, (key, is_baseline) in lines.items()
     ]
-    note = "Share of pairs of ranked answers in people's order. Thin line: a coin."
+    note = "Share of pairs of ranked answers that the judge puts in the order that people gave. Thin line: chance."
     return lines_figure(
         "The judge against its baselines", note, [model.name for model in judged], series, _percent, 0.5
     )
@@ -83,7 +83,7 @@ def judge_table(report: RunReport) -> Table | None:
 
 
 def wins_figure(report: RunReport) -> Figure | None:
-    """Win, tie, loss of every comparison."""
+    """The shares won, tied and lost in every comparison."""
     met = _comparisons(report)
     rows = [
         (f"{model.name} v {each.against}", (each.win, each.tie, each.loss))
@@ -100,19 +100,19 @@ def wins_figure(report: RunReport) -> Figure | None:
         [shares for _, shares in rows],
     )
     legend = tuple((f'<i class="swatch w{index}"></i>', name) for index, name in enumerate(("won", "tied", "lost")))
-    note = "Held-out prompts, judged in both orders; a disagreement is a tie. Line: the interval of won."
+    note = "Held-out prompts, judged in both orders; where they disagree it is a tie. Line: interval of the share won."
     return Figure("Head to head", note, drawing, legend)
 
 
 def wins_table(report: RunReport) -> Table | None:
-    """The rates with their intervals."""
+    """The same shares as a table, with their intervals."""
     met = _comparisons(report)
     biased = any(each.position_bias is not None for _, each in met)
     rows = []
     for model, each in met:
         rates = (each.win, each.tie, each.loss, *((each.position_bias,) if biased else ()))
         rows.append((f"{model.name} v {each.against}", *map(_percent_of, rates), _number(each.prompts)))
-    headings = ("", "won", "tied", "lost", *(("only a place",) if biased else ()), "prompts")
+    headings = ("", "won", "tied", "lost", *(("position bias",) if biased else ()), "prompts")
     return Table(headings, tuple(rows)) if rows else None
 
 
@@ -146,7 +146,7 @@ def length_figure(report: RunReport) -> Figure | None:
     series = [Series("held-out answers", tuple(model.answer_chars for model in models))]
     for name, key in counts.items():
         series.append(Series(name, tuple(_plain(_count(rounds.get(model.number), key)) for model in models)))
-    note = "Mean characters. What is chosen among a model's candidates teaches the next."
+    note = "Mean characters. The answers chosen among a model's candidates teach the next model."
     return lines_figure("Lengths", note, [model.name for model in models], series, number, floor=0)
 
 
@@ -187,7 +187,7 @@ _ROUND: Final[Sequence[tuple[str, str, Callable[[float | None], str]]]] = (
 
 
 def iteration_table(report: RunReport) -> Table | None:
-    """What each round came to, and why prompts gave no pair."""
+    """The numbers of each iteration, and why prompts gave no pair."""
     rounds = report.iterations
     if not rounds:
         return None

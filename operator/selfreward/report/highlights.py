@@ -1,4 +1,4 @@
-"""What a step did, in the few of its numbers that a reader wants first."""
+"""The highlights of a step: the few of its numbers that a reader wants first."""
 
 from __future__ import annotations
 

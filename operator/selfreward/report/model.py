@@ -1,4 +1,4 @@
-"""What a report says of a run: frozen data, every number as the artifact states it.
+"""The typed model of a report: frozen data, every number as the artifact states it.
 
 What a run has not reached, or an earlier version of a step did not write, is None or empty, never zero: a report of
 half a run must not show a judge that is right in 0% of pairs.
@@ -129,7 +129,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """M_number: how it was made and what it is worth."""
+    """One model, M_number: how it was made and what it is worth."""
 
     number: int
     artifact: str
@@ -192,7 +192,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """All that a page says."""
+    """Everything that a report says of one run."""
 
     name: str
     namespace: str

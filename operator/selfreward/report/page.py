@@ -62,7 +62,7 @@ def render_report(report: RunReport, now: datetime) -> bytes:
 
 
 def render_comparison(reports: Sequence[RunReport], now: datetime) -> bytes:
-    """Several runs on one page."""
+    """The page that compares several runs, in UTF-8."""
     return render(
         "compare.html",
         None,
@@ -122,7 +122,7 @@ def _tiles(report: RunReport) -> tuple[Tile, ...]:
 def _model_tiles(model: ModelReport) -> Iterable[Tile]:
     judge, first = model.judge, model.against("M1")
     if judge is not None and judge.accuracy is not None:
-        longest = f"the longest wins: {judge.longest_wins.value:.0%}" if judge.longest_wins is not None else ""
+        longest = f"longest answer wins: {judge.longest_wins.value:.0%}" if judge.longest_wins is not None else ""
         yield Tile(f"{model.name} agrees with people", percent(judge.accuracy), longest)
     if first is not None and first.win is not None and first.loss is not None:
         yield Tile(f"{model.name} wins against M1", percent(first.win), f"loses {first.loss.value:.0%}")
@@ -130,7 +130,7 @@ def _model_tiles(model: ModelReport) -> Iterable[Tile]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A step's row; `share` is its part of all GPU-seconds."""
+    """A step's row in the table of costs; `share` is its part of all GPU-seconds."""
 
     step: StepReport
     share: float

@@ -1,4 +1,4 @@
-"""The browser's prompts as text that a page can carry: JSON lines, gzipped, in base64, in pieces.
+"""The payload of a page: its browser's prompts as JSON lines, gzipped, in base64, in pieces.
 
 Base64 holds no character that HTML gives a meaning to, so no text of a model can end the element it stands in. In
 pieces, because a page shows the first while it unpacks the rest. Equal excerpts give equal bytes.
@@ -30,7 +30,7 @@ _SLACK: Final = 0.97
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What goes into the page."""
+    """The prompts that go into a page, packed, and how many they are."""
 
     pieces: tuple[str, ...]
     shown: int

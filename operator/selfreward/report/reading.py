@@ -1,4 +1,4 @@
-"""From a run and its store to the typed report. What a run has not reached is left out."""
+"""Reading of a run and its store into the typed report. What a run has not reached is left out."""
 
 from __future__ import annotations
 

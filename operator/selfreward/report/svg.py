@@ -16,7 +16,7 @@ def tag(name: str, content: str = "", /, **attributes: str | float) -> str:
 
 
 def text(words: str, x: float, y: float, *, kind: str = "tick", anchor: str = "middle") -> str:
-    """A word at a place."""
+    """Text at a place of a drawing, escaped."""
     return tag("text", escape(words), kind=kind, x=x, y=y, text_anchor=anchor)
 
 

@@ -1,4 +1,4 @@
-"""Did it get better? The few sentences at the head of a report, each with the numbers it rests on. Pure.
+"""The verdict at the head of a report: a few sentences on whether the model got better, each with its numbers. Pure.
 
 A difference is claimed only when two confidence intervals do not touch, which is stricter than a test of the
 difference: whoever reads only this must not be promised what the next seed takes back.
@@ -21,7 +21,7 @@ _MUCH_LONGER: Final = 1.5
 
 
 class Tone(StrEnum):
-    """How good the news is."""
+    """Whether a statement is good news, bad news or neither."""
 
     GOOD = "good"
     UNSURE = "unsure"
@@ -30,7 +30,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One statement, in plain words."""
+    """One statement of the verdict, in plain words."""
 
     tone: Tone
     text: str
@@ -65,7 +65,7 @@ def _as_judge(name: str, judge: JudgeQuality) -> Iterator[Sentence]:
         yield Sentence(Tone.UNSURE, f"{words}.")
         return
     tone, relation = _compared(accuracy, longest)
-    how = {Tone.GOOD: "more than", Tone.BAD: "less than", Tone.UNSURE: "not to be told apart from"}[tone]
+    how = {Tone.GOOD: "more than", Tone.BAD: "less than", Tone.UNSURE: "not clearly different from"}[tone]
     yield Sentence(tone, f"{words}: {how} what preferring the longer answer gets, {percent(longest)}{relation}.")
 
 
@@ -73,7 +73,7 @@ def _since(name: str, judge: JudgeQuality, first: str, then: JudgeQuality) -> It
     if judge.accuracy is None or then.accuracy is None:
         return
     tone, relation = _compared(judge.accuracy, then.accuracy)
-    how = {Tone.GOOD: "better", Tone.BAD: "worse", Tone.UNSURE: "neither better nor worse for sure"}[tone]
+    how = {Tone.GOOD: "better", Tone.BAD: "worse", Tone.UNSURE: "not clearly better or worse"}[tone]
     yield Sentence(tone, f"As a judge {name} is {how} than {first}, {percent(then.accuracy)}{relation}.")
 
 
@@ -81,7 +81,7 @@ def _wins(name: str, each: HeadToHead) -> Iterator[Sentence]:
     if each.win is None or each.loss is None:
         return
     tone, relation = _compared(each.win, each.loss)
-    how = {Tone.GOOD: "beats", Tone.BAD: "loses to", Tone.UNSURE: "is not to be told apart from"}[tone]
+    how = {Tone.GOOD: "beats", Tone.BAD: "loses to", Tone.UNSURE: "is not clearly better or worse than"}[tone]
     rates = f"wins {percent(each.win)}, loses {percent(each.loss)}"
     yield Sentence(tone, f"{name} {how} {each.against}: {rates}{_few(each.prompts)}{relation}.")
 
@@ -114,9 +114,8 @@ def _tax(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
             yield Sentence(tone, f"On lm-eval's tasks {model.name} is {how} than {first.name}: {told}.")
     if not worse and not better:
         scores = "one score" if len(both) == 1 else f"{len(both)} scores"
-        yield Sentence(
-            Tone.UNSURE, f"On lm-eval's tasks {model.name} is not to be told apart from {first.name} (by {scores})."
-        )
+        how = f"is not clearly better or worse than {first.name} (by {scores})"
+        yield Sentence(Tone.UNSURE, f"On lm-eval's tasks {model.name} {how}.")
 
 
 def _scores(first: ModelReport, model: ModelReport, name: str) -> str:
@@ -149,7 +148,7 @@ def _few(prompts: int | None) -> str:
 
 
 def percent(estimate: Estimate) -> str:
-    """`61% [58–67]`."""
+    """A share with its interval: `61% [58–67]`."""
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.0%}"
     return f"{estimate.value:.0%} [{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"

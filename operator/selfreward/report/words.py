@@ -1,4 +1,4 @@
-"""Times and numbers in few words, the same on a terminal and on a page."""
+"""Short forms of times and numbers, the same on a terminal and on a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def duration(time: timedelta) -> str:
-    """12s, 3m05s, 2h07m."""
+    """A duration in two units at most: `12s`, `3m05s`, `2h07m`."""
     seconds = round(time.total_seconds())
     if seconds < 60:
         return f"{seconds}s"
@@ -16,5 +16,5 @@ def duration(time: timedelta) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, whole numbers whole."""
+    """A number with four significant digits; whole numbers stay whole."""
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}"

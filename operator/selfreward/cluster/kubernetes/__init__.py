@@ -1,4 +1,4 @@
-"""The cluster itself: children are Jobs, Deployments and training jobs, seen through watches, lists and pod logs.
+"""Kubernetes: children are Jobs, Deployments and training jobs, seen through watches, lists and pod logs.
 
 Layers within, lower first: errors and resources; client; cache; the pure reading of pods and workloads; the cluster.
 """

@@ -1,4 +1,4 @@
-"""What the watches and lists have told of the runs' objects so far, by run.
+"""A cache of the runs' objects, as watches and lists have told of them so far.
 
 News may come late, twice or in the wrong order, and may be missing until the next list; an object never goes
 back to an older version here, and one that is gone stays gone. This module must not ask the API server anything.
@@ -32,7 +32,7 @@ _KEPT_CONTAINER_STATUS: Final = ("name", "state", "lastState", "ready", "restart
 
 
 class Cache:
-    """Objects by type, run and uid, without what nobody reads: 500 runs fit in a small pod."""
+    """All objects by type, run and uid, without what nobody reads: 500 runs fit in a small pod."""
 
     def __init__(self) -> None:
         self._objects: dict[Resource, dict[str, dict[str, Object]]] = {}
@@ -85,7 +85,7 @@ class Cache:
         return min(named, key=is_going, default=None)
 
     def all(self, resource: Resource) -> list[Object]:
-        """Every object of a type."""
+        """Every object of a type, whichever run it belongs to."""
         return [item for of_run in self._objects.get(resource, {}).values() for item in of_run.values()]
 
     def _run(self, resource: Resource, item: View) -> dict[str, Object]:

@@ -1,4 +1,4 @@
-"""Objects of the cluster → the children of a run, as a decision sees them. Pure.
+"""The children of a run, as a decision sees them, from the objects of the cluster. Pure.
 
 A child is its workload together with its pods: it has ended only when none of them runs any more, and it is gone
 only when none of them is left, whatever the workload says. This module must not ask the API server anything.
@@ -42,7 +42,7 @@ _CRASHES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class RunObjects:
-    """What the cluster has of one run."""
+    """The objects of one run that the cluster has."""
 
     workloads: Sequence[View] = ()
     """Jobs, training jobs and Deployments."""
@@ -107,7 +107,7 @@ def _step(
 
 
 def _is_outdated(workload: View, revision: str) -> bool:
-    """What an older operator made says nothing of it, and is left alone."""
+    """Whether a workload was made for another revision. An older operator's bears none, and is left alone."""
     return bool((workload["metadata"].get("annotations") or {}).get(REVISION, revision) != revision)
 
 
@@ -173,8 +173,11 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
 
 
 def _serving_failure(run: SelfRewardRun, name: str, pods: Sequence[View]) -> Failure | None:
-    """A server that ended before it ever answered will not by being started again; one that has answered may be
-    restarted by the kubelet a few times. While another replica answers, nothing has failed."""
+    """Why a server has failed, if it has.
+
+    One that ended before it ever answered has: the kubelet's restarts would not help it. One that has answered may be
+    restarted a few times. While another replica answers, nothing has failed.
+    """
     if any(is_ready(pod) for pod in pods):
         return None
     answered = any(each.child == name and each.state is ServingState.READY for each in run.status.servings)

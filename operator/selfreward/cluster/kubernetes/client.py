@@ -1,4 +1,4 @@
-"""The API server as a few verbs on plain data, over `kubernetes.aio`.
+"""A client of the API server: a few verbs on plain data, over `kubernetes.aio`.
 
 One place sends requests, so that every one has a timeout and every answer is one of :mod:`.errors`. It retries
 nothing: whoever asks knows whether the question is still the right one.
@@ -31,14 +31,14 @@ _MERGE: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All objects that a list found, and how new the list is."""
+    """The answer to a list: all objects that it found, and how new it is."""
 
     items: list[Object]
     version: int
 
 
 class KubernetesClient:
-    """Every method may raise a :class:`.errors.KubernetesError`."""
+    """The requests that the operator sends. Every method may raise a :class:`.errors.KubernetesError`."""
 
     def __init__(self, client: ApiClient, timeout: float = TIMEOUT) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Kubernetes as the place where workloads run; implements :class:`selfreward.cluster.protocol.Cluster`.
+"""Kubernetes as a :class:`selfreward.cluster.protocol.Cluster`: where the children of all runs are seen and made.
 
 What is observed comes from the cache that watches and lists feed; before something is taken to be lost, or is
 created, the API server itself is asked, for a cache may be behind.
@@ -63,7 +63,7 @@ _PAUSE: Final = 5.0
 
 
 class KubernetesCluster:
-    """All runs' children."""
+    """The children of every run that the operator walks, as objects of Kubernetes."""
 
     def __init__(
         self,

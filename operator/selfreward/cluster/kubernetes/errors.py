@@ -49,7 +49,7 @@ _TEMPORARY = frozenset({401, 408, 429})
 
 
 def error_of(code: int, reason: str, message: str, retry_after: float) -> KubernetesError:
-    """The error of a status code."""
+    """The error that an HTTP status code of the API server stands for."""
     if code == 404:
         return NotFound(message, reason=reason, code=code)
     if code == 409:

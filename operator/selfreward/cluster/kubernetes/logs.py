@@ -1,4 +1,4 @@
-"""Progress from the pods' own log lines, so that no pod needs any right in the cluster.
+"""The progress of pods, read from their logs, so that no pod needs any right in the cluster.
 
 Each running pod's log end is read at most once a :data:`PERIOD`. A log that cannot be read is no sign of a hang:
 the pod then counts as heard.
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Heard:
-    """What one pod has said so far."""
+    """The newest progress of one pod, and when its log was last read."""
 
     progress: Progress | None = None
     progress_at: datetime | None = None
@@ -59,7 +59,7 @@ class PodLogs:
         return self._heard.get(uid_of(pod)) or Heard()
 
     def keep(self, uids: Collection[str]) -> None:
-        """Forget all other pods."""
+        """Forget what was heard of all pods but those with these uids."""
         self._heard = {uid: heard for uid, heard in self._heard.items() if uid in uids}
 
     def _is_due(self, pod: View) -> bool:

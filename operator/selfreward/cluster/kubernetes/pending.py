@@ -18,7 +18,7 @@ from selfreward.cluster.kubernetes.resources import View
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Why a pod does not run yet."""
+    """Why one pod does not run yet, and since when."""
 
     reason: str
     message: str

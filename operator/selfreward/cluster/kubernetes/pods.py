@@ -1,4 +1,4 @@
-"""What a pod says of itself: whether it lives, since when it runs, what its step reported.
+"""The state of a pod: whether it lives, since when it runs, what its step reported.
 
 Plain reading of a pod's status; what a failure means is in :mod:`.failures`, why one is pending in :mod:`.pending`.
 """
@@ -18,7 +18,7 @@ INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
 def phase_of(pod: View) -> str:
-    """Pending, Running, Succeeded or Failed."""
+    """The pod's phase: Pending, Running, Succeeded or Failed."""
     return str(pod["status"].get("phase") or "Pending")
 
 
@@ -28,7 +28,7 @@ def is_over(pod: View) -> bool:
 
 
 def is_ready(pod: View) -> bool:
-    """Whether it takes requests."""
+    """Whether the pod says that it is ready for requests."""
     conditions = pod["status"].get("conditions") or []
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 

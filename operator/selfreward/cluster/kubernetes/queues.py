@@ -1,4 +1,4 @@
-"""A queue before the cluster (Kueue): whether it holds a child back, and since when it does not. Pure.
+"""A child in a queue before the cluster (Kueue): whether it is held back, and since when it is not. Pure.
 
 Jobs and training jobs are held by `suspend`; the pods of a Deployment, each by itself, by a scheduling gate. Waiting
 in a queue is no fault, so no deadline counts meanwhile. Kueue itself is asked nothing.

@@ -45,12 +45,12 @@ def resource_of(manifest: View) -> Resource:
 
 
 def name_of(item: View) -> str:
-    """metadata.name."""
+    """The name in an object's metadata."""
     return str(item["metadata"]["name"])
 
 
 def uid_of(item: View) -> str:
-    """metadata.uid."""
+    """The uid in an object's metadata."""
     return str(item["metadata"]["uid"])
 
 
@@ -66,7 +66,7 @@ def version_of(item: View) -> int:
 
 
 def is_going(item: View) -> bool:
-    """Whether it is being deleted."""
+    """Whether an object is being deleted."""
     return item["metadata"].get("deletionTimestamp") is not None
 
 

@@ -19,7 +19,7 @@ _SUCCEEDED: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a workload says of its own end."""
+    """How a workload ended, in its own words."""
 
     succeeded: bool
     message: str

@@ -1,4 +1,4 @@
-"""What every child of the local cluster has: a name, a uid, and a way to look at it and to end it."""
+"""A child of the local cluster: its identity, and how it is looked at and ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selfreward.plan import ChildKind, ObservedChild
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a child is."""
+    """Name, uid and purpose of a child; what its metadata and labels are on Kubernetes."""
 
     name: str
     uid: str
@@ -24,7 +24,7 @@ class Identity:
 
 
 class Child(ABC):
-    """One object of the cluster."""
+    """One workload of the run, as processes of this machine."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -50,4 +50,4 @@ class Child(ABC):
     @property
     @abstractmethod
     def logs(self) -> list[Path]:
-        """Its log files."""
+        """The log files of its processes."""

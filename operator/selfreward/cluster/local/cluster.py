@@ -1,4 +1,4 @@
-"""The local cluster as a whole: the children of one run, by name."""
+"""This machine as a :class:`selfreward.cluster.protocol.Cluster`: the children of one run, as processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from selfreward.render.training import PYTORCHJOB
 
 
 class LocalCluster:
-    """Runs one run's children as processes; implements :class:`selfreward.cluster.protocol.Cluster`.
+    """The children of one run, by name.
 
     There must be one per folder at a time: the runner holds a lock on it. Creating it kills what an earlier
     runner left behind.

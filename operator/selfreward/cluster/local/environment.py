@@ -23,7 +23,7 @@ class MissingSecret(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What differs on this machine from what a manifest says."""
+    """This machine as it differs from what a manifest says."""
 
     variables: Mapping[str, str]
     """Values that take the place of the manifest's, where it names these variables, and are set where not."""

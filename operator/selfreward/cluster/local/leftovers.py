@@ -1,4 +1,4 @@
-"""Processes of an earlier runner that still live: found by the mark in their environment, and killed.
+"""Leftover processes of an earlier runner: found by the mark in their environment, and killed.
 
 Supervisors end by themselves when their runner dies; this is for the moments in between, and for one that was
 killed itself. Nothing else may be touched: the mark holds the folder of one run.

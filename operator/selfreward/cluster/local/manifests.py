@@ -1,4 +1,4 @@
-"""Manifest → child: the kubelet's and the training operator's part, on this machine."""
+"""Children from manifests: the part of the kubelet and of the training operator, on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one child lives."""
+    """Where one child runs: its folders, its variables, and the addresses of the servers."""
 
     folder: Path
     """Its own: logs, records, results, models."""
@@ -100,7 +100,7 @@ def _job(identity: Identity, spec: Manifest, place: Place) -> Work:
 
 
 def _pytorch_job(identity: Identity, spec: Manifest, place: Place) -> Work:
-    """What training-operator v1.9.4 sets in the pods (reference: its pytorch envvar.go), on the loopback interface."""
+    """The processes of a PyTorchJob, with what training-operator v1.9.4 sets in its pods (pytorch/envvar.go there)."""
     ((role, replicas),) = spec["pytorchReplicaSpecs"].items()
     pod_spec = _pod_spec(replicas["template"])
     (container,) = pod_spec["containers"]

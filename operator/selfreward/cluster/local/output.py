@@ -1,4 +1,4 @@
-"""What a process says: its newest progress, its last words. Read as it grows, each byte once."""
+"""The output of a process: its newest progress and its last words, read as the log grows, each byte once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VLLM_PREFIX: Final = re.compile(r"^(\([^)]*\)\s*)*(INFO|WARNING|ERROR)\s+\d\d-\
 
 
 class LogTail:
-    """Follows one log file."""
+    """A reader that follows one log file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class LogTail:
         self._rest = b""
 
     def read(self, now: datetime) -> None:
-        """Take in what was written since."""
+        """Take in what was written since the last read."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)

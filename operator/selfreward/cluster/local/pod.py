@@ -18,7 +18,7 @@ from selfreward.plan import Failure
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a pod runs."""
+    """The command line of a pod, and its environment."""
 
     name: str
     """Of its files: NAME.log, NAME.process.json, NAME.result.json."""
@@ -27,7 +27,7 @@ class Program:
 
 
 class Pod:
-    """A program that has not started, runs or has ended."""
+    """One program that has not started, runs or has ended, with what is known of it."""
 
     def __init__(self, program: Program, folder: Path, mark: str) -> None:
         self.program = program

@@ -6,7 +6,7 @@ import socket
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """A port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Kubernetes' probes, asked from this machine."""
+"""Probes of a server, as the kubelet would send them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One probe of a local port."""
+    """A probe of one local port: an HTTP request, or a connection alone."""
 
     port: int
     path: str | None

@@ -1,4 +1,4 @@
-"""One supervised process: started, asked about, stopped. It must not know what the process is for."""
+"""A supervised process: started, asked about, stopped. This module must not know what the process is for."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the supervisor."""
+        """Process id of the supervisor, not of the program."""
         return self._supervisor.pid
 
     def poll(self) -> Exit | None:

@@ -19,15 +19,15 @@ from selfreward.api import SelfRewardRun
 
 
 class RunLocked(Exception):
-    """Another runner walks this run."""
+    """Another runner walks this run; the message names its process id."""
 
 
 class RecordUnreadable(Exception):
-    """The record is not one of this version's."""
+    """The record does not fit this version's resource."""
 
 
 class RunFolder:
-    """`WORKDIR/NAME` of one run."""
+    """The folder of one run, `WORKDIR/NAME`."""
 
     def __init__(self, workdir: Path, name: str) -> None:
         self.path = workdir.resolve() / name

@@ -24,7 +24,7 @@ _START_PERIOD = 0.5
 
 
 class Served(Child):
-    """One server, ready once its readiness probe is answered."""
+    """One server as a child, ready once its readiness probe is answered."""
 
     def __init__(
         self, identity: Identity, init: Sequence[Pod], server: Pod, probes: Mapping[str, Any], port: int, grace: float

@@ -10,7 +10,7 @@ from selfreward.plan import ChildPhase, Failure, ObservedChild
 
 
 class Stillborn(Child):
-    """Failed from the beginning."""
+    """A child that had failed before any process of it started."""
 
     def __init__(self, identity: Identity, failure: Failure) -> None:
         super().__init__(identity)

@@ -1,4 +1,4 @@
-"""The local walk: observe, decide, write the status, act; until the run has finished or is told to stop.
+"""The walk of a run on this machine: observe, decide, write the status, act, until it has finished or must stop.
 
 All it decides is when to look. It may be killed at any moment: what it was about to do stands in the record, and
 every act is harmless when repeated.
@@ -33,10 +33,10 @@ STORE_PAUSE: Final = 5.0
 
 
 class Listener(Protocol):
-    """Whoever shows the walk to the user."""
+    """A display that shows the walk to the user."""
 
     def looked(self, run: SelfRewardRun, observed: Observed, decision: Decision) -> None:
-        """After each look."""
+        """Show the run after a look at it."""
         ...
 
     def store_unavailable(self, error: InfrastructureError) -> None:
@@ -45,7 +45,7 @@ class Listener(Protocol):
 
 
 class Walk:
-    """One run, from where its record stands."""
+    """The walk of one run, from where its record stands."""
 
     def __init__(
         self,

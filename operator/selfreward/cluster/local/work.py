@@ -1,4 +1,4 @@
-"""Children that end: Jobs, Indexed Jobs and training jobs, one process a pod."""
+"""Children that come to an end: Jobs, Indexed Jobs and training jobs, one process a pod."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from selfreward.plan import ChildPhase, Failure, ObservedChild
 
 
 class Work(Child):
-    """Pods of which at most `parallelism` run at a time, in order."""
+    """A child of several pods, of which at most `parallelism` run at a time, in order."""
 
     def __init__(
         self,

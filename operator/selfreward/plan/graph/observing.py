@@ -1,4 +1,4 @@
-"""Which artifacts a walker must look up in the store before a decision."""
+"""The artifacts that a walker must look up in the store before a decision."""
 
 from __future__ import annotations
 

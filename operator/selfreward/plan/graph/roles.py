@@ -113,7 +113,7 @@ def _judge(spec: SelfRewardRunSpec, model: JudgeModel, number: int, other: str) 
 
 
 def reference_of(spec: SelfRewardRunSpec, iteration: int) -> str:
-    """DPO's reference model."""
+    """The model that DPO keeps the new one close to."""
     match spec.training.dpo.reference_model:
         case ReferenceModel.PREVIOUS:
             return model_artifact(spec, iteration)

@@ -1,4 +1,4 @@
-"""What a training backend has to say for itself."""
+"""The entry of a training backend in the registry."""
 
 from __future__ import annotations
 
