@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selfreward_steps.contract import MAX_RESULT_BYTES, FailureClass, StepResult
+from selfreward_steps.attempt.launch import MODULES
+from selfreward_steps.contract import MAX_RESULT_BYTES, FailureClass, StepName, StepResult
 from selfreward_steps.store import Store, open_store
 from selfreward_steps.store.digests import digest_of
 
@@ -272,6 +274,12 @@ def test_the_rank_that_failed_is_the_one_reported(place: Place) -> None:
         zero.communicate(timeout=20)
     assert (failed.returncode, zero.returncode) == (64, 143)
     assert (place.result().reason, place.result().failure_class) == ("NoPairs", FailureClass.PERMANENT)
+
+
+def test_every_step_has_a_module() -> None:
+    assert MODULES.keys() == set(StepName)
+    missing = [name for name in MODULES.values() if find_spec(f"selfreward_steps.{name}") is None]
+    assert missing == []
 
 
 def test_the_frame_loads_no_heavy_library() -> None:
