@@ -7,9 +7,7 @@ watches end the operator when they cannot go on, instead of falling silent for e
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final
 
 import kopf
@@ -17,6 +15,7 @@ import kopf
 from selfreward.cluster.kubernetes.client import CHUNK
 from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, View
 from selfreward.control.kopf_memory import NoMemories
+from selfreward.control.task_family import TaskFamily, end_tasks
 from selfreward.render.metadata import RUN
 from selfreward.render.resource import Resource
 
@@ -31,8 +30,6 @@ Told = Callable[[Resource, str | None, View], Awaitable[None]]
 """Called with each event: the resource type, what happened (`ADDED`, `MODIFIED`, `DELETED`; None for an object that
 was listed when the watch was opened), and the object."""
 Login = Callable[[], kopf.ConnectionInfo]
-_family: ContextVar[weakref.WeakSet[asyncio.Task[Any]] | None] = ContextVar("_family", default=None)
-"""The tasks that descend from one call of :func:`watch`."""
 
 
 async def watch(
@@ -49,9 +46,8 @@ async def watch(
     :data:`BACKOFFS`, or a type is not served any more.
     """
     chosen = tuple(namespaces)
-    family: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-    _family.set(family)
-    asyncio.get_running_loop().set_task_factory(_noting_family)
+    family = TaskFamily()
+    family.begin()
     # Not `kopf.operator`, which in the end cancels every task of the loop that is younger than itself.
     tasks = await kopf.spawn_tasks(
         registry=registry_of(served, login, told),
@@ -68,28 +64,11 @@ async def watch(
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _end(tasks)
+        await end_tasks(tasks)
         # When one watch fails, kopf leaves the others running: its own `operator` cancels whatever is left of the loop.
-        await _end([task for task in family if not task.done()])
+        await family.end()
     reasons = [task.exception() for task in done if not task.cancelled()]
     return "; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons if reason is not None)
-
-
-async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-
-
-def _noting_family(
-    loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
-) -> asyncio.Task[Any]:
-    """A task factory: asyncio's own, and a note of whose descendant the task is."""
-    task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
-    if (family := _family.get()) is not None:
-        family.add(task)
-    return task
 
 
 def registry_of(served: Collection[Resource], login: Login, told: Told) -> kopf.OperatorRegistry:
