@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from plan.scenes import NOW, Scene, ago, failure, scene
 from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, ServingState, StepState
+from selfreward.api.status import MAX_MESSAGE
 from selfreward.plan import ChildPhase, Decision
-from selfreward.plan.conditions import MAX_MESSAGE
 from selfreward_steps.contract import FailureClass
 
 

@@ -29,6 +29,7 @@ from selfreward_steps.attempt.reporting import report
 from selfreward_steps.attempt.runtime import StepContext, StepOutcome, rank_from
 from selfreward_steps.contract import (
     CONFIG_VARIABLE,
+    SCRATCH_VARIABLE,
     SHARD_VARIABLE,
     ExitCode,
     FailureClass,
@@ -42,8 +43,6 @@ from selfreward_steps.errors import InfrastructureError, PermanentError, StepErr
 from selfreward_steps.store import Manifest, Store, open_store
 from selfreward_steps.store.digests import digest_of
 
-SCRATCH_VARIABLE = "SELFREWARD_SCRATCH"
-"""Environment variable with the folder for work that is thrown away."""
 DEFAULT_SCRATCH = "/tmp/selfreward"
 
 MODULES: Final[Mapping[StepName, str]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 from selfreward_steps.contract import ContractModel, StepName
@@ -211,13 +211,17 @@ class Reason(StrEnum):
     """The API server refuses what the run needs: a quota, a policy, a missing right."""
 
 
+MAX_MESSAGE: Final = 1024
+"""Characters of a condition's message."""
+
+
 class Condition(ContractModel):
     """A Kubernetes condition."""
 
     type: ConditionType
     status: ConditionStatus
     reason: str
-    message: Annotated[str, Field(max_length=1024)] = ""
+    message: Annotated[str, Field(max_length=MAX_MESSAGE)] = ""
     observed_generation: int = 0
     last_transition_time: datetime
 

@@ -9,12 +9,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from statistics import fmean
 from typing import Any, Final
 
 from selfreward_steps.contract import artifact_names
 from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
+
+from selfreward.report.excerpt import mean_score
 
 _COUNT: Final = 3
 _LENGTH: Final = 220
@@ -70,11 +71,10 @@ def _sample(pair: dict[str, Any], answer: dict[str, Any], judged: dict[tuple[str
 
 
 def _candidate(text: str, judgement: dict[str, Any], roles: dict[str, str]) -> JudgedCandidate:
-    scores = [score for score in judgement.get("scores", []) if score is not None]
     critiques = judgement.get("critiques", [])
     return JudgedCandidate(
         text=_line(text),
-        score=fmean(scores) if scores else None,
+        score=mean_score(judgement.get("scores", [])),
         critique=_line(critiques[0]) if critiques else "",
         # Equal texts count once: the second of two is only a candidate.
         role=roles.pop(text, ""),

@@ -23,10 +23,9 @@ from selfreward.api import (
     ServingState,
     StepState,
 )
+from selfreward.api.status import MAX_MESSAGE
 from selfreward.plan.draft import ACTIVE, Draft
 from selfreward.plan.types import Obstacle
-
-MAX_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
