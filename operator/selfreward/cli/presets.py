@@ -11,7 +11,7 @@ from selfreward.cli.errors import CommandError
 
 _PACKAGE: Final = Path(selfreward.__file__).parent
 _FOLDERS: Final = (_PACKAGE / "presets", _PACKAGE.parents[1] / "presets")
-"""In a wheel; in a checkout."""
+"""Where presets lie in an installed wheel, and in a checkout of the repository."""
 
 
 def preset_files(presets: Sequence[str]) -> list[Path]:

@@ -27,7 +27,7 @@ class WorkQueue(Generic[K]):
     def __init__(self, jitter: random.Random | None = None) -> None:
         self._due: dict[K, float] = {}
         self._working: dict[K, float] = {}
-        """Since when."""
+        """Keys that somebody works on, with the time when that began."""
         self._failures: dict[K, int] = {}
         self._news = asyncio.Event()
         self._jitter = jitter or random.Random()

@@ -21,7 +21,7 @@ class Settings:
     """Watched namespaces; all of them when empty."""
     images: Images = field(default_factory=Images)
     storage_uri: str | None = None
-    """For runs whose spec.storage names none."""
+    """Storage of runs whose spec.storage names none."""
     workers: int = 8
     """Runs looked at at the same time."""
     identity: str = ""
@@ -31,7 +31,7 @@ class Settings:
     elect: bool = True
     """Whether to lead only with the Lease."""
     port: int = 8080
-    """Of /healthz, /readyz and /metrics."""
+    """Port of /healthz, /readyz and /metrics."""
     stuck_seconds: float = 600.0
     """A run that waits longer than this for a look makes the process unhealthy."""
     log_format: str = "json"

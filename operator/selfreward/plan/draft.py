@@ -76,7 +76,7 @@ class Draft:
     rows: dict[str, StepStatus]
     """By key, in the graph's order; a row for each node."""
     servings: dict[str, ServingStatus]
-    """By model."""
+    """Entries of servers, by model."""
     started_at: datetime | None
     finished_at: datetime | None
     suspended_at: datetime | None

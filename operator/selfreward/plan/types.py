@@ -22,7 +22,7 @@ class ChildPhase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
     READY = "Ready"
-    """Of a serving only: it answers."""
+    """It answers; only servers are ever in this phase."""
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
@@ -78,7 +78,7 @@ class ObservedChild:
     running_at: datetime | None = None
     progress: ChildProgress | None = None
     results: tuple[StepResult, ...] = ()
-    """Of its pods, so far."""
+    """What its pods have reported so far."""
     failures: tuple[Failure, ...] = ()
     """One for each pod that failed; which of them counts is decided in :mod:`selfreward.plan.failures`."""
     waiting: str = ""
@@ -86,7 +86,7 @@ class ObservedChild:
     queued: bool = False
     """Whether a queue before the cluster holds it back: no fault, so no deadline counts."""
     admitted_at: datetime | None = None
-    """When that queue let it go."""
+    """When the queue let it go."""
     deleting: bool = False
     outdated: bool = False
     """Whether the spec now asks for another image, other resources or another place than it was created with."""

@@ -32,7 +32,7 @@ class ComparedModel:
     length_balanced: Estimate | None
     win: Estimate | None
     loss: Estimate | None
-    """Against its run's M1."""
+    """Shares won and lost against M1 of the same run."""
     answer_chars: Estimate | None
     mean_score: float | None
     """Of what the judge gave the candidates that it learnt from."""
@@ -113,7 +113,7 @@ COLUMNS: Final = tuple(
     for each in fields(ComparedModel)
     for column in ((each.name, f"{each.name}_low", f"{each.name}_high") if each.name in _ESTIMATES else (each.name,))
 )
-"""Of `plain_rows`, in their order."""
+"""Names of the columns of `plain_rows`, in their order."""
 
 
 def plain_rows(reports: Sequence[RunReport]) -> list[dict[str, Any]]:

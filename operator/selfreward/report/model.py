@@ -198,7 +198,7 @@ class RunReport:
     namespace: str
     phase: Phase
     headline: str
-    """How it stands, in a sentence."""
+    """The state of the run in one sentence."""
     base_model: str
     iterations_asked: int
     started_at: datetime | None

@@ -19,9 +19,9 @@ from selfreward.report.model import CandidateReport, Excerpt, PromptReport
 BUDGET: Final = 13_500_000
 """Most bytes of all pieces together; the page around them is small, and the whole stays below 15 MB."""
 _PIECE: Final = 1 << 20
-"""Bytes of JSON in a piece."""
+"""Bytes of JSON in one piece of the payload."""
 _FIRST: Final = 1 << 17
-"""Of the first piece, which holds more than a screen and is there at once."""
+"""Bytes of JSON in the first piece, which holds more than a screen and is there at once."""
 _LEVEL: Final = 6
 """gzip's; level 9 makes text 0.2% smaller and takes up to five times as long (measured)."""
 _SLACK: Final = 0.97

@@ -24,7 +24,7 @@ FIELD_MANAGER: Final = "selfreward"
 TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 5.0
 CHUNK: Final = 250
-"""Objects a page of a list."""
+"""Objects in one page of a list."""
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 

@@ -12,7 +12,7 @@ from selfreward.render.training import BACKENDS
 Object = dict[str, Any]
 """A Kubernetes object as plain data."""
 View = Mapping[str, Any]
-"""The same, only read."""
+"""A Kubernetes object that is only read."""
 
 
 RUNS: Final = Resource(GROUP, VERSION, PLURAL, KIND)
@@ -26,7 +26,7 @@ DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 ALWAYS: Final = (RUNS, PODS, JOBS, DEPLOYMENTS)
-"""Watched on every cluster."""
+"""Resource types that are watched on every cluster."""
 OPTIONAL: Final = tuple(backend.resource for backend in BACKENDS)
 """Workloads that train. Watched where the cluster serves them: a watch on a type without a CRD would never begin."""
 

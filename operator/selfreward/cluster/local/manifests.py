@@ -33,7 +33,7 @@ class Place:
     """Where one child runs: its folders, its variables, and the addresses of the servers."""
 
     folder: Path
-    """Its own: logs, records, results, models."""
+    """The child's own folder, with its logs, records, results and models."""
     scratch: Path
     """Shared by the run's children, as one machine's disk is."""
     mark: str

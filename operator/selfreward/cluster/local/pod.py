@@ -21,7 +21,7 @@ class Program:
     """The command line of a pod, and its environment."""
 
     name: str
-    """Of its files: NAME.log, NAME.process.json, NAME.result.json."""
+    """The name of its files: NAME.log, NAME.process.json, NAME.result.json."""
     argv: Sequence[str]
     environment: Mapping[str, str]
 

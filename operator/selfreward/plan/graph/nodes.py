@@ -26,14 +26,14 @@ class Node:
     """Unique in the run (`import`, `respond-1`, `evaluate-m2`)."""
     step: StepName
     iteration: int
-    """0 for the way to M1."""
+    """Number of the iteration it belongs to; 0 for the way to M1."""
     kind: ChildKind
     after: tuple[str, ...]
-    """Keys whose outputs must be committed."""
+    """Keys of the steps whose outputs must be committed before it starts."""
     after_first_shard: tuple[str, ...] = ()
     """Keys of sharded steps of which one committed shard is enough; the shards pair up one to one."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Artifact by role."""
+    """The artifacts that it reads, by their role in the step."""
     output: str = ""
     """Artifact that the step commits; for a sharded step the folder of the shards."""
     also_commits: tuple[str, ...] = ()
