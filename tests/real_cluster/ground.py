@@ -28,7 +28,10 @@ FILES: Final = "suite-files"
 PLACE: Final = "/suite"
 _SCRIPTS: Final = (
     *(TESTS / "real_cluster" / "pods" / name for name in ("seed.py", "look.py", "copy_object.py")),
-    *(TESTS / "steps" / name for name in ("tiny_model.py", "openai_server.py", "plausible_model.py")),
+    *(
+        TESTS / "steps" / name
+        for name in ("tiny_model.py", "openai_server.py", "server_faults.py", "plausible_model.py")
+    ),
     *(DATA / f"{name}.jsonl" for name in ("instructions", "rankings", "eft")),
 )
 SERVICE_PORT: Final = 5000

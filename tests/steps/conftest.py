@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from bench import Bench
+    from steps.pairing.judged_rows import Iteration
 
 
 @pytest.fixture
@@ -19,3 +20,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Bench":
 
     monkeypatch.setenv("SELFREWARD_SCRATCH", str(tmp_path / "scratch"))
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def iteration(tmp_path: Path) -> "Iteration":
+    """A store with room for one iteration's judged prompts."""
+    from steps.pairing.judged_rows import Iteration
+
+    return Iteration(tmp_path)

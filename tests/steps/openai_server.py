@@ -14,54 +14,13 @@ import argparse
 import asyncio
 import contextlib
 import json
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 
-from plausible_model import Body, Brain, Reply, cut, draw_for, last_message, plausible
-
-
-class FaultKind(StrEnum):
-    STATUS = "status"
-    """Answer `status` (and `retry_after`) instead of a completion."""
-    RESET = "reset"
-    """Send half the body, then reset the connection."""
-    HANG = "hang"
-    """Accept the request and never answer."""
-    NONSENSE = "nonsense"
-    """Status 200 with a body that is not JSON."""
-    EMPTY = "empty"
-    """Status 200, JSON, but no choices."""
-    SHORT = "short"
-    """One choice fewer than asked for."""
-    SLOW = "slow"
-    """A right answer, `seconds` late."""
-
-
-@dataclass
-class Fault:
-    """Befalls `times` completion requests whose prompt contains `match`, after letting `skip` of them pass."""
-
-    kind: FaultKind
-    times: int = 1
-    skip: int = 0
-    match: str = ""
-    status: int = 500
-    retry_after: str | None = None
-    message: str = "scripted fault"
-    seconds: float = 1.0
-
-
-class Samples(StrEnum):
-    """What the server makes of `n` above 1."""
-
-    MANY = "many"
-    ONE = "one"
-    """One choice whatever was asked, as servers that ignore `n` do."""
-    REJECT = "reject"
+from plausible_model import Body, Brain, cut, draw_for, first_token, last_message, plausible
+from server_faults import Fault, FaultKind, Samples, error_body
 
 
 @dataclass(frozen=True)
@@ -267,18 +226,6 @@ class OpenAIServer:
         writer.write(f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode() + body)
         await writer.drain()
         return True
-
-
-def first_token(reply: Reply, count: int) -> Body:
-    """`logprobs.content` of the first token, the `count` likeliest alternatives first."""
-    likeliest = sorted(reply.top.items(), key=lambda pair: -pair[1])[:count]
-    top = [{"token": token, "logprob": math.log(share), "bytes": None} for token, share in likeliest]
-    chosen = top[0] if top else {"token": reply.text[:1], "logprob": 0.0}
-    return {"content": [{**chosen, "top_logprobs": top}]}
-
-
-def error_body(message: str) -> Body:
-    return {"error": {"message": message, "type": "scripted", "code": None}}
 
 
 @contextlib.contextmanager

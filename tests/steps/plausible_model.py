@@ -124,3 +124,11 @@ def cut(text: str, body: Body) -> tuple[str, str, int]:
     if len(words) > limit:
         return "".join(words[:limit]), "length", limit
     return text, "stop", len(words)
+
+
+def first_token(reply: Reply, count: int) -> Body:
+    """`logprobs.content` of the first token, the `count` likeliest alternatives first."""
+    likeliest = sorted(reply.top.items(), key=lambda pair: -pair[1])[:count]
+    top = [{"token": token, "logprob": math.log(share), "bytes": None} for token, share in likeliest]
+    chosen = top[0] if top else {"token": reply.text[:1], "logprob": 0.0}
+    return {"content": [{**chosen, "top_logprobs": top}]}

@@ -4,10 +4,11 @@ import random
 
 import pytest
 from bench import Bench, endpoint
-from openai_server import Fault, FaultKind, OpenAIServer, running
+from openai_server import OpenAIServer, running
 from plausible_model import Body, Reply
 from selfreward_steps.contract import EftConfig, EftMode, EftSettings, InputRef, JudgeSettings
 from selfreward_steps.errors import PermanentError
+from server_faults import Fault, FaultKind
 
 GIVEN = [{"id": "g", "prompt": "ready", "response": "r", "critique": "c", "score": 2.0}]
 

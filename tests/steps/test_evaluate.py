@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from bench import Bench, endpoint
-from openai_server import Fault, FaultKind, OpenAIServer, running
+from openai_server import OpenAIServer, running
 from plausible_model import Body, Reply
 from selfreward_steps.contract import CustomTemplate, EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings
 from selfreward_steps.errors import PermanentError
+from server_faults import Fault, FaultKind
 
 
 def put_test_set(bench: Bench, prompts: int = 8) -> InputRef:

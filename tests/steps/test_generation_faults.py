@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from bench import Bench
 from generation import judge, put_prompts, put_responses, respond
-from openai_server import Fault, FaultKind, OpenAIServer, running
+from openai_server import OpenAIServer, running
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.contract import (
     StepConfig,
     StepResult,
 )
+from server_faults import Fault, FaultKind
 
 
 @pytest.mark.parametrize("step", ["respond", "judge"])

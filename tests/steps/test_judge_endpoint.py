@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from bench import Bench, endpoint
 from generation import JUDGEMENTS, judge, put_responses
-from openai_server import Fault, FaultKind, OpenAIServer, running
+from openai_server import OpenAIServer, running
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
+from server_faults import Fault, FaultKind
 
 
 @pytest.fixture(autouse=True)

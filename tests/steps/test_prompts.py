@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from bench import Bench, endpoint
-from openai_server import Fault, FaultKind, OpenAIServer, running
+from openai_server import OpenAIServer, running
 from plausible_model import Body, Reply, last_message, plausible
 from selfreward_steps.contract import InputRef, PromptGenerator, PromptsConfig, PromptSettings
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.prompting.rouge import rouge_l, words_of
 from selfreward_steps.prompting.writing import few_shot, window_of
+from server_faults import Fault, FaultKind
 
 SEEDS = [
     "Explain why the sky is blue to a child.",

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from bench import Bench
 from generation import RESPONSES, put_prompts, respond
-from openai_server import OpenAIServer, Samples, running
+from openai_server import OpenAIServer, running
 from selfreward_steps.contract import (
     ResponseSettings,
 )
+from server_faults import Samples
 
 
 def test_candidates_of_every_prompt_in_order(bench: Bench) -> None:

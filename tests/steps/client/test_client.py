@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from openai_server import Fault, FaultKind, OpenAIServer, Samples, running
+from openai_server import OpenAIServer, running
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
 from selfreward_steps.contract import Sampling, ServingEndpoint
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
+from server_faults import Fault, FaultKind, Samples
 
 QUICK = RetryPolicy(outage_seconds=0.5, first_pause=0.01, longest_pause=0.05)
 

@@ -2,131 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from bench import Bench, endpoint
-from openai_server import Fault, FaultKind, OpenAIServer, running
-from plausible_model import Body
+from openai_server import OpenAIServer, running
 from selfreward_steps.attempt.progress import ProgressReporter
-from selfreward_steps.client.retrying import RetryPolicy
-from selfreward_steps.contract import EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings, LmEvalSettings
-from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
+from selfreward_steps.contract import InputRef, LmEvalSettings
 from selfreward_steps.evaluation import lm_eval_run
 from selfreward_steps.evaluation.lm_eval_model import LoadedTasks
-from selfreward_steps.store.digests import digest_of
+from server_faults import Fault, FaultKind
+from steps.evaluation.own_tasks import (
+    COLOURS,
+    completion,
+    evaluate,
+    expected_accuracy,
+    put_tokenizer,
+    questions,
+    tokenizer,
+    write_task,
+)
 from test_evaluate import model
 from tiny_model import make_tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast
-
-tokenizer = cache(make_tokenizer)
-IMPATIENT = RetryPolicy(outage_seconds=0, least_attempts=2, nonsense_attempts=2)
-COLOURS = ["red", "green", "blue", "dark yellow"]
-WORDS = ["tea", "milk", "salt", "rice", "corn"]
-
-
-def questions(count: int) -> list[dict[str, Any]]:
-    return [
-        {"question": f"Which colour has number {n}?", "choices": COLOURS, "answer": n * n % 4} for n in range(count)
-    ]
-
-
-@pytest.fixture
-def tasks(tmp_path: Path) -> Path:
-    """A folder with a multiple-choice task and one that is answered freely."""
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    words = [{"question": f"Repeat: {word}", "answer": word} for word in WORDS]
-    for name, rows in (("colours", questions(12)), ("repeating", words)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    metric = {"aggregation": "mean", "higher_is_better": True}
-    colours = {
-        "output_type": "multiple_choice",
-        "doc_to_choice": "choices",
-        "metric_list": [{"metric": "acc", **metric}],
-    }
-    repeating = {
-        "output_type": "generate_until",
-        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 8},
-        "filter_list": [{"name": "last-word", "filter": [_regex(r"(\w+)$"), {"function": "take_first"}]}],
-        "metric_list": [{"metric": "exact_match", **metric}],
-    }
-    for name, content in (("colours", colours), ("repeating", repeating)):
-        write_task(folder, name, content)
-    return folder
-
-
-def _regex(pattern: str) -> dict[str, str]:
-    return {"function": "regex", "regex_pattern": pattern}
-
-
-def write_task(folder: Path, name: str, content: dict[str, Any]) -> None:
-    files = {"test": str(folder / f"{name}.jsonl")}
-    common = {
-        "task": name,
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")},
-        "test_split": "test",
-        "doc_to_text": "{{question}}",
-        "doc_to_target": "answer",
-    }
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(common | content))
-
-
-def logprob(token: int, place: int) -> float:
-    """What the pretended model gives a token at a place of the prompt."""
-    return -((37 * token + 5 * place) % 11 + 1) / 4
-
-
-def completion(body: Body) -> Body:
-    """As vLLM answers `echo` with `logprobs`; else the last word but for the third, which comes out wrong."""
-    (prompt,) = body["prompt"]
-    if not body.get("echo"):
-        word = tokenizer().decode(prompt).split()[-1]
-        return {"text": f"I say {'sugar' if word == WORDS[2] else word}", "finish_reason": "stop"}
-    stated = [None, *(logprob(token, place) for place, token in enumerate(prompt) if place), -0.5]
-    likeliest = [None if value is None else {"x": max(value, -0.25)} for value in stated]
-    return {"text": "", "finish_reason": "length", "logprobs": {"token_logprobs": stated, "top_logprobs": likeliest}}
-
-
-def expected_accuracy(count: int) -> float:
-    """Counted without lm-eval: the choice whose tokens add up to most."""
-    right = 0
-    for row in questions(count):
-        asked = len(tokenizer()(row["question"]).input_ids)
-        sums = []
-        for choice in row["choices"]:
-            whole = tokenizer()(f"{row['question']} {choice}").input_ids
-            sums.append(sum(logprob(token, place) for place, token in enumerate(whole) if place >= asked))
-        right += sums.index(max(sums)) == row["answer"]
-    return right / count
-
-
-def put_tokenizer(bench: Bench, own: PreTrainedTokenizerFast | None = None) -> InputRef:
-    folder = bench.folder / "put" / "m1"
-    (own or tokenizer()).save_pretrained(folder)
-    bench.store.commit("m1", folder, inputs_digest=digest_of("m1"), step="import")
-    return InputRef(artifact="m1")
-
-
-def evaluate(
-    bench: Bench, server: OpenAIServer, settings: LmEvalSettings, made: InputRef | None = None, **options: Any
-) -> EvaluateConfig:
-    seed = bench.put("seed", prompts=[{"id": f"{n}", "prompt": f"Say {n}"} for n in range(3)])
-    return EvaluateConfig(
-        **bench.frame("evaluation/m1", seed=seed, model=made or put_tokenizer(bench)),
-        settings=EvaluationSettings(prompts=3, lm_eval=settings),
-        judge=JudgeSettings(),
-        serving=endpoint(server, **options),
-    )
 
 
 def test_scores_are_in_the_metrics_and_in_status(
@@ -210,127 +110,6 @@ def test_another_judges_part_keeps_the_scores_and_asks_for_none(bench: Bench, ta
     assert result.metrics["lm_eval/repeating/exact_match,last-word"] == 0.8
     assert bench.document("evaluation/m1", "metrics")["lm_eval"].keys() == {"repeating/exact_match,last-word"}
     assert bench.document("evaluation/m1", "lm_eval_results")["results"]["repeating"]["sample_len"] == 5
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        pytest.param(
-            {"tasks": ["colours", "arc_eesy"]},
-            ["evaluation.lmEval.tasks: 'arc_eesy'", "no file in", "did you mean arc_easy"],
-            id="misspelt",
-        ),
-        pytest.param(
-            {"tasks": ["colours"], "include_path": "/nowhere"},
-            ["evaluation.lmEval.includePath: /nowhere: there is no such folder"],
-            id="no folder",
-        ),
-    ],
-)
-def test_an_unknown_task_is_told_before_anything_is_asked(
-    bench: Bench, tasks: Path, settings: dict[str, Any], words: list[str]
-) -> None:
-    asked = LmEvalSettings.model_validate({"include_path": str(tasks), **settings})
-    with running(OpenAIServer(brain=model(2), completions=completion)) as server:
-        with pytest.raises(PermanentError) as caught:
-            bench.run(evaluate(bench, server, asked))
-        assert server.requests == []
-    assert caught.value.reason == "TaskNotFound"
-    assert all(word in str(caught.value) for word in words), str(caught.value)
-
-
-def test_a_task_whose_data_are_not_there(tasks: Path) -> None:
-    (tasks / "colours.jsonl").unlink()
-    with pytest.raises(PermanentError, match=r"evaluation\.lmEval\.tasks: colours: .*mend the task's file") as caught:
-        lm_eval_run.load_tasks(LmEvalSettings(tasks=["colours"], include_path=str(tasks)))
-    assert caught.value.reason == "TaskBroken"
-
-
-def test_a_hub_out_of_reach_is_no_fault_of_the_run(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    far = {"dataset_path": "allenai/ai2_arc", "dataset_kwargs": {}, "output_type": "generate_until"}
-    write_task(tasks, "far", far)
-    with pytest.raises(InfrastructureError, match=r"tasks: far: the data cannot be reached: .*HF_ENDPOINT") as caught:
-        lm_eval_run.load_tasks(LmEvalSettings(tasks=["far"], include_path=str(tasks)))
-    assert caught.value.reason == "HubUnavailable"
-
-
-def test_a_task_that_runs_what_the_model_writes(tasks: Path) -> None:
-    write_task(tasks, "colours", {**yaml.safe_load((tasks / "colours.yaml").read_text()), "unsafe_code": True})
-    with pytest.raises(PermanentError, match="colours: runs code that the model writes") as caught:
-        lm_eval_run.load_tasks(LmEvalSettings(tasks=["colours"], include_path=str(tasks)))
-    assert caught.value.reason == "TaskUnsafe"
-
-
-def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tenacity", None)
-    with pytest.raises(PermanentError, match=r"LOCK=judge-lm-eval .*pip install 'selfreward\[lm-eval\]'") as caught:
-        lm_eval_run.load_tasks(LmEvalSettings(tasks=["arc_easy", "mmlu"]))
-    assert caught.value.reason == "MissingPackage"
-    assert "evaluation.lmEval.tasks: arc_easy, mmlu:" in str(caught.value)
-
-
-Choice = Callable[[Body], Body]
-
-
-@pytest.mark.parametrize(
-    ("completions", "faults", "kind", "reason", "words"),
-    [
-        pytest.param(None, [], PermanentError, "ServingRejected", "must have /v1/completions", id="no such path"),
-        pytest.param(
-            completion,
-            [Fault(FaultKind.STATUS, times=999, status=400)],
-            PermanentError,
-            "ServingRejected",
-            "answered 400",
-            id="refused",
-        ),
-        pytest.param(
-            completion,
-            [Fault(FaultKind.STATUS, times=999, status=503)],
-            InfrastructureError,
-            "ServingUnavailable",
-            "503",
-            id="down",
-        ),
-        pytest.param(
-            completion,
-            [Fault(FaultKind.RESET, times=999)],
-            InfrastructureError,
-            "ServingUnavailable",
-            "does not answer lm-eval",
-            id="reset",
-        ),
-        pytest.param(
-            lambda body: {"text": "", "logprobs": None}, [], StepFailed, "ServingNonsense", "`echo`", id="no logprobs"
-        ),
-    ],
-)
-def test_a_server_that_does_not_do(
-    tasks: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    completions: Choice | None,
-    faults: list[Fault],
-    kind: type[StepError],
-    reason: str,
-    words: str,
-) -> None:
-    monkeypatch.setenv("KEY", "secret")
-    settings = LmEvalSettings(tasks=["colours"], limit=2, include_path=str(tasks))
-    tokenizer().save_pretrained(tmp_path / "tokenizer")
-    manager = lm_eval_run.load_tasks(settings)
-    with running(OpenAIServer(completions=completions, faults=faults, api_key="secret")) as server:
-        serving = endpoint(server, api_key_variable="KEY")
-        with pytest.raises(kind, match=words) as caught:
-            lm_eval_run.run_tasks(
-                settings, manager, serving, tmp_path / "tokenizer", ProgressReporter(enabled=False), IMPATIENT
-            )
-    assert caught.value.reason == reason
-    assert "serving" in str(caught.value)
-    assert "secret" not in str(caught.value) + caplog.text
 
 
 def test_a_server_that_comes_back_is_asked_again(bench: Bench, tasks: Path) -> None:

@@ -14,8 +14,6 @@ from selfreward_steps.store import Store, open_store
 from selfreward_steps.store.digests import digest_of
 
 ITERATION = "iteration-1"
-
-
 _FILES = {"anchors": "responses", "anchor-judgements": "judgements"}
 """File by role, where it is not the role's own name."""
 
@@ -44,6 +42,15 @@ class Judged:
             {"id": self.id, "candidate": index, "scores": list(scores), "critiques": ["…"] * len(scores), "tokens": 9}
             for index, (_, scores) in enumerate(self.candidates)
         ]
+
+
+PROMPTS = [
+    Judged("p0", [("good", [4, 5, None]), ("bad answer", [1, 2, 1])], ["stop", "length"]),
+    Judged("p1", [("one", [3]), ("two", [3])]),
+    Judged("p2", [("same", [4]), ("same", [1])]),
+    Judged("p3", [("scored", [4]), ("not", [None, None])]),
+    Judged("p4", [("häßlich ☂", [0, 0, 0]), ("schön ☀", [5, 5, 5])], prompt="Wie ist das Wetter?\nUnd morgen?"),
+]
 
 
 @dataclass

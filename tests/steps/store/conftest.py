@@ -10,10 +10,13 @@ from pathlib import Path
 
 import boto3
 import pytest
-from selfreward_steps.store import Store
+from selfreward_steps.store import Manifest, Store
 from selfreward_steps.store.file_store import FileStore
 from selfreward_steps.store.s3_client import MIB, Bucket, S3Options, connect
 from selfreward_steps.store.s3_store import S3Store
+
+from .small_files import FILES, write
+from .stored_bytes import A
 
 BUCKET = "artifacts"
 ENVIRONMENT = {
@@ -120,3 +123,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return FileStore(tmp_path / "store")
     opened: Store = request.getfixturevalue("s3_store_at")(request.getfixturevalue("s3_endpoint"))
     return opened
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return write(tmp_path / "output", FILES)
+
+
+@pytest.fixture
+def committed(store: Store, output: Path) -> Manifest:
+    return store.commit("m1", output, inputs_digest=A, step="sft", metadata={"loss": 0.25})
