@@ -36,13 +36,13 @@ def pair_roles(inputs: Iterable[str]) -> list[str]:
 
 
 def pair_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
-    """Both answers of every pair."""
+    """The training examples of DPO: both answers of every pair."""
     for where, row in _pairs(roles, fetch):
         yield Example(where, row["prompt"], {"chosen": row["chosen"], "rejected": row["rejected"]})
 
 
 def chosen_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
-    """The chosen answer alone."""
+    """The training examples of `positive-only`: the chosen answer of every pair alone."""
     for where, row in _pairs(roles, fetch):
         yield Example(where, row["prompt"], {"completion": row["chosen"]})
 

@@ -15,7 +15,7 @@ from selfreward_steps.errors import PermanentError
 
 
 class Message(TypedDict):
-    """One turn of a chat."""
+    """One turn of a chat: who says it, and what."""
 
     role: str
     content: str

@@ -1,4 +1,4 @@
-"""Telling how an attempt ended: the termination log, the last line on standard output, one line on standard error.
+"""The report of how an attempt ended: termination log, last line on standard output, one line on standard error.
 
 It must never fail an attempt that succeeded: a machine without a termination log is normal.
 """

@@ -1,4 +1,4 @@
-"""What a step is given and what it gives back: the frame every step module is written in.
+"""The frame of every step module: the context that a step is given, and the outcome it gives back.
 
 A step module has `def run(context: StepContext[XConfig]) -> StepOutcome`, which :mod:`selfreward_steps.attempt.launch`
 calls. This module must stay light: a judging step imports it and may not load torch, datasets or transformers.

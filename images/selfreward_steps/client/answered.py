@@ -1,4 +1,4 @@
-"""What a step has already been told by a server, so that a restart loses only the requests in flight.
+"""The answers a step has already got from a server, kept so that a restart loses only the requests in flight.
 
 Each finished request goes to the store's journal at once, and to a spool on this machine in which only its place is
 remembered: the rows can be written out in order although they came in none, without holding them in memory.
@@ -65,7 +65,7 @@ class FinishedRows:
             yield self._spool.readline()
 
     def rows(self) -> Iterator[Any]:
-        """The same, parsed."""
+        """The kept answers in order, each parsed from its JSON line."""
         return map(json.loads, self.lines())
 
     def row(self, index: int) -> Any:

@@ -1,4 +1,4 @@
-"""How busy the client keeps the server: requests in flight, averaged over time, until the tail.
+"""A meter of how busy the client keeps the server: requests in flight, averaged over time, until the tail.
 
 The tail begins when nothing is left to send; from there on requests can only become fewer, which says nothing about
 the client. It must not know what a request is.

@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server and what may come back: the wire format, and nothing of the network.
+"""The wire format of one request to an OpenAI-compatible server and of its answer; nothing of the network.
 
 Only the part of `/v1/chat/completions` that the steps use. It must not send, wait or retry.
 """
@@ -45,7 +45,7 @@ class ChatRequest:
     """The turns before the message."""
 
     def body(self, model: str) -> dict[str, Any]:
-        """The JSON body."""
+        """The JSON body of the HTTP request, as OpenAI's API defines it."""
         messages: list[Message] = [*self.history, {"role": "user", "content": self.message}]
         body: dict[str, Any] = {
             "model": model,

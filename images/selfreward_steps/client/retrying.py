@@ -1,4 +1,4 @@
-"""What to do about a request that failed: wait how long, try again or give up. Pure decisions, no network.
+"""The retry policy: whether a failed request is sent again, and after how long. Pure decisions, no network.
 
 Tried again: 408, 425, 429, 5xx, broken or refused connections, timeouts, and (a few times) nonsense. Never tried
 again: any other 4xx, which would end the same way and may cost money.

@@ -1,4 +1,4 @@
-"""What a client's batches put on the wire, as the numbers of the step's result. It must not send anything."""
+"""Counters of what a client's batches put on the wire, for the step's result. It must not send anything."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Traffic:
     """Of their times before the tail."""
 
     def begin(self) -> None:
-        """A batch begins."""
+        """Start the clock of a batch, whose first request is about to be sent."""
         self.meter = ConcurrencyMeter(self.clock)
         self._began = self.clock()
 
     def end(self) -> None:
-        """It has ended, well or not."""
+        """Stop the clock of the batch, which has ended, well or not."""
         self._seconds, self._began = self.seconds, None
         if (measured := self.meter.area()) is not None:
             self._area += measured[0]

@@ -1,4 +1,4 @@
-"""What the control plane and the steps say to each other, and nothing else.
+"""The contract between the control plane and the steps: configurations, results, settings and names, nothing else.
 
 The operator (or the local cluster) writes a :class:`StepConfig` into the pod's environment; the step answers
 with :class:`Progress` lines on standard output and one :class:`StepResult`. The settings of the method are

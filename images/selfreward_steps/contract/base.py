@@ -1,4 +1,4 @@
-"""The one base of every contract model."""
+"""The base class of every contract model."""
 
 from __future__ import annotations
 

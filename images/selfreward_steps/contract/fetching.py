@@ -1,4 +1,4 @@
-"""What a server's init container is told: which model to put where. Also the names of a pod's places."""
+"""The configuration of a server's init container (which model to put where), and the variables of a pod's places."""
 
 from __future__ import annotations
 

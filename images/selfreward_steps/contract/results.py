@@ -1,4 +1,4 @@
-"""What a step says back: progress lines while it runs, one result when it ends."""
+"""The messages of a running step: progress lines while it runs, one result when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where models and seed data come from."""
+"""The sources of models and seed data: addresses, formats and the secrets to read them with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Head to head: a model's answers against another's, in both orders, a disagreement being a tie (paper section 3.2)."""
+"""Head-to-head comparison: a model's answers against another's, in both orders; disagreement is a tie (section 3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lm-eval's own classes, made to fit: its tasks loaded before anything is asked, its client as patient as ours.
+"""Subclasses of lm-eval's own: its tasks, loaded before anything is asked, and its client, as patient as ours.
 
 Imports lm-eval, which is not installed everywhere: only :mod:`selfreward_steps.evaluation.lm_eval_run` imports this,
 and only when tasks are to be run.

@@ -1,4 +1,4 @@
-"""What one evaluation asks of the server: rows read from its inputs, each kind of request in a range of its own.
+"""The work of one evaluation: rows read from its inputs, and a range of request numbers for each kind of question.
 
 The ranges are known before the first request, so that a restarted step finds in its journal what was answered. It must
 not ask anything.

@@ -1,4 +1,4 @@
-"""Whether a model can be spoken to: its chat template, tried out, and the tokens that end and pad a turn.
+"""A model's chat template, tried out on import, and the tokens that end and pad a turn.
 
 Nothing here trains or serves. A template is the model's own code, run by transformers in Jinja's sandbox.
 """

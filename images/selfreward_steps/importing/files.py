@@ -22,7 +22,7 @@ OWN_CARD: Final = "README.md"
 
 
 def bad_file(field: str, path: Path, problem: str) -> PermanentError:
-    """`field` is the spec's (`model`)."""
+    """The error for a file that is no part of a whole model; `field` is the spec's (`model`)."""
     return PermanentError("BadModelFile", f"{field}.uri: {path}: {problem}")
 
 

@@ -1,4 +1,4 @@
-"""A GGUF file made into what `from_pretrained` opens: dequantised safetensors and a tokenizer.
+"""Conversion of a GGUF file into what `from_pretrained` opens: dequantised safetensors and a tokenizer.
 
 llama.cpp's file is one of weights, vocabulary and template; training and serving here want the usual folder. It
 must not be imported before it is needed: it loads torch.

@@ -1,4 +1,4 @@
-"""A model from wherever it is → a folder that `from_pretrained` opens, with everything later steps rely on.
+"""Import of a model, from wherever it is into a folder that `from_pretrained` opens and later steps rely on.
 
 After this every model of the run has safetensors, a tokenizer with an end and a padding token, a chat template that
 works and a model card. It loads transformers, so only the import step may import it.
@@ -31,7 +31,7 @@ _SUPERSEDED = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens
 
 @dataclass(frozen=True)
 class Imported:
-    """A model ready to be committed."""
+    """An imported model, whose folder is ready to be committed."""
 
     folder: Path
     metadata: dict[str, JsonValue]

@@ -1,4 +1,4 @@
-"""From a `file://`, `package://` or `s3://` address to files on this machine.
+"""Files of this machine for a `file://`, `package://` or `s3://` address.
 
 Every error names the field the user wrote, the address and what to do. Hub addresses are :mod:`.hub`'s. It must not
 import the package a `package://` address names: weights are looked up, never executed.

@@ -1,4 +1,4 @@
-"""A judge template whose text the user keeps in a ConfigMap or a file: imported once, then the same for the whole run.
+"""Import of a judge template that the user keeps in a ConfigMap or a file: once, then the same for the whole run.
 
 A template that changed half way would make the scores of two iterations incomparable, and the judge would be asked
 otherwise than it was taught. So it is an artifact, and the steps that judge read that.

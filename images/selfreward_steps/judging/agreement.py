@@ -1,4 +1,4 @@
-"""Which judgements are worth learning from (paper section 2.1): pure choices over ranked answers.
+"""Agreement of judgements with people's rankings: which are worth learning from (paper section 2.1). Pure.
 
 It must not talk to a server or the store; :mod:`selfreward_steps.eft` does.
 """

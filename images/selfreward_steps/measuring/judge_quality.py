@@ -1,4 +1,4 @@
-"""How good a judge is, against people's rankings: the paper's five numbers, and what length alone would reach.
+"""Measures of a judge against people's rankings: the paper's five numbers, and what length alone would reach.
 
 Paper section 3.2 and table 4: pairwise accuracy, 5-best, exact match, Spearman, Kendall's tau. Beside them a
 judge that prefers the longer answer, and the pairwise accuracy where length decides nothing, because on real

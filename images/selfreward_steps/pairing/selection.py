@@ -1,4 +1,4 @@
-"""Which two candidates of one prompt become a preference pair: the whole choice, as a pure function.
+"""The choice of the two candidates of one prompt that become a preference pair, as a pure function.
 
 Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: margin,
 judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected, anchored
@@ -43,7 +43,7 @@ class ScoredCandidate:
 
 
 class NoPair(StrEnum):
-    """Why a prompt gives no pair."""
+    """Reasons for which a prompt gives no preference pair."""
 
     UNSCORED = "unscored"
     """Fewer than two candidates have a score (`positive-only`: none has)."""

@@ -1,4 +1,4 @@
-"""What an iteration's judging and pairing came to, in numbers: evidence for the user, and what gates look at.
+"""Statistics of an iteration's judging and pairing: evidence for the user, and what gates look at.
 
 Sums and counters only, so that a million judgements cost no memory. It must not decide anything.
 """

@@ -1,4 +1,4 @@
-"""Which texts become prompts: Self-Instruct's filters (arXiv 2212.10560), each drop with its reason.
+"""Self-Instruct's filters of new prompts (arXiv 2212.10560), each drop with its reason.
 
 Pure but for the pool it is given, which it must not change.
 """

@@ -1,4 +1,4 @@
-"""What a folder store and a bucket store do alike: read manifests, and never hand out unverified bytes.
+"""The base of both kinds of store: reading manifests, and never handing out unverified bytes.
 
 A kind of store adds how bytes are read, listed and published; the rules of the contract that do not
 depend on that are here, once.

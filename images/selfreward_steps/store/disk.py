@@ -1,4 +1,4 @@
-"""What the operating system says about a disk, in the words that a user or the operator acts on.
+"""Errors of the disk, as the errors that a user or the operator acts on, and the room left on it.
 
 Shared by everything in the store that touches a local file. It must not hide an error: each OSError
 becomes exactly one StepError.

@@ -1,4 +1,4 @@
-"""What every artifact store promises, whatever it keeps its bytes in.
+"""The interface of every artifact store, whatever it keeps its bytes in, and what it promises.
 
 Steps and the operator are written against this module and never against a folder or a bucket. It must not
 import boto3, torch or anything else that is slow: the operator and the judging pods load it at start.

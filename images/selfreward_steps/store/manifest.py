@@ -1,4 +1,4 @@
-"""The manifest: what says that an artifact is complete, and what exactly is in it.
+"""An artifact's manifest, which says that the artifact is complete and what exactly is in it.
 
 It is the one thing written last and put-if-absent, so its presence is the commit. It must stay readable
 by every later version of the project: add fields with defaults, or raise `schemaVersion`.

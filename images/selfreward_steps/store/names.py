@@ -1,4 +1,4 @@
-"""What an artifact, a journal and a file in them may be called, in every kind of store.
+"""The rules for names of artifacts, journals and the files in them, in every kind of store.
 
 Names are checked here, once, so that a name that works in a folder also works in a bucket. This module
 must not touch a disk or a network.

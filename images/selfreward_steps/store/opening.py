@@ -1,4 +1,4 @@
-"""From a store's URI to the store; the one place that knows which kinds there are."""
+"""The opening of a store by its URI; the one place that knows which kinds there are."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Doing one thing to many files at a time, and stopping at the first failure."""
+"""Parallel work on many files, which stops at the first failure."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

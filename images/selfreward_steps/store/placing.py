@@ -1,4 +1,4 @@
-"""Placing an artifact's files in a folder of this machine, verified and all at once.
+"""Placement of an artifact's files in a folder of this machine, verified and all at once.
 
 Used by every store's `fetch`. Several processes of one node may want the same artifact in the same place
 (the ranks of a training step do), so they take turns; it must never leave a folder that looks complete

@@ -1,4 +1,4 @@
-"""What an S3 server, or the way to it, says went wrong, as the StepError it means.
+"""Errors of an S3 server and of the way to it, each as the StepError it means.
 
 The table decides who acts: the user (exit 64) or nobody but a retry (exit 69). Only loaded with boto3.
 """

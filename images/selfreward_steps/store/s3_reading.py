@@ -1,4 +1,4 @@
-"""Reading one object fast and in order: parts fetched in parallel, handed out one after the other.
+"""The fast reading of one object: parts fetched in parallel, handed out in order.
 
 In order, because the reader hashes in the same pass; a few parts ahead and no more, because a shard of a
 model is larger than a pod's memory.

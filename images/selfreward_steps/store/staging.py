@@ -1,4 +1,4 @@
-"""Building a folder out of sight and making it appear in one rename.
+"""Staging of a folder: built out of sight, then put in its place by one rename.
 
 This is what makes a commit to a volume atomic: a process killed at any moment leaves a staging folder,
 which its successor removes, and never half an artifact. Nothing here knows about manifests.

@@ -1,4 +1,4 @@
-"""How one optimiser step's examples are spread over processes and forward passes. Pure."""
+"""The division of one optimiser step's examples over processes and forward passes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: telling how far it is, watching the loss, keeping checkpoints.
+"""Callbacks between a training's steps: reporting progress, watching the loss, keeping checkpoints.
 
 All of them run on every rank, in the same order, since keeping a checkpoint is collective.
 """

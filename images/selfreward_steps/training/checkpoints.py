@@ -25,7 +25,7 @@ _PART = re.compile(r"step-(?P<step>\d{6,})/node-(?P<node>\d+)")
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where one training's checkpoints lie."""
+    """The place of one training's checkpoints in the artifact store."""
 
     store: Store
     output: str
@@ -76,7 +76,7 @@ class Shelf:
         return folder
 
     def commit(self, step: int, folder: Path) -> None:
-        """Commit this node's part."""
+        """Commit the part of the checkpoint that this node has written."""
         self.store.commit(
             self.part(step, self.ranks.node), folder, inputs_digest=self.inputs_digest, step=self.step_name
         )

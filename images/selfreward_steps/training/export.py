@@ -1,4 +1,4 @@
-"""From a trained, possibly sharded model to an artifact that `from_pretrained` and the serving open, and back.
+"""Export of a trained, possibly sharded model as an artifact that `from_pretrained` and servers open, and back.
 
 The artifact is the input model's folder with new weights: tokenizer, chat template, generation settings and
 configuration are its own files, so that nothing changes between iterations but what training changed.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while training: finish the step, keep a checkpoint, then stop as the launcher would have."""
+"""Handling of SIGTERM and SIGINT in training: finish the step, keep a checkpoint, stop as the launcher would have."""
 
 from __future__ import annotations
 

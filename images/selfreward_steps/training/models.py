@@ -1,4 +1,4 @@
-"""Loading models to train and to compare with, and the two changes made to them: dropout and adapters."""
+"""Models to train and to compare with, as they are loaded, and the two changes made to them: dropout and adapters."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def set_dropout(config: Any, dropout: float) -> tuple[str, ...]:
 
 
 def lora_config(settings: LoraSettings) -> LoraConfig:
-    """peft's configuration of `settings`."""
+    """peft's LoRA configuration, made from the run's settings."""
     modules = "all-linear" if settings.target_modules == ["all-linear"] else settings.target_modules
     return LoraConfig(
         task_type="CAUSAL_LM",

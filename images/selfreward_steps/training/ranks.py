@@ -1,4 +1,4 @@
-"""Which of torchrun's processes this is, and how they agree on things that are not gradients.
+"""The ranks of torchrun's processes, and how they agree on things that are not gradients.
 
 Agreements travel over a gloo group of their own with a long limit: rank 0 may tokenise or upload for many minutes
 while the others wait, and NCCL would call that a hang. It must not touch the model.
@@ -67,12 +67,12 @@ class Council:
         self._group = dist.new_group(backend="gloo", timeout=PATIENCE) if ranks.world > 1 else None
 
     def wait(self) -> None:
-        """Return once every rank is here."""
+        """Block until every rank has called this."""
         if self._group is not None:
             dist.barrier(group=self._group)
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so."""
+        """Whether the flag is set on any rank; every rank must call it."""
         if self._group is None:
             return flag
         votes = torch.tensor([int(flag)])

@@ -1,4 +1,4 @@
-"""The two ways to train, each as what differs: its TRL arguments, its trainer, its numbers."""
+"""The two methods of training, each by what differs: its TRL arguments, its trainer, its numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CURVE: Final = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": 
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a trainer is made from."""
+    """The model, data and arguments that a trainer is made from."""
 
     args: Any
     model: Any
@@ -36,7 +36,7 @@ class Setup:
 
 
 class Method(Protocol):
-    """A way to train."""
+    """A method of training: what SFT and DPO each do their own way."""
 
     name: ClassVar[Literal["sft", "dpo"]]
     metrics: ClassVar[Mapping[str, str]]

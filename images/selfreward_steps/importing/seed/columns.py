@@ -1,4 +1,4 @@
-"""What the columns of a row mean: which of the known shapes it has, and the checked text in it.
+"""The known shapes of a row: which of them its columns have, and the checked text in it.
 
 Pure. Every refusal names the field, the row and the column.
 """

@@ -1,4 +1,4 @@
-"""Seed data from the user's datasets to the artifact that every later step reads.
+"""Import of the user's datasets as the seed artifact that every later step reads.
 
 Instructions, rankings, ready judgements and prompts each become one JSONL file of :mod:`rows`; whatever was left
 out is counted in the manifest. A dataset passes through row by row.
@@ -75,7 +75,7 @@ def import_seed(
 
 
 def roles(config: ImportConfig) -> list[Role]:
-    """The datasets that are given."""
+    """The datasets that the configuration gives, by their role."""
     data = config.seed_data
     low, high = config.min_score, config.max_score
     mine = config.evaluation or EvaluationData()

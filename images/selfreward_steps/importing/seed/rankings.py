@@ -145,6 +145,6 @@ def _goodness(found: Mapping[str, Any], prefix: str, row: Row, name: str) -> flo
 
 
 def given_id(row: Row) -> str:
-    """The row's own id, or empty."""
+    """The id that the row brings with it, empty when it has none."""
     value = row.values.get("id", row.values.get("prompt_id"))
     return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
