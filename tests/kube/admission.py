@@ -82,7 +82,7 @@ class Admission:
             return
         name = f"validator.{kind.kind.lower()}.training-operator.kubeflow.org"
         if self.training_operator_down:
-            # failurePolicy Fail (reference: training-operator v1.9.4, section 2.2)
+            # failurePolicy Fail (training-operator v1.9.4)
             raise errors.internal(f'failed calling webhook "{name}": connect: connection refused')
         refusal = rules.webhook_refusal(kind, item)
         if refusal is not None:

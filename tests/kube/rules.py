@@ -146,7 +146,7 @@ def _pod_causes(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
 
 
 def webhook_refusal(kind: Kind, item: Object) -> str | None:
-    """Why the training operator's webhook says no to a PyTorchJob (its rules, reference section 2.2)."""
+    """Why the training operator's webhook says no to a PyTorchJob (kubeflow training-operator 1.9)."""
     if kind.kind != "PyTorchJob":
         return None
     replicas = item.get("spec", {}).get("pytorchReplicaSpecs") or {}

@@ -1,4 +1,4 @@
-"""DESIGN.md's invariants, asked of the cluster again and again for as long as the suite runs.
+"""The invariants of docs/architecture.md, asked of the cluster again and again for as long as the suite runs.
 
 It sees what an administrator sees, about once a second: what lives for less than that it may miss, what it finds is
 real. Invariants 2, 3, 6 and 7 are checked by the scenarios themselves.

@@ -1,6 +1,6 @@
 """TRL's arguments made from the run's settings; a value that TRL would silently ignore or choose is refused here.
 
-The traps it closes (method reference, section 1.5): TRL disables dropout in DPO, trains in bfloat16 and with
+The traps it closes: TRL disables dropout in DPO, trains in bfloat16 and with
 gradient checkpointing unless told otherwise, hides NaN losses in its logs, and its schedule has no floor.
 """
 

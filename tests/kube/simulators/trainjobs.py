@@ -1,7 +1,7 @@
 """Kubeflow Trainer v2's TrainJob: a runtime's template, filled in, as pods; Suspended, Complete and Failed.
 
 There is no Running condition: `status.jobsStatus` tells. The JobSet between TrainJob and pods is left out; pods
-carry its labels. A deadline works here, and ends the pods (reference section 2.5; trainer v2.3.0).
+carry its labels. A deadline works here, and ends the pods (kubeflow trainer 2.3.0).
 """
 
 from __future__ import annotations
