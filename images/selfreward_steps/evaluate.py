@@ -206,7 +206,7 @@ def _compare(context: Context, work: Work, finished: FinishedRows, folder: Path)
     answers = _answers(work, finished)
     for opponent in work.opponents:
         replies = [finished.row(key)["text"] for key in work.ranges[opponent]]
-        section, rows = comparison_report(work, opponent, answers, replies, context.seed)
+        section, rows = comparison_report(work, opponent, answers, replies)
         write_rows(folder / FILES[opponent], rows)
         report[SECTIONS[opponent]] = section
     if work.safety and work.judges_safety:
@@ -214,5 +214,5 @@ def _compare(context: Context, work: Work, finished: FinishedRows, folder: Path)
         said = _safety_answers(work, finished)
         safe = zip(work.safety, verdicts, strict=True)
         write_rows(folder / "safety.jsonl", (row | {"answer": said[row["id"]], "safe": found} for row, found in safe))
-        report["safety"] = safety_report(verdicts, context.seed)
+        report["safety"] = safety_report(verdicts)
     return report

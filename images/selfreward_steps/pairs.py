@@ -35,7 +35,7 @@ def run(context: StepContext[PairsConfig]) -> StepOutcome:
     """
     config = context.config
     rules = PairRules.of(config.settings, config.iteration or 1, context.seed)
-    statistics = PairStatistics(seed=context.seed)
+    statistics = PairStatistics()
     folder = context.scratch / "pairs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -82,6 +82,21 @@ def test_progress_without_a_pace(said: StepStatus, text: str) -> None:
     assert progress(said, Paces().pace(said, START)) == text
 
 
+@pytest.mark.parametrize(
+    ("prompts", "p_value", "grounds"),
+    [
+        pytest.param(2, 0.5, "too few to tell: 2 prompts, 30 are needed", id="two prompts"),
+        pytest.param(256, 0.0004, "sign test p < 0.001", id="many"),
+        pytest.param(64, 0.21, "sign test p = 0.21", id="chance"),
+    ],
+)
+def test_highlights_of_wins_say_what_they_rest_on(prompts: float, p_value: float, grounds: str) -> None:
+    part = {"win": 1.0, "tie": 0.0, "loss": 0.0, "prompts": prompts, "p_value": p_value}
+    metrics = {f"head_to_head_previous_{name}": value for name, value in part.items()}
+    line = f"against the model before: 100% won, 0% tied, 0% lost ({grounds})"
+    assert highlights(StepName.EVALUATE, metrics) == line
+
+
 def test_highlights_of_lm_eval() -> None:
     scores = {f"lm_eval/task{n}/acc": 0.5 + n / 100 for n in range(6)}
     assert highlights(StepName.EVALUATE, {"answers_mean_chars": 120.0, **scores}) == (

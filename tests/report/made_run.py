@@ -244,7 +244,7 @@ def metrics(model: int) -> dict[str, Any]:
     }
     if model > 1:
         rates = {"win": rate(0.3 + 2 * gain), "tie": rate(0.4), "loss": rate(0.3 - 2 * gain)}
-        found["head_to_head"] = {"prompts": 256, "unparsed": 3, **rates}
+        found["head_to_head"] = {"prompts": 256, "unparsed": 3, **rates, "p_value": 1e-6}
     return found
 
 

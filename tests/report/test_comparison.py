@@ -39,6 +39,13 @@ def test_rows_for_programs_keep_the_intervals(whole: RunReport) -> None:
     assert all(tuple(row) == comparison.COLUMNS for row in rows)
     assert (rows[2]["judge"], rows[2]["judge_low"], rows[2]["judge_high"]) == (0.75, 0.71, 0.79)
     assert (rows[0]["win"], rows[0]["win_low"]) == (None, None)
+    assert (rows[2]["prompts"], rows[2]["p_value"]) == (256, 1e-6)
+
+
+def test_the_table_says_what_wins_rest_on(whole: RunReport) -> None:
+    table = comparing.model_table([whole])
+    place = table.headings.index("wins against losses")
+    assert [row[place] for row in table.rows] == ["–", "sign test p < 0.001", "sign test p < 0.001"]
 
 
 def test_runs_of_one_name_are_told_apart(whole: RunReport) -> None:

@@ -80,7 +80,7 @@ def test_what_later_versions_measure_too() -> None:
             "mean_chars_interval": {"value": 50.0, "low": 40.0, "high": 60.0},
         },
         "safety": {"prompts": 4, "unparsed": 0, "unsafe_share": RATE},
-        "head_to_head": {"win": RATE, "tie": RATE, "loss": RATE, "position_bias": RATE},
+        "head_to_head": {"win": RATE, "tie": RATE, "loss": RATE, "position_bias": RATE, "p_value": 0.25},
     }
     quality = evidence.judge_quality(document)
     assert quality is not None
@@ -89,6 +89,7 @@ def test_what_later_versions_measure_too() -> None:
     assert evidence.unsafe(document) == Estimate(0.5, 0.4, 0.6, 10.0)
     (met,) = evidence.head_to_heads(document, 2)
     assert met.position_bias == Estimate(0.5, 0.4, 0.6, 10.0)
+    assert met.p_value == 0.25
 
 
 def test_an_iteration_is_its_statistics() -> None:

@@ -55,14 +55,24 @@ def test_a_judge_of_peoples_taste_is_perfect(bench: Bench) -> None:
     with running(OpenAIServer(brain=model(2))) as server:
         result = bench.run(evaluate(bench, server, eft=put_test_set(bench)))
     report = bench.document("evaluation/m1", "metrics")
-    assert report["judge"]["pairwise_accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 24.0}
+    assert report["judge"]["pairwise_accuracy"] == {
+        "value": 1.0,
+        "low": pytest.approx(0.025 ** (1 / 8), abs=1e-6),
+        "high": 1.0,
+        "count": 24.0,
+    }
     # Every better answer is longer, so length alone is as good and the balanced number cannot be told.
     assert report["judge"]["pairwise_accuracy_longest_wins"]["value"] == 1.0
     assert report["judge"]["pairwise_accuracy_length_balanced"]["value"] is None
     assert result.metrics["judge_pairwise_accuracy"] == result.metrics["judge_parse_rate"] == 1
     assert (report["answers"]["prompts"], report["answers"]["mean_chars"]) == (5, 10.0)
     assert report["judge"]["score_histogram"] == {"width": None, "counts": {"1": 24, "2": 24, "3": 24}}
-    assert report["judge"]["parse_rate_interval"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 72.0}
+    assert report["judge"]["parse_rate_interval"] == {
+        "value": 1.0,
+        "low": pytest.approx(0.025 ** (1 / 8), abs=1e-6),  # all of 8 prompts, which say nothing of each other
+        "high": 1.0,
+        "count": 72.0,
+    }
     assert json.loads(bench.store.open("evaluation/m1", "model_outputs.json").read())[0] == {
         "instruction": "Question 0?",
         "output": "good good ",
@@ -87,6 +97,7 @@ def test_a_later_model_is_compared_in_both_orders(bench: Bench, length: int, nam
         result = bench.run(evaluate(bench, server, "evaluation/m2", eft=eft, against=against))
     assert result.metrics[f"head_to_head_{name}"] == 1
     assert result.metrics["head_to_head_unparsed"] == 0
+    assert result.metrics.get("head_to_head_p_value") == (None if name == "tie" else 2 / 2**5)
     assert len([seen for seen in server.requests if "<response-a>" in seen.prompt]) == 10
     assert len(bench.rows("evaluation/m2", "comparisons")) == 5
 

@@ -9,8 +9,8 @@ from selfreward_steps.client.requests import ChatRequest, seed_for
 from selfreward_steps.contract import Sampling
 from selfreward_steps.evaluation.work import Kind, Work
 from selfreward_steps.judging.comparison import comparison_message, outcome, stated_verdict
-from selfreward_steps.measuring.intervals import rate
-from selfreward_steps.measuring.judge_quality import win_rates
+from selfreward_steps.measuring.intervals import share
+from selfreward_steps.measuring.judge_quality import sign_test, win_rates
 
 SECTIONS: Final[Mapping[Kind, str]] = {
     Kind.AGAINST: "head_to_head",
@@ -40,7 +40,7 @@ def comparison_requests(
 
 
 def comparison_report(
-    work: Work, opponent: Kind, answers: Mapping[str, str], replies: Sequence[str], seed: int
+    work: Work, opponent: Kind, answers: Mapping[str, str], replies: Sequence[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The section of `metrics.json`, and a row a prompt; `replies` are the judge's, in the order of the requests."""
     verdicts = list(map(stated_verdict, replies))
@@ -62,8 +62,9 @@ def comparison_report(
     section = {
         "prompts": len(outcomes),
         "unparsed": verdicts.count(None),
-        **{name: each.as_json() for name, each in win_rates(outcomes, seed).items()},
-        "position_bias": rate(swayed, seed).as_json(),
+        **{name: each.as_json() for name, each in win_rates(outcomes).items()},
+        "p_value": sign_test(outcomes),
+        "position_bias": share(swayed).as_json(),
         "against_mean_chars": sum(len(row["against"]) for row in rows) / len(rows) if rows else None,
     }
     return section, rows

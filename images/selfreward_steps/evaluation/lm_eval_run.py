@@ -147,7 +147,8 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
 def lm_eval_section(results: Mapping[str, Any]) -> dict[str, Any]:
     """Part `lm_eval` of `metrics.json`, by `TASK/METRIC` (`TASK/METRIC,FILTER` where lm-eval filters answers first).
 
-    The interval is the normal one of lm-eval's standard error; `group` is there for a task whose group has a number of
+    The interval is the normal one of lm-eval's standard error, where that is not zero: a few examples that are all
+    right have no spread, and would seem to be sure; `group` is there for a task whose group has a number of
     its own.
     """
     tasks: Mapping[str, Mapping[str, Any]] = results["results"]
@@ -161,7 +162,7 @@ def lm_eval_section(results: Mapping[str, Any]) -> dict[str, Any]:
     for task, numbers in tasks.items():
         for metric, picked, value in _measured(numbers):
             stderr = _number(numbers.get(f"{metric}_stderr,{picked}"))
-            half = None if stderr is None else _NORMAL_95 * stderr
+            half = _NORMAL_95 * stderr if stderr else None
             name = f"{task}/{metric}" if picked == "none" else f"{task}/{metric},{picked}"
             section[name] = {
                 "value": round(value, 6),

@@ -13,7 +13,7 @@ from selfreward_steps.judging.judgements import Judgement
 from selfreward_steps.judging.scoring import mean_score
 from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.measuring.histograms import histogram
-from selfreward_steps.measuring.intervals import rate
+from selfreward_steps.measuring.intervals import mean, share
 from selfreward_steps.measuring.judge_quality import RankedScores, judge_quality
 from selfreward_steps.rows import RankingRow
 
@@ -31,7 +31,7 @@ def judge_section(
         "prompts": len(ranked),
         "judgements": len(stated),
         "parse_rate": len(known) / len(stated) if stated else None,
-        "parse_rate_interval": rate([_parsed(each) for each in judged], seed).as_json(),
+        "parse_rate_interval": share(map(_parsed, judged)).as_json(),
         "mean_score": sum(known) / len(known) if known else None,
         "score_histogram": histogram(Counter(round(score, 4) for score in known)),
         **{name: each.as_json() for name, each in quality.items()},
@@ -45,7 +45,7 @@ def answers_section(rows: Sequence[AnswerRow], seed: int) -> dict[str, Any]:
     return {
         "prompts": len(lengths),
         "mean_chars": sum(lengths) / len(lengths) if lengths else None,
-        "mean_chars_interval": rate([(float(length), 1.0) for length in lengths], seed).as_json(),
+        "mean_chars_interval": mean(map(float, lengths), seed).as_json(),
     }
 
 

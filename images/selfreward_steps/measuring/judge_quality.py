@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from selfreward_steps.measuring.intervals import Fraction, Rate, mean_of_rates, rate
+from selfreward_steps.measuring.intervals import Fraction, Rate, mean, mean_of_shares, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +41,44 @@ class RankedScores:
 def judge_quality(prompts: Sequence[RankedScores], *, max_score: float, seed: int) -> dict[str, Rate]:
     """Every number by name. Answers without a score are left out; with no prompt, every value is None.
 
-    `seed` makes the intervals repeatable; they resample prompts, since answers of one prompt are not independent.
+    `seed` makes the correlations' intervals repeatable.
     """
     scored = [prompt.scored() for prompt in prompts]
     lengths = [prompt.by_length() for prompt in scored]
     return {
-        "pairwise_accuracy": rate([_pairwise(prompt) for prompt in scored], seed),
-        "pairwise_accuracy_longest_wins": rate([_pairwise(prompt) for prompt in lengths], seed),
-        "pairwise_accuracy_length_balanced": _length_balanced(scored, seed),
-        "best_of_top_score": rate([_top_is_best(prompt, max_score) for prompt in scored], seed),
-        "exact_match": rate([_exact(prompt) for prompt in scored], seed),
-        "spearman": rate([_correlation(prompt, stats.spearmanr) for prompt in scored], seed),
-        "kendall_tau": rate([_correlation(prompt, stats.kendalltau) for prompt in scored], seed),
+        "pairwise_accuracy": share(map(_pairwise, scored)),
+        "pairwise_accuracy_longest_wins": share(map(_pairwise, lengths)),
+        "pairwise_accuracy_length_balanced": _length_balanced(scored),
+        "best_of_top_score": share(_top_is_best(prompt, max_score) for prompt in scored),
+        "exact_match": share(map(_exact, scored)),
+        "spearman": mean(_correlations(scored, stats.spearmanr), seed),
+        "kendall_tau": mean(_correlations(scored, stats.kendalltau), seed),
     }
 
 
-def win_rates(outcomes: Sequence[int], seed: int) -> dict[str, Rate]:
+def win_rates(outcomes: Sequence[int]) -> dict[str, Rate]:
     """Head to head over prompts: 1 is a win, 0 a tie (or a disagreement of the two orders), -1 a loss."""
     return {
-        name: rate([(float(outcome == sign), 1.0) for outcome in outcomes], seed)
+        name: share((float(outcome == sign), 1.0) for outcome in outcomes)
         for name, sign in (("win", 1), ("tie", 0), ("loss", -1))
     }
 
 
-def _length_balanced(prompts: Sequence[RankedScores], seed: int) -> Rate:
+def sign_test(outcomes: Sequence[int]) -> float | None:
+    """p of the exact two-sided sign test: how often a coin would part wins and losses as unevenly, ties left out.
+
+    None where every prompt is a tie.
+    """
+    wins, losses = outcomes.count(1), outcomes.count(-1)
+    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else None
+
+
+def _length_balanced(prompts: Sequence[RankedScores]) -> Rate:
     """Mean of the accuracies on pairs whose better answer is longer and on those where it is shorter.
 
     A judge of length alone gets one half here, whatever the data.
     """
-    return mean_of_rates([[_pairwise(prompt, longer=longer) for prompt in prompts] for longer in (True, False)], seed)
+    return mean_of_shares([[_pairwise(prompt, longer=longer) for prompt in prompts] for longer in (True, False)])
 
 
 def _pairs(prompt: RankedScores) -> Iterator[tuple[int, int]]:
@@ -113,14 +122,16 @@ def _exact(prompt: RankedScores) -> Fraction:
     return float(np.array_equal(people, judge)), 1.0
 
 
-def _correlation(prompt: RankedScores, statistic: Callable[..., Any]) -> Fraction:
-    """Rank correlation of one prompt; scores that are all equal carry no order and count as 0."""
-    if len(set(prompt.ranks)) < 2:
-        return 0.0, 0.0
-    if len(set(prompt.scores)) < 2:
-        return 0.0, 1.0
-    result = statistic([-rank for rank in prompt.ranks], [_known(score) for score in prompt.scores])
-    return float(result.statistic), 1.0
+def _correlations(prompts: Sequence[RankedScores], statistic: Callable[..., Any]) -> Iterator[float]:
+    """Rank correlation of each prompt that people rank; scores that are all equal carry no order and count as 0."""
+    for prompt in prompts:
+        if len(set(prompt.ranks)) < 2:
+            continue
+        if len(set(prompt.scores)) < 2:
+            yield 0.0
+            continue
+        result = statistic([-rank for rank in prompt.ranks], [_known(score) for score in prompt.scores])
+        yield float(result.statistic)
 
 
 def _known(score: float | None) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfreward_steps.measuring.histograms import DECIMALS, histogram
-from selfreward_steps.measuring.intervals import Fraction, counted_rate
+from selfreward_steps.measuring.intervals import Fraction, counted_share
 from selfreward_steps.pairing.judged_prompts import JudgedPrompt
 from selfreward_steps.pairing.selection import NoPair, Pair, ScoredCandidate
 
@@ -49,8 +49,6 @@ class PairStatistics:
     """Judgements that state a score."""
     anchored_pairs: int | None = None
     """Pairs whose rejected answer is M1's; None where M1 was not asked."""
-    seed: int = 0
-    """Of the intervals."""
     _parses: Counter[Fraction] = field(default_factory=Counter)
     """Prompts by how many of how many judgements state a score."""
     _scores: Counter[float] = field(default_factory=Counter)
@@ -159,8 +157,8 @@ class PairStatistics:
             "mean_rejected_score": self._rejected_score.value,
             "mean_margin": self._margin.value,
             "intervals": {
-                "parse_rate": counted_rate(self._parses, self.seed).as_json(),
-                "pairs_per_prompt": counted_rate(self._paired, self.seed).as_json(),
+                "parse_rate": counted_share(self._parses).as_json(),
+                "pairs_per_prompt": counted_share(self._paired).as_json(),
             },
             **({} if self.anchored_pairs is None else self._anchors()),
         }

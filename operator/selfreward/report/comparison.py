@@ -11,6 +11,7 @@ import yaml
 
 from selfreward.report.charts import Series, Words, line_chart, swatch
 from selfreward.report.figures import ABSENT, Figure, Table
+from selfreward.report.grounds import sign_test
 from selfreward.report.model import Estimate, ModelReport, RunReport
 from selfreward.report.verdict import percent
 from selfreward.report.words import number
@@ -33,6 +34,9 @@ class ComparedModel:
     win: Estimate | None
     loss: Estimate | None
     """Shares won and lost against M1 of the same run."""
+    prompts: int | None
+    p_value: float | None
+    """Of the sign test of these wins and losses, and over how many prompts."""
     answer_chars: Estimate | None
     mean_score: float | None
     """Of what the judge gave the candidates that it learnt from."""
@@ -60,6 +64,8 @@ def _rows(name: str, report: RunReport) -> Iterator[ComparedModel]:
             length_balanced=None if judge is None else judge.length_balanced,
             win=None if first is None else first.win,
             loss=None if first is None else first.loss,
+            prompts=None if first is None else first.prompts,
+            p_value=None if first is None else first.p_value,
             answer_chars=model.answer_chars,
             mean_score=None if made is None else made.count("mean_score"),
             gpu_seconds=sum(step.gpu_seconds or 0.0 for step in model.made_by),
@@ -87,6 +93,7 @@ def model_table(reports: Sequence[RunReport]) -> Table:
         "length-balanced",
         "wins v M1",
         "loses",
+        "wins against losses",
         "characters",
         "mean score",
         "GPU-seconds",
@@ -101,6 +108,7 @@ def _words(row: ComparedModel) -> tuple[str, ...]:
         row.model,
         _number(row.pairs),
         *(ABSENT if rate is None else percent(rate) for rate in rates),
+        ABSENT if row.win is None else sign_test(row.prompts, row.p_value),
         _number(None if row.answer_chars is None else row.answer_chars.value),
         ABSENT if row.mean_score is None else f"{row.mean_score:.2f}",
         _number(row.gpu_seconds),

@@ -35,6 +35,7 @@ def head_to_heads(metrics: Document, model: int) -> Iterator[HeadToHead]:
                 tie=estimate(part.get("tie")),
                 loss=estimate(part.get("loss")),
                 position_bias=estimate(part.get("position_bias")),
+                p_value=number(part.get("p_value")),
             )
 
 

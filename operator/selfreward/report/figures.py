@@ -11,6 +11,7 @@ from typing import Final
 
 from selfreward.report.bars import histogram_chart, score_span, share_bars
 from selfreward.report.charts import Series, Words, line_chart, swatch
+from selfreward.report.grounds import sign_test
 from selfreward.report.model import Estimate, HeadToHead, IterationReport, ModelReport, RunReport, TaskScore
 from selfreward.report.verdict import percent
 from selfreward.report.words import number
@@ -111,8 +112,9 @@ def wins_table(report: RunReport) -> Table | None:
     rows = []
     for model, each in met:
         rates = (each.win, each.tie, each.loss, *((each.position_bias,) if biased else ()))
-        rows.append((f"{model.name} v {each.against}", *map(_percent_of, rates), _number(each.prompts)))
-    headings = ("", "won", "tied", "lost", *(("position bias",) if biased else ()), "prompts")
+        grounds = (_number(each.prompts), sign_test(each.prompts, each.p_value))
+        rows.append((f"{model.name} v {each.against}", *map(_percent_of, rates), *grounds))
+    headings = ("", "won", "tied", "lost", *(("position bias",) if biased else ()), "prompts", "won against lost")
     return Table(headings, tuple(rows)) if rows else None
 
 

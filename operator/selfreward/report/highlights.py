@@ -8,6 +8,7 @@ from typing import Final
 
 from selfreward_steps.contract import StepName
 
+from selfreward.report.grounds import sign_test
 from selfreward.report.words import number
 
 _TRAINED: Final = (
@@ -19,6 +20,12 @@ _SERVED: Final = (
     "{tokens_per_second} tokens/s",
     "{concurrency_measured} of {concurrency_configured} requests in flight",
 )
+_OPPONENTS: Final = {
+    "head_to_head": "M1",
+    "head_to_head_previous": "the model before",
+    "head_to_head_outside": "outside answers",
+}
+_MET: Final = "against {who}: {{{part}_win:%}} won, {{{part}_tie:%}} tied, {{{part}_loss:%}} lost ({{{part}_grounds}})"
 _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     StepName.IMPORT: ("{instructions} instructions", "{rankings} ranked prompts", "{eft} EFT examples"),
     StepName.SFT_BASELINE: (*_TRAINED, "token accuracy {token_accuracy}"),
@@ -45,13 +52,9 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{held_out_reward_accuracy:%} and {held_out_reward_margin} on held-out pairs",
     ),
     StepName.EVALUATE: (
-        "judge right in {judge_pairwise_accuracy:%} of pairs",
+        "judge right in {judge_pairwise_accuracy:%} of pairs ({judge_prompts} prompts)",
         "{judge_parse_rate:%} parsed",
-        "against M1: {head_to_head_win:%} won, {head_to_head_tie:%} tied, {head_to_head_loss:%} lost",
-        "against the model before: {head_to_head_previous_win:%} won, {head_to_head_previous_tie:%} tied, "
-        "{head_to_head_previous_loss:%} lost",
-        "against outside answers: {head_to_head_outside_win:%} won, {head_to_head_outside_tie:%} tied, "
-        "{head_to_head_outside_loss:%} lost",
+        *(_MET.format(who=who, part=part) for part, who in _OPPONENTS.items()),
         "{safety_unsafe_share:%} of {safety_prompts} unsafe",
         "{answers_mean_chars} characters an answer",
     ),
@@ -75,7 +78,9 @@ class _Number:
 
 def highlights(step: StepName, metrics: Mapping[str, float]) -> str:
     """One line; a phrase of which a number is missing is left out."""
-    shown = {name: _Number(value) for name, value in metrics.items()}
+    shown: dict[str, _Number | str] = {name: _Number(value) for name, value in metrics.items()}
+    for part in _OPPONENTS:
+        shown[f"{part}_grounds"] = sign_test(metrics.get(f"{part}_prompts"), metrics.get(f"{part}_p_value"))
     found = []
     for phrase in _PHRASES[step]:
         try:

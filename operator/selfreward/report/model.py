@@ -15,7 +15,7 @@ from selfreward.api import Phase, StepState
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its confidence interval (95%, bootstrap over prompts), where the step gave one."""
+    """A number with its confidence interval (95%, over prompts), where the step gave one."""
 
     value: float
     low: float | None = None
@@ -60,6 +60,8 @@ class HeadToHead:
     loss: Estimate | None
     position_bias: Estimate | None = None
     """How often the judge only chose a place: the first of two, or the second."""
+    p_value: float | None = None
+    """Of the sign test of wins against losses; None where nothing was decided, or by an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

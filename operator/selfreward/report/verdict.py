@@ -1,7 +1,8 @@
 """The verdict at the head of a report: a few sentences on whether the model got better, each with its numbers. Pure.
 
-A difference is claimed only when two confidence intervals do not touch, which is stricter than a test of the
-difference: whoever reads only this must not be promised what the next seed takes back.
+Whoever reads only this must not be promised what the next seed takes back. Wins against losses are claimed by their
+sign test, other differences only when two confidence intervals do not touch, which is stricter than a test of the
+difference; and nothing is claimed of fewer than thirty prompts.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from selfreward.report.grounds import are_enough, is_difference, sign_test, too_few
 from selfreward.report.model import Estimate, HeadToHead, JudgeQuality, ModelReport, RunReport, TaskScore
 from selfreward.report.words import number
 
-_FEW_PROMPTS: Final = 30
-"""Below this an interval says little, and the reader is told so."""
 _MUCH_LONGER: Final = 1.5
 """Growth of answers that a reader must hear of: the paper's went 1.4-fold, then 2.3-fold (section 3.3)."""
 
@@ -60,11 +60,11 @@ def _as_judge(name: str, judge: JudgeQuality) -> Iterator[Sentence]:
     accuracy, longest = judge.accuracy, judge.longest_wins
     if accuracy is None:
         return
-    words = f"As a judge {name} agrees with people on {percent(accuracy)} of pairs{_few(judge.prompts)}"
+    words = f"As a judge {name} agrees with people on {percent(accuracy)} of pairs"
     if longest is None:
         yield Sentence(Tone.UNSURE, f"{words}.")
         return
-    tone, relation = _compared(accuracy, longest)
+    tone, relation = _compared(accuracy, longest, judge.prompts)
     how = {Tone.GOOD: "more than", Tone.BAD: "less than", Tone.UNSURE: "not clearly different from"}[tone]
     yield Sentence(tone, f"{words}: {how} what preferring the longer answer gets, {percent(longest)}{relation}.")
 
@@ -72,7 +72,7 @@ def _as_judge(name: str, judge: JudgeQuality) -> Iterator[Sentence]:
 def _since(name: str, judge: JudgeQuality, first: str, then: JudgeQuality) -> Iterator[Sentence]:
     if judge.accuracy is None or then.accuracy is None:
         return
-    tone, relation = _compared(judge.accuracy, then.accuracy)
+    tone, relation = _compared(judge.accuracy, then.accuracy, judge.prompts)
     how = {Tone.GOOD: "better", Tone.BAD: "worse", Tone.UNSURE: "not clearly better or worse"}[tone]
     yield Sentence(tone, f"As a judge {name} is {how} than {first}, {percent(then.accuracy)}{relation}.")
 
@@ -80,10 +80,12 @@ def _since(name: str, judge: JudgeQuality, first: str, then: JudgeQuality) -> It
 def _wins(name: str, each: HeadToHead) -> Iterator[Sentence]:
     if each.win is None or each.loss is None:
         return
-    tone, relation = _compared(each.win, each.loss)
+    tone = Tone.UNSURE
+    if is_difference(each.prompts, each.p_value):
+        tone = Tone.GOOD if each.win.value > each.loss.value else Tone.BAD
     how = {Tone.GOOD: "beats", Tone.BAD: "loses to", Tone.UNSURE: "is not clearly better or worse than"}[tone]
     rates = f"wins {percent(each.win)}, loses {percent(each.loss)}"
-    yield Sentence(tone, f"{name} {how} {each.against}: {rates}{_few(each.prompts)}{relation}.")
+    yield Sentence(tone, f"{name} {how} {each.against}: {rates} ({sign_test(each.prompts, each.p_value)}).")
 
 
 def _longer(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
@@ -91,7 +93,7 @@ def _longer(model: ModelReport, first: ModelReport) -> Iterator[Sentence]:
         return
     before, now = first.answer_chars.value, model.answer_chars.value
     growth = now / before if before else 1.0
-    if growth >= _MUCH_LONGER:
+    if growth >= _MUCH_LONGER and are_enough(model.answer_chars.count):
         lengths = f"{number(round(before))} to {number(round(now))} characters"
         yield Sentence(
             Tone.BAD,
@@ -123,13 +125,15 @@ def _scores(first: ModelReport, model: ModelReport, name: str) -> str:
 
 
 def _since_first(now: TaskScore, before: TaskScore) -> Tone:
-    tone, _ = _compared(now.estimate, before.estimate)
+    tone, _ = _compared(now.estimate, before.estimate, now.estimate.count)
     if now.higher_is_better is None:
         return Tone.UNSURE
     return tone if now.higher_is_better else {Tone.GOOD: Tone.BAD, Tone.BAD: Tone.GOOD}.get(tone, tone)
 
 
-def _compared(this: Estimate, other: Estimate) -> tuple[Tone, str]:
+def _compared(this: Estimate, other: Estimate, prompts: float | None) -> tuple[Tone, str]:
+    if prompts is not None and not are_enough(prompts):
+        return Tone.UNSURE, f" ({too_few(prompts)})"
     if None in (this.low, this.high, other.low, other.high):
         return Tone.UNSURE, ""
     assert this.low is not None
@@ -141,10 +145,6 @@ def _compared(this: Estimate, other: Estimate) -> tuple[Tone, str]:
     if this.high < other.low:
         return Tone.BAD, ""
     return Tone.UNSURE, " (the intervals overlap)"
-
-
-def _few(prompts: int | None) -> str:
-    return f" (only {prompts} prompts)" if prompts is not None and prompts < _FEW_PROMPTS else ""
 
 
 def percent(estimate: Estimate) -> str:

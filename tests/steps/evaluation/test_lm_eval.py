@@ -152,6 +152,7 @@ def test_of_a_group_status_has_its_own_numbers_only() -> None:
         "results": {
             "both": {"alias": "both", "sample_len": 30, "acc,none": 0.5, "acc_stderr,none": 0.1},
             "one": {"alias": " - one", "sample_len": 10, "acc,none": 0.25, "acc_stderr,none": "N/A"},
+            "sure": {"alias": "sure", "sample_len": 5, "acc,none": 1.0, "acc_stderr,none": 0.0},
             "loose": {"alias": "loose", "sample_len": 5, "bits,none": float("nan"), "word_perplexity,none": 12.5},
         },
         "group_subtasks": {"both": ["one"]},
@@ -160,5 +161,10 @@ def test_of_a_group_status_has_its_own_numbers_only() -> None:
     section = lm_eval_run.lm_eval_section(results)
     assert section["one/acc"]["group"] == "both"
     assert (section["one/acc"]["stderr"], section["one/acc"]["low"]) == (None, None)
+    assert (section["sure/acc"]["stderr"], section["sure/acc"]["low"]) == (0.0, None), "five of five are no certainty"
     assert section["loose/word_perplexity"]["higher_is_better"] is False
-    assert lm_eval_run.lm_eval_metrics(section) == {"lm_eval/both/acc": 0.5, "lm_eval/loose/word_perplexity": 12.5}
+    assert lm_eval_run.lm_eval_metrics(section) == {
+        "lm_eval/both/acc": 0.5,
+        "lm_eval/sure/acc": 1.0,
+        "lm_eval/loose/word_perplexity": 12.5,
+    }
