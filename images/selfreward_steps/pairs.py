@@ -8,18 +8,18 @@ nothing would only fail later, and dearer.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import PairsConfig
+from selfreward_steps.contract import PairsConfig, PairStrategy
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.pairing.judged_prompts import JudgedPrompt, judged_prompts
-from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose
+from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose, perfect
 from selfreward_steps.pairing.statistics import PairStatistics
-from selfreward_steps.rows import Message, PairRow, count_rows, write_json, write_rows
+from selfreward_steps.rows import Message, PairRow, count_rows, is_truncated, write_json, write_rows
 
 _PROGRESS_EVERY: Final = 500
 """Prompts between two progress updates; far less than a second's work."""
@@ -34,7 +34,7 @@ def run(context: StepContext[PairsConfig]) -> StepOutcome:
     and RowsDoNotMatch when the inputs do not belong together.
     """
     config = context.config
-    rules = PairRules.of(config.settings, config.iteration or 1, context.seed)
+    rules = PairRules.of(config.settings, config.iteration or 1, context.seed, config.max_score)
     statistics = PairStatistics()
     folder = context.scratch / "pairs"
     shutil.rmtree(folder, ignore_errors=True)
@@ -54,15 +54,25 @@ def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: Pair
     for judged, anchor in zip(_judged(context, prompts, "responses", "judgements"), anchors, strict=False):
         scored = scored_candidates(judged)
         anchored = [] if anchor is None else scored_candidates(anchor, anchored=True)
-        choice = choose(rules, judged.id, scored, anchored)
+        choice = _choice(rules, judged.id, scored, anchored)
         noisy = sum(not rules.steady(candidate) for candidate in scored)
         statistics.add(judged, scored, noisy, choice)
         if anchor is not None:
             statistics.add_anchors(anchored)
         if statistics.prompts % _PROGRESS_EVERY == 0 or statistics.prompts == total:
             context.progress.update(statistics.prompts, total, "prompts", pairs=statistics.pairs)
-        if isinstance(choice, Pair):
-            yield pair_row(judged, choice, tell_anchored=anchor is not None)
+        if not isinstance(choice, NoPair):
+            for pair in choice:
+                yield pair_row(judged, pair, tell_anchored=anchor is not None)
+
+
+def _choice(
+    rules: PairRules, prompt_id: str, scored: Sequence[ScoredCandidate], anchored: Sequence[ScoredCandidate]
+) -> Sequence[Pair] | NoPair:
+    if rules.strategy is PairStrategy.POSITIVE_ONLY:
+        return perfect(rules, scored)
+    found = choose(rules, prompt_id, scored, anchored)
+    return found if isinstance(found, NoPair) else [found]
 
 
 def _is_anchored(context: StepContext[PairsConfig]) -> bool:
@@ -83,7 +93,8 @@ def scored_candidates(judged: JudgedPrompt, *, anchored: bool = False) -> list[S
     for index, (candidate, scores) in enumerate(zip(judged.candidates, judged.scores, strict=True)):
         parsed = [score for score in scores if score is not None]
         if parsed:
-            found.append(ScoredCandidate.of(index, candidate["text"], parsed, anchored=anchored))
+            cut = is_truncated(candidate)
+            found.append(ScoredCandidate.of(index, candidate["text"], parsed, anchored=anchored, truncated=cut))
     return found
 
 
@@ -110,19 +121,23 @@ def _answer(candidate: ScoredCandidate) -> list[Message]:
 
 _WHAT: Final[dict[NoPair, str]] = {
     NoPair.UNSCORED: "without enough scored candidates",
+    NoPair.TRUNCATED: "without enough answers that end within responses.sampling.maxTokens",
     NoPair.NOISY: "whose judgements disagree by more than preferences.maxScoreStd {std:g}",
     NoPair.TIED: "tied",
     NoPair.BELOW_MARGIN: "below preferences.minMargin {margin:g}",
     NoPair.LENGTH_CONTROL: "without a longer, worse answer under preferences.lengthControl {rho:g}",
     NoPair.IDENTICAL: "with equal texts",
+    NoPair.IMPERFECT: "without an answer of the top score {top:g}",
 }
 _ADVICE: Final[dict[NoPair, str]] = {
     NoPair.UNSCORED: "look at the critiques, or set judge.mode: logprob, which always states a score",
+    NoPair.TRUNCATED: "raise responses.sampling.maxTokens, or set preferences.truncated: keep",
     NoPair.NOISY: "raise preferences.maxScoreStd, or lower judge.sampling.temperature",
     NoPair.TIED: "set judge.mode: logprob, raise judge.samples, responses.sampling.temperature or prompts.count",
     NoPair.BELOW_MARGIN: "lower preferences.minMargin",
     NoPair.LENGTH_CONTROL: "lower preferences.lengthControl or preferences.minMargin",
     NoPair.IDENTICAL: "raise responses.sampling.temperature",
+    NoPair.IMPERFECT: "raise prompts.count or responses.perPrompt, or use another preferences.strategy",
 }
 """What to change, by the reason most prompts have."""
 
@@ -140,7 +155,7 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
     if statistics.pairs:
         return
     counted = statistics.dropped.most_common()
-    values = {"std": rules.max_score_std or 0, "margin": rules.min_margin, "rho": rules.rho}
+    values = {"std": rules.max_score_std or 0, "margin": rules.min_margin, "rho": rules.rho, "top": rules.top_score}
     why = ", ".join(f"{count} {_WHAT[reason].format(**values)}" for reason, count in counted)
     unparsed = statistics.judgements - statistics.parsed
     raise PermanentError(

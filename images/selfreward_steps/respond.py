@@ -12,7 +12,7 @@ from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
 from selfreward_steps.contract import RespondConfig
-from selfreward_steps.rows import PromptRow, ResponseRow, count_rows, read_rows
+from selfreward_steps.rows import PromptRow, ResponseRow, count_rows, is_truncated, read_rows
 
 ROWS = "responses.jsonl"
 
@@ -30,7 +30,8 @@ def run(context: StepContext[RespondConfig]) -> StepOutcome:
     with FinishedRows(journal, context.scratch / "spool", total) as finished:
         asyncio.run(_respond(context, client, path, finished))
         finished.write(folder / ROWS)
-    metrics = {"prompts": float(total), "recovered": float(finished.recovered), **client.traffic.metrics()}
+    told = {"prompts": float(total), "recovered": float(finished.recovered), **_cut_off(folder / ROWS)}
+    metrics = {**told, **client.traffic.metrics()}
     return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
 
 
@@ -66,6 +67,12 @@ def _request(context: StepContext[RespondConfig], index: int, row: PromptRow) ->
         seed=seed_for(context.seed, row["id"]),
         samples=settings.per_prompt,
     )
+
+
+def _cut_off(path: Path) -> dict[str, float]:
+    """How many candidates there are, and how many of them reached the longest completion."""
+    cut = [is_truncated(each) for row in read_rows(path, ResponseRow) for each in row["candidates"]]
+    return {"candidates": float(len(cut)), "truncated": float(sum(cut))}
 
 
 def _row(prompt: PromptRow, completion: Completion) -> ResponseRow:

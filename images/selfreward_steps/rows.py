@@ -75,6 +75,11 @@ class Candidate(TypedDict):
     finish_reason: str
 
 
+def is_truncated(candidate: Candidate) -> bool:
+    """Whether the answer reached the longest completion rather than its end."""
+    return candidate["finish_reason"] == "length"
+
+
 class ResponseRow(TypedDict):
     """`responses.jsonl`: a prompt's N candidates; `tokens` is what the server counted for all of them."""
 
@@ -100,7 +105,7 @@ class JudgementRow(TypedDict):
 
 
 class PairRow(TypedDict):
-    """`pairs.jsonl`: a preference pair in TRL's conversational form; `positive-only` leaves out the rejected one.
+    """`pairs.jsonl`: a preference pair in TRL's conversational form; with `positive-only` a chosen answer alone.
 
     `rejected_anchored` is there with `preferences.rejected: anchored` and says whether the rejected answer is M1's.
     """

@@ -1,11 +1,13 @@
 """Steps `sft-baseline` and `sft`: supervised fine-tuning of M0 on IFT data, and on IFT + EFT data (paper, section 2.1).
 
-The baseline is the same training without the judgements; it writes the judgements that EFT data is filtered from.
+The baseline is the same training without the judgements; it writes the judgements that EFT data is filtered from. With
+the pair strategy `positive-only`, the paper's ablation, step `sft` makes the later models too: M0 on the same data and
+the iteration's perfect answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from selfreward_steps.attempt.runtime import StepContext, StepOutcome
@@ -15,12 +17,13 @@ from selfreward_steps.judging.templates import judge_messages, judgement_text
 from selfreward_steps.rows import EftRow, InstructionRow, read_rows
 from selfreward_steps.training.conversations import split_at_last_answer
 from selfreward_steps.training.examples import Example
+from selfreward_steps.training.pairs import pair_roles, pair_rows
 from selfreward_steps.training.session import Fetch, train
 from selfreward_steps.training.trainers import Supervised
 
 
 def run(context: StepContext[SftConfig]) -> StepOutcome:
-    """Train role `model` on roles `seed` and, in step `sft`, `eft`."""
+    """Train role `model` on roles `seed`, in step `sft` on `eft` too, and on roles of pairs where there are any."""
     config = context.config
     return train(context, Supervised(config.settings), partial(_rows, context), config.report_to)
 
@@ -31,6 +34,7 @@ def _rows(context: StepContext[SftConfig], fetch: Fetch) -> Iterator[Example | N
     if context.config.step is StepName.SFT and "eft" in context.config.inputs:
         judge = with_own_template(context.config.judge, context.config.inputs, fetch)
         yield from judgement_examples(fetch, judge)
+    yield from chosen_examples(pair_roles(context.config.inputs), fetch)
 
 
 def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:
@@ -44,6 +48,12 @@ def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:
             yield None
         else:
             yield Example(f"seedData.instructions, row {row['id']}", parts[0], {"completion": parts[1]})
+
+
+def chosen_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
+    """The chosen answer alone."""
+    for where, row in pair_rows(roles, fetch):
+        yield Example(where, row["prompt"], {"completion": row["chosen"]})
 
 
 def judgement_examples(fetch: Fetch, judge: JudgeSettings) -> Iterator[Example]:

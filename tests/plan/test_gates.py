@@ -72,6 +72,11 @@ def reason(decision: Decision, kind: ConditionType) -> str:
 TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
     "parse rate": ("pairs-1", {"parse_rate": 0.41}, ["pairs-1: only 41% of the judgements", "parseRate.minimum 50%"]),
     "pairs": ("pairs-1", {"pairs": 12, "ties": 80}, ["only 12 of 100 prompts", "12%", "80 are tied"]),
+    "pairs of answers that end": (
+        "pairs-1",
+        {"pairs": 12, "ties": 8, "prompts_truncated": 80},
+        ["80 have too few answers that end", "raise responses.sampling.maxTokens"],
+    ),
     "one score for all": (
         "pairs-1",
         {"common_score": 5, "common_score_share": 0.97},

@@ -43,7 +43,7 @@ def test_rows_for_programs_keep_the_intervals(whole: RunReport) -> None:
 
 
 def test_the_table_says_what_wins_rest_on(whole: RunReport) -> None:
-    table = comparing.model_table([whole])
+    table = comparison.model_table([whole])
     place = table.headings.index("wins against losses")
     assert [row[place] for row in table.rows] == ["–", "sign test p < 0.001", "sign test p < 0.001"]
 

@@ -103,6 +103,12 @@ def test_roles(tmp_path: Path, chosen: tuple[str, float], rejected: tuple[str, f
         assert (prompt.candidates[3].text, prompt.candidates[3].scores) == ("M1's", (0.0,))
 
 
+def test_several_perfect_answers_of_a_prompt_are_all_marked(tmp_path: Path) -> None:
+    both = [*pair(("good", 5.0), None), *pair(("fair", 5.0), None)]
+    prompt = committed(tmp_path, answers("good", "fair", "bad"), judged([5.0], [5.0], [1.0]), both)
+    assert [each.role for each in prompt.candidates] == ["chosen", "chosen", ""]
+
+
 def test_equal_texts_are_told_apart_by_their_score(tmp_path: Path) -> None:
     prompt = committed(
         tmp_path, answers("same", "same", "bad"), judged([2.0], [5.0], [1.0]), pair(("same", 5.0), ("bad", 1.0))

@@ -132,15 +132,15 @@ def met(win: float, loss: float, prompts: int, p_value: float | None, half: floa
         pytest.param(
             met(1, 0, 2, 0.5, half=0),
             Tone.UNSURE,
-            "M2 is not clearly better or worse than M1: wins 100% [100–100], loses 0% [0–0] (too few to tell: 2 prompts, 30 "
-            "are needed).",
+            "M2 is not clearly better or worse than M1: wins 100% [100–100], loses 0% [0–0] (too few to tell: "
+            "2 prompts, 30 are needed).",
             id="two wins of two",
         ),
         pytest.param(
             met(1, 0, 29, 1e-8, half=0),
             Tone.UNSURE,
-            "M2 is not clearly better or worse than M1: wins 100% [100–100], loses 0% [0–0] (too few to tell: 29 prompts, 30 "
-            "are needed).",
+            "M2 is not clearly better or worse than M1: wins 100% [100–100], loses 0% [0–0] (too few to tell: "
+            "29 prompts, 30 are needed).",
             id="29 of 29",
         ),
         pytest.param(

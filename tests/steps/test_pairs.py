@@ -24,7 +24,7 @@ def many(count: int) -> list[Judged]:
 
 
 def test_pairs_and_statistics(iteration: Iteration) -> None:
-    ended = iteration.run(iteration.judged(PROMPTS, 2).commit())
+    ended = iteration.run(iteration.judged(PROMPTS, 2).commit(), truncated="keep")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert iteration.pairs() == [
         {
@@ -44,7 +44,8 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
             "rejected_score": 0.0,
         },
     ]
-    reasons = {"unscored": 1, "noisy": 0, "tied": 1, "below_margin": 0, "length_control": 0, "identical": 1}
+    reasons = dict.fromkeys(("truncated", "noisy", "imperfect", "below_margin", "length_control"), 0)
+    reasons |= {"unscored": 1, "tied": 1, "identical": 1}
     margin = statistics.fmean([4.5 - 1.333333333, 5])
     mean = statistics.fmean([4, 5, 1, 2, 1, 3, 3, 4, 1, 4, 0, 0, 0, 5, 5, 5])
     assert iteration.statistics() == {
@@ -53,6 +54,8 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "prompts_without_pair": reasons,
         "candidates": 10,
         "candidates_truncated": 1,
+        "truncated_chosen": 0,
+        "truncated_rejected": 1,
         "candidates_unscored": 1,
         "candidates_noisy": 0,
         "judgements": 19,
@@ -84,6 +87,9 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "pairs": 2,
         "prompts": 5,
         "ties": 1,
+        "candidates": 10,
+        "candidates_truncated": 1,
+        "prompts_truncated": 0,
         "parse_rate": 16 / 19,
         "mean_margin": pytest.approx(margin, abs=1e-9),
         "mean_score": pytest.approx(mean, abs=1e-9),
@@ -94,6 +100,24 @@ def test_pairs_and_statistics(iteration: Iteration) -> None:
         "common_score_share": 0.25,
         "candidate_chars": 5.3,
     }
+
+
+def test_answers_that_were_cut_off_are_not_learnt(iteration: Iteration) -> None:
+    """p0's rejected answer was: without it there is nothing to compare with, and the numbers say so."""
+    assert iteration.run(iteration.judged(PROMPTS, 2).commit()).returncode == 0
+    assert [row["id"] for row in iteration.pairs()] == ["p4"]
+    told = iteration.statistics()
+    assert told["prompts_without_pair"]["truncated"] == 1
+    assert (told["candidates_truncated"], told["truncated_chosen"], told["truncated_rejected"]) == (1, 0, 0)
+    assert iteration.result().metrics["prompts_truncated"] == 1
+
+
+def test_no_answer_that_ends_names_the_setting(iteration: Iteration) -> None:
+    cut = [Judged(f"p{n}", [("a", [1]), ("b", [5])], ["length", "length"]) for n in range(3)]
+    assert iteration.run(iteration.judged(cut, 1).commit()).returncode == 64
+    assert iteration.result().reason == "NoPreferencePairs"
+    assert "3 without enough answers that end within responses.sampling.maxTokens" in iteration.result().message
+    assert "raise responses.sampling.maxTokens, or set preferences.truncated: keep" in iteration.result().message
 
 
 def test_anchored_answers_of_m1_may_be_rejected(iteration: Iteration, tmp_path: Path) -> None:
@@ -131,13 +155,17 @@ def test_the_file_opens_as_a_dataset(iteration: Iteration, tmp_path: Path) -> No
 
 
 def test_positive_only_has_no_rejected_and_still_opens(iteration: Iteration, tmp_path: Path) -> None:
-    ended = iteration.run(iteration.judged(PROMPTS, 1).commit(), strategy="positive-only")
+    perfect = Judged("p5", [("one", [5, 5]), ("two", [5, 4]), ("three", [5])])
+    ended = iteration.run(iteration.judged([*PROMPTS, perfect], 1).commit(), strategy="positive-only")
     assert ended.returncode == 0
     found = load_dataset("json", data_files=str(iteration.pairs_file), split="train", cache_dir=str(tmp_path / "cache"))
     assert found.column_names == ["id", "prompt", "chosen", "chosen_score"]
-    chosen = {row["id"]: row["chosen"][0]["content"] for row in found}
-    assert chosen == {"p0": "good", "p1": "one", "p2": "same", "p3": "scored", "p4": "schön ☀"}
-    assert iteration.statistics()["mean_rejected_chars"] is None
+    chosen = [(row["id"], row["chosen"][0]["content"]) for row in found]
+    assert chosen == [("p4", "schön ☀"), ("p5", "one"), ("p5", "three")]
+    told = iteration.statistics()
+    assert (told["pairs"], told["prompts_without_pair"]["imperfect"]) == (3, 4)
+    assert told["intervals"]["pairs_per_prompt"]["value"] == pytest.approx(2 / 6, abs=1e-6)
+    assert told["mean_rejected_chars"] is None
     assert set(iteration.result().metrics).isdisjoint({"rejected_chars", "mean_margin"})
 
 

@@ -72,6 +72,7 @@ from selfreward_steps.contract.settings import (
     RejectedSource,
     ResponseSettings,
     Sampling,
+    TruncatedAnswers,
 )
 from selfreward_steps.contract.sources import (
     ConfigMapKeyRef,
@@ -161,5 +162,6 @@ __all__ = [
     "StepResult",
     "StoreConfig",
     "TrainingSettings",
+    "TruncatedAnswers",
     "parse_config",
 ]

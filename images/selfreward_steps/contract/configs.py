@@ -141,7 +141,7 @@ class ImportConfig(_Config):
 
 
 class SftConfig(_Config):
-    """`inputs`: model, seed and, for M1, eft."""
+    """`inputs`: model, seed, for M1 eft too, and for `positive-only` the pairs (`pairs`, and `pairs-1`, …)."""
 
     step: Literal[StepName.SFT_BASELINE, StepName.SFT]
     settings: SftSettings
@@ -197,6 +197,8 @@ class PairsConfig(_Config):
 
     step: Literal[StepName.PAIRS] = StepName.PAIRS
     settings: PairSettings
+    max_score: float = 5
+    """Highest score of the judge's scale: what `positive-only` calls perfect."""
 
 
 class DpoConfig(_Config):
@@ -207,8 +209,6 @@ class DpoConfig(_Config):
 
     step: Literal[StepName.DPO] = StepName.DPO
     settings: DpoSettings
-    pairs: PairSettings = PairSettings()
-    """`positive-only` trains on the chosen answers by SFT instead."""
     report_to: list[str] = []
 
 

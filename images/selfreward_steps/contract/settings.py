@@ -209,6 +209,15 @@ class PairStrategy(StrEnum):
     BEST_WORST = "best-worst"
     BEST_RANDOM = "best-random"
     POSITIVE_ONLY = "positive-only"
+    """No pairs: answers with a perfect score are added to the seed data (the paper's ablation)."""
+
+
+class TruncatedAnswers(StrEnum):
+    """What becomes of an answer that reached the longest completion."""
+
+    DROP = "drop"
+    """It is left out: taught as it stands, it would be an answer that ends in the middle."""
+    KEEP = "keep"
 
 
 class RejectedSource(StrEnum):
@@ -233,11 +242,14 @@ class PairSettings(ContractModel):
     """From scores to preference pairs (paper section 2.3; Meta-Rewarding for length control)."""
 
     strategy: PairStrategy = PairStrategy.BEST_WORST
-    """`best-worst` is the paper's; ties are always dropped."""
+    """`best-worst` is the paper's; ties are always dropped. `positive-only` is its ablation: supervised fine-tuning of
+    the base model on the seed data and every answer with a perfect score, by `training.sft`."""
     min_margin: Annotated[float, Field(ge=0)] = 0
     """Smallest difference of mean scores; 0 keeps every difference."""
     max_score_std: Annotated[float, Field(gt=0)] | None = None
     """A candidate whose judgements disagree by more than this standard deviation is left out."""
+    truncated: TruncatedAnswers = TruncatedAnswers.DROP
+    """Candidates cut off at `responses.sampling.maxTokens`: `drop` leaves them out, `keep` takes them as whole ones."""
     length_control: list[Fraction] = []
     """ρ of Meta-Rewarding (arXiv 2407.19594), one an iteration, the last one repeated: the shortest of the top
     tier against the longest of the bottom tier. Empty or 0 is off."""

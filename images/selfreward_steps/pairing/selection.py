@@ -1,8 +1,8 @@
 """The choice of the two candidates of one prompt that become a preference pair, as a pure function.
 
-Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: margin,
-judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected, anchored
-rejected (Temporal Self-Rewarding, arXiv 2508.06026) and positive-only. It must not read, write or count.
+Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: cut-off
+answers, margin, judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected,
+anchored rejected (Temporal Self-Rewarding, arXiv 2508.06026) and positive-only. It must not read, write or count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from selfreward_steps.contract import PairSettings, PairStrategy
+from selfreward_steps.contract import PairSettings, PairStrategy, TruncatedAnswers
 
 DECIMALS = 9
 """Means are rounded to this, so that the same scores added in another order, or as another fraction, stay a tie."""
@@ -33,13 +33,17 @@ class ScoredCandidate:
     """Their population standard deviation: the judgements at hand are all there are, and one alone has none."""
     anchored: bool = False
     """Whether it is an answer of M1's, which may be rejected and never chosen."""
+    truncated: bool = False
+    """Whether it reached the longest completion."""
 
     @classmethod
-    def of(cls, index: int, text: str, scores: Sequence[float], *, anchored: bool = False) -> ScoredCandidate:
+    def of(
+        cls, index: int, text: str, scores: Sequence[float], *, anchored: bool = False, truncated: bool = False
+    ) -> ScoredCandidate:
         """From a candidate's readable scores, at least one."""
         mean = math.fsum(scores) / len(scores)
         std = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
-        return cls(index, text, round(mean, DECIMALS), std, anchored)
+        return cls(index, text, round(mean, DECIMALS), std, anchored, truncated)
 
 
 class NoPair(StrEnum):
@@ -47,8 +51,12 @@ class NoPair(StrEnum):
 
     UNSCORED = "unscored"
     """Fewer than two candidates have a score (`positive-only`: none has)."""
+    TRUNCATED = "truncated"
+    """Enough had one, but too few of them end by themselves (`truncated: drop`)."""
     NOISY = "noisy"
     """Two had one, but `maxScoreStd` leaves fewer."""
+    IMPERFECT = "imperfect"
+    """No answer has the judge's top score (`positive-only`)."""
     TIED = "tied"
     """All means are equal."""
     BELOW_MARGIN = "below_margin"
@@ -76,14 +84,29 @@ class PairRules:
     max_score_std: float | None
     rho: float
     """Width of both tiers, as a share of the distance from worst to best; 0 is no length control."""
+    keeps_truncated: bool
+    top_score: float
+    """Of the judge's scale: what a perfect answer gets every time."""
     seed: int
 
     @classmethod
-    def of(cls, settings: PairSettings, iteration: int, seed: int) -> PairRules:
+    def of(cls, settings: PairSettings, iteration: int, seed: int, top_score: float = 5) -> PairRules:
         """The rules of `iteration`, from 1; the last entry of `lengthControl` holds for all later ones."""
         rhos = settings.length_control
         rho = rhos[min(iteration, len(rhos)) - 1] if rhos else 0.0
-        return cls(settings.strategy, settings.min_margin, settings.max_score_std, rho, seed)
+        return cls(
+            strategy=settings.strategy,
+            min_margin=settings.min_margin,
+            max_score_std=settings.max_score_std,
+            rho=rho,
+            keeps_truncated=settings.truncated is TruncatedAnswers.KEEP,
+            top_score=top_score,
+            seed=seed,
+        )
+
+    def whole(self, candidates: Sequence[ScoredCandidate]) -> list[ScoredCandidate]:
+        """Those that are not left out for being cut off."""
+        return [candidate for candidate in candidates if self.keeps_truncated or not candidate.truncated]
 
     def steady(self, candidate: ScoredCandidate) -> bool:
         """Whether the candidate's judgements agree well enough for it to be used."""
@@ -101,20 +124,19 @@ def choose(
     """The pair of one prompt from its candidates with a score, in the order of `index`, or why there is none.
 
     Candidates are exchangeable draws, so among equals the one with the lowest index is taken: that is the same on
-    every machine and prefers nothing. `positive-only` takes the best answer of every prompt that has a score, tied
-    or not, for there is nothing it must be better than; `minMargin` has no meaning there.
+    every machine and prefers nothing.
 
     `anchors` are answers of M1's to the same prompt: they may be rejected beside the candidates. Only a worse one
     takes a candidate's place, so pairs differ from those without anchors where M1's answers are the worst.
     """
-    candidates = [candidate for candidate in scored if rules.steady(candidate)]
-    rejectable = candidates + [anchor for anchor in anchors if rules.steady(anchor)]
-    least = 1 if rules.strategy is PairStrategy.POSITIVE_ONLY else 2
-    if not candidates or len(rejectable) < least:
-        return NoPair.UNSCORED if not scored or len(scored) + len(anchors) < least else NoPair.NOISY
+    whole, whole_anchors = rules.whole(scored), rules.whole(anchors)
+    candidates = [candidate for candidate in whole if rules.steady(candidate)]
+    rejectable = candidates + [anchor for anchor in whole_anchors if rules.steady(anchor)]
+    if not candidates or len(rejectable) < 2:
+        if not scored or len(scored) + len(anchors) < 2:
+            return NoPair.UNSCORED
+        return NoPair.TRUNCATED if not whole or len(whole) + len(whole_anchors) < 2 else NoPair.NOISY
     chosen = _chosen(rules, candidates)
-    if rules.strategy is PairStrategy.POSITIVE_ONLY:
-        return Pair(chosen, None)
     best, worst = max(candidates, key=_mean), min(rejectable, key=_mean)
     if not best.mean - worst.mean > _ROUNDING:
         return NoPair.TIED
@@ -126,6 +148,15 @@ def choose(
     if chosen.text.strip() == rejected.text.strip():
         return NoPair.IDENTICAL
     return Pair(chosen, rejected)
+
+
+def perfect(rules: PairRules, scored: Sequence[ScoredCandidate]) -> Sequence[Pair] | NoPair:
+    """`positive-only`: every answer that gets the top score each time, each text once, or why there is none."""
+    whole = rules.whole(scored)
+    if not whole:
+        return NoPair.TRUNCATED if scored else NoPair.UNSCORED
+    best = {each.text.strip(): each for each in reversed(whole) if each.mean >= rules.top_score - _ROUNDING}
+    return [Pair(each, None) for each in reversed(best.values())] or NoPair.IMPERFECT
 
 
 def _chosen(rules: PairRules, candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:
@@ -156,7 +187,7 @@ def _rejected(
                 return tier[0]
             return min(tier, key=lambda c: (-len(c.text), c.mean, c.index), default=None)
         case PairStrategy.POSITIVE_ONLY:
-            raise AssertionError("positive-only has no rejected answer")
+            raise AssertionError("positive-only has no rejected answer: see perfect")
         case _:
             assert_never(rules.strategy)
 

@@ -14,6 +14,7 @@ from selfreward_steps.measuring.histograms import DECIMALS, histogram
 from selfreward_steps.measuring.intervals import Fraction, counted_share
 from selfreward_steps.pairing.judged_prompts import JudgedPrompt
 from selfreward_steps.pairing.selection import NoPair, Pair, ScoredCandidate
+from selfreward_steps.rows import is_truncated
 
 
 @dataclass
@@ -40,7 +41,10 @@ class PairStatistics:
     """Prompts without a pair, by reason."""
     candidates: int = 0
     truncated: int = 0
-    """Candidates that reached the longest completion (finish reason `length`)."""
+    """Candidates that reached the longest completion."""
+    truncated_chosen: int = 0
+    truncated_rejected: int = 0
+    """How many of them are learnt from (`preferences.truncated: keep`)."""
     unscored_candidates: int = 0
     noisy_candidates: int = 0
     """Left out by `maxScoreStd`."""
@@ -62,24 +66,27 @@ class PairStatistics:
     _score: _Mean = field(default_factory=_Mean)
     _anchor_score: _Mean = field(default_factory=_Mean)
 
-    def add(self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Pair | NoPair) -> None:
+    def add(
+        self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Sequence[Pair] | NoPair
+    ) -> None:
         """One prompt: what was read, its candidates with a score, how many of these are `noisy`, and the choice."""
         self.prompts += 1
         self.candidates += len(judged.candidates)
         self.unscored_candidates += len(judged.candidates) - len(scored)
         self.noisy_candidates += noisy
         for candidate in judged.candidates:
-            self.truncated += candidate["finish_reason"] == "length"
+            self.truncated += is_truncated(candidate)
             self._candidate_chars.add(len(candidate["text"]))
         before = self.parsed, self.judgements
         for scores in judged.scores:
             self._count(scores)
         self._parses[float(self.parsed - before[0]), float(self.judgements - before[1])] += 1
         self._means.update(round(candidate.mean, DECIMALS) for candidate in scored)
-        if isinstance(choice, Pair):
-            self._pair(choice)
-        else:
+        if isinstance(choice, NoPair):
             self.dropped[choice] += 1
+        else:
+            for pair in choice:
+                self._pair(pair)
 
     def add_anchors(self, anchors: Sequence[ScoredCandidate]) -> None:
         """M1's answers to one prompt, as far as they have a score."""
@@ -99,9 +106,11 @@ class PairStatistics:
         self.pairs += 1
         self._chosen_chars.add(len(pair.chosen.text))
         self._chosen_score.add(pair.chosen.mean)
+        self.truncated_chosen += pair.chosen.truncated
         if pair.rejected is not None:
             self._rejected_chars.add(len(pair.rejected.text))
             self._rejected_score.add(pair.rejected.mean)
+            self.truncated_rejected += pair.rejected.truncated
             self._margin.add(pair.chosen.mean - pair.rejected.mean)
             if pair.rejected.anchored:
                 self.anchored_pairs = (self.anchored_pairs or 0) + 1
@@ -138,6 +147,8 @@ class PairStatistics:
             "prompts_without_pair": {reason.value: self.dropped[reason] for reason in NoPair},
             "candidates": self.candidates,
             "candidates_truncated": self.truncated,
+            "truncated_chosen": self.truncated_chosen,
+            "truncated_rejected": self.truncated_rejected,
             "candidates_unscored": self.unscored_candidates,
             "candidates_noisy": self.noisy_candidates,
             "judgements": self.judgements,
@@ -165,7 +176,8 @@ class PairStatistics:
 
     @property
     def _paired(self) -> Counter[Fraction]:
-        return Counter({(1.0, 1.0): self.pairs, (0.0, 1.0): self.prompts - self.pairs})
+        without = self.dropped.total()
+        return Counter({(1.0, 1.0): self.prompts - without, (0.0, 1.0): without})
 
     def _anchors(self) -> dict[str, Any]:
         return {"anchored_pairs": self.anchored_pairs, "mean_anchor_score": self._anchor_score.value}
@@ -176,6 +188,9 @@ class PairStatistics:
             "pairs": self.pairs,
             "prompts": self.prompts,
             "ties": self.dropped[NoPair.TIED],
+            "candidates": self.candidates,
+            "candidates_truncated": self.truncated,
+            "prompts_truncated": self.dropped[NoPair.TRUNCATED],
             "parse_rate": self.parse_rate,
             "mean_margin": self._margin.value,
             "mean_score": self._score.value,

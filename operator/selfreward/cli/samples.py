@@ -47,7 +47,9 @@ def samples(store: Store, iteration: int, shards: int, count: int = _COUNT) -> l
         artifact_names.of_iteration(iteration, each)
         for each in (IterationArtifact.PAIRS, IterationArtifact.RESPONSES, IterationArtifact.JUDGEMENTS)
     )
-    chosen = {row["id"]: row for row in islice(_rows(store, pairs, "pairs.jsonl"), count)}
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for row in islice(_rows(store, pairs, "pairs.jsonl"), count):
+        chosen.setdefault(row["id"], []).append(row)
     answers: dict[str, dict[str, Any]] = {}
     judged: dict[tuple[str, int], dict[str, Any]] = {}
     for shard in artifact_names.shards(responses, shards):
@@ -58,11 +60,15 @@ def samples(store: Store, iteration: int, shards: int, count: int = _COUNT) -> l
         for row in _rows(store, shard, "judgements.jsonl"):
             if row["id"] in chosen:
                 judged[row["id"], row["candidate"]] = row
-    return [_sample(pair, answers[key], judged) for key, pair in chosen.items() if key in answers]
+    return [_sample(rows, answers[key], judged) for key, rows in chosen.items() if key in answers]
 
 
-def _sample(pair: dict[str, Any], answer: dict[str, Any], judged: dict[tuple[str, int], dict[str, Any]]) -> Sample:
-    roles: dict[str, str] = {pair[role][-1]["content"]: role for role in ("rejected", "chosen") if role in pair}
+def _sample(
+    pairs: list[dict[str, Any]], answer: dict[str, Any], judged: dict[tuple[str, int], dict[str, Any]]
+) -> Sample:
+    roles: dict[str, str] = {
+        pair[role][-1]["content"]: role for pair in pairs for role in ("rejected", "chosen") if role in pair
+    }
     candidates = [
         _candidate(candidate["text"], judged.get((answer["id"], index), {}), roles)
         for index, candidate in enumerate(answer["candidates"])

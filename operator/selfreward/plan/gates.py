@@ -108,10 +108,14 @@ def _pairs(measured: _Measured, gates: Gates) -> str | None:
     pairs, prompts, least = measured.number("pairs"), measured.number("prompts"), gates.pairs.minimum
     if pairs is None or not prompts or pairs / prompts >= least:
         return None
+    ties, cut = measured.number("ties") or 0, measured.number("prompts_truncated") or 0
+    advice = "raise judge.samples or responses.perPrompt, or set judge.mode: logprob"
+    if cut > ties:
+        advice = "raise responses.sampling.maxTokens, or set preferences.truncated: keep"
     return (
         f"only {pairs:.0f} of {prompts:.0f} prompts give a preference pair ({pairs / prompts:.0%}, gates.pairs.minimum "
-        f"{least:.0%}): {measured.number('ties') or 0:.0f} are tied, so DPO has little to learn from; raise "
-        "judge.samples or responses.perPrompt, or set judge.mode: logprob"
+        f"{least:.0%}): {ties:.0f} are tied and {cut:.0f} have too few answers that end, so there is little to learn "
+        f"from; {advice}"
     )
 
 

@@ -65,11 +65,9 @@ def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfi
         case StepName.JUDGE:
             return JudgeConfig(**common, settings=spec.judge, serving=_judge_endpoint(run, node))
         case StepName.PAIRS:
-            return PairsConfig(**common, settings=spec.preferences)
+            return PairsConfig(**common, settings=spec.preferences, max_score=spec.judge.score_range[1])
         case StepName.DPO:
-            return DpoConfig(
-                **common, settings=spec.training.dpo, pairs=spec.preferences, report_to=spec.training.report_to
-            )
+            return DpoConfig(**common, settings=spec.training.dpo, report_to=spec.training.report_to)
         case StepName.EVALUATE:
             return EvaluateConfig(
                 **common,

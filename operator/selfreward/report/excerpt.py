@@ -30,7 +30,7 @@ class _Found:
     prompt: str
     candidates: list[Row]
     judgements: dict[int, Row] = field(default_factory=dict)
-    pair: Row | None = None
+    pairs: list[Row] = field(default_factory=list)
 
 
 def excerpt(artifacts: Artifacts, iterations: int, candidates: int) -> Excerpt:
@@ -76,7 +76,7 @@ def _iteration(artifacts: Artifacts, iteration: int, ids: set[str]) -> Iterator[
     pairs = artifact_names.of_iteration(iteration, IterationArtifact.PAIRS)
     for row in artifacts.rows(pairs, "pairs.jsonl"):
         if row["id"] in found:
-            found[row["id"]].pair = row
+            found[row["id"]].pairs.append(row)
     is_paired = artifacts.digest(pairs) is not None
     for key in sorted(found):
         yield _prompt(iteration, key, found[key], is_paired=is_paired)
@@ -91,10 +91,11 @@ def _prompt(iteration: int, key: str, found: _Found, *, is_paired: bool) -> Prom
     candidates = [
         _candidate(candidate, found.judgements.get(place, {})) for place, candidate in enumerate(found.candidates)
     ]
-    for role in ("chosen", "rejected"):
-        if found.pair is not None and role in found.pair:
-            _give_role(candidates, role, found.pair)
-    paired = (found.pair is not None) if is_paired else None
+    for pair in found.pairs:
+        for role in ("chosen", "rejected"):
+            if role in pair:
+                _give_role(candidates, role, pair)
+    paired = bool(found.pairs) if is_paired else None
     return PromptReport(iteration, key, found.prompt, paired, tuple(candidates))
 
 

@@ -172,6 +172,8 @@ _ROUND: Final[Sequence[tuple[str, str, Callable[[float | None], str]]]] = (
     ("prompts", "prompts", lambda value: _number(value)),
     ("candidates", "candidates", lambda value: _number(value)),
     ("candidates_truncated", "… cut off", lambda value: _number(value)),
+    ("truncated_chosen", "… cut off and chosen", lambda value: _number(value)),
+    ("truncated_rejected", "… cut off and rejected", lambda value: _number(value)),
     ("candidates_unscored", "… without a score", lambda value: _number(value)),
     ("judgements", "judgements", lambda value: _number(value)),
     ("parse_rate", "… that state a score", lambda value: _rate(value)),

@@ -36,11 +36,17 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{test_prompts} prompts to test the judge",
     ),
     StepName.PROMPTS: ("{prompts} prompts", "{acceptance_rate:%} of {attempts} accepted"),
-    StepName.RESPOND: ("{prompts} prompts", "{completion_tokens} tokens", *_SERVED),
+    StepName.RESPOND: (
+        "{prompts} prompts",
+        "{truncated} of {candidates} answers cut off",
+        "{completion_tokens} tokens",
+        *_SERVED,
+    ),
     StepName.JUDGE: ("{candidates} candidates", "{parse_rate:%} parsed", *_SERVED),
     StepName.PAIRS: (
         "{pairs} pairs",
         "{ties} ties",
+        "{candidates_truncated} of {candidates} answers cut off",
         "mean score {mean_score}",
         "margin {mean_margin}",
         "{chosen_chars} and {rejected_chars} characters",

@@ -187,6 +187,19 @@ def test_the_pairs_that_dpo_learns_from(history: str, earlier: dict[str, str]) -
     assert dict(node.inputs) == {"model": "m3", "reference": "m3", "pairs": "iteration-3/pairs", **earlier}
 
 
+def test_positive_only_fine_tunes_the_base_model_on_seed_data_and_perfect_answers() -> None:
+    """The paper's ablation, by SFT's settings: no reference, nothing of the model that answered."""
+    graph = nodes(iterations=2, preferences={"strategy": "positive-only"})
+    assert [key for key in graph if key.startswith(("sft", "dpo"))] == ["sft-baseline", "sft", "sft-1", "sft-2"]
+    node = graph["sft-2"]
+    assert (node.step, node.iteration, node.kind, node.output) == ("sft", 2, ChildKind.TRAINING, "m3")
+    assert dict(node.inputs) == {**graph["sft"].inputs, "pairs": "iteration-2/pairs"}
+    every = nodes(iterations=2, preferences={"strategy": "positive-only", "history": "all"})["sft-2"]
+    assert every.inputs["pairs-1"] == "iteration-1/pairs"
+    aligned = nodes(**ALIGNED, preferences={"strategy": "positive-only"})["sft-1"]
+    assert dict(aligned.inputs) == {"model": "m0", "pairs": "iteration-1/pairs"}
+
+
 def test_a_judge_template_that_is_elsewhere_is_read_by_every_step_that_judges() -> None:
     custom = {"template": "custom", "customTemplate": {"configMapRef": {"name": "judge"}}}
     graph = nodes(judge=custom)
@@ -239,6 +252,13 @@ specs = st.fixed_dictionaries(
             }
         ),
         "preferences": st.fixed_dictionaries(
+            {
+                "strategy": st.sampled_from(["best-worst", "positive-only"]),
+                "rejected": st.just("current"),
+                "history": st.sampled_from(["iteration", "all"]),
+            }
+        )
+        | st.fixed_dictionaries(
             {"rejected": st.sampled_from(["current", "anchored"]), "history": st.sampled_from(["iteration", "all"])}
         ),
     }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from selfreward_steps.contract import PairSettings, PairStrategy
-from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose
+from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose, perfect
 
 
 def rules(iteration: int = 1, seed: int = 0, **settings: Any) -> PairRules:
@@ -31,6 +31,11 @@ def outcome(choice: Pair | NoPair) -> tuple[int, int | None] | NoPair:
     if isinstance(choice, NoPair):
         return choice
     return choice.chosen.index, None if choice.rejected is None else choice.rejected.index
+
+
+def cut(scored: list[ScoredCandidate], *places: int) -> list[ScoredCandidate]:
+    """The same, of which these reached the longest completion."""
+    return [replace(each, truncated=place in places) for place, each in enumerate(scored)]
 
 
 CASES: dict[str, tuple[dict[str, Any], list[ScoredCandidate], tuple[int, int | None] | NoPair]] = {
@@ -92,23 +97,18 @@ CASES: dict[str, tuple[dict[str, Any], list[ScoredCandidate], tuple[int, int | N
         candidates(5, 4, 1, lengths=[9, 1, 5]),
         (1, 2),
     ),
-    "positive: the best": ({"strategy": "positive-only"}, candidates(3, 5, 1), (1, None)),
-    "positive: ties and margins do not matter": (
-        {"strategy": "positive-only", "minMargin": 9},
-        candidates(3, 3),
-        (0, None),
-    ),
-    "positive: one candidate is enough": ({"strategy": "positive-only"}, candidates(3), (0, None)),
-    "positive: none is not": ({"strategy": "positive-only"}, [], NoPair.UNSCORED),
-    "positive: rho": (
-        {"strategy": "positive-only", "lengthControl": [0.5]},
-        candidates(5, 4, 1, lengths=[9, 5, 1]),
-        (1, None),
-    ),
-    "positive: noisy": (
-        {"strategy": "positive-only", "maxScoreStd": 0.1},
-        candidates([1, 5], [2, 4]),
-        NoPair.NOISY,
+    "a cut-off best is left out": ({}, cut(candidates(3, 5, 1), 1), (0, 2)),
+    "a cut-off worst is left out": ({}, cut(candidates(3, 5, 1), 2), (1, 0)),
+    "one that ends is not enough": ({}, cut(candidates(3, 5, 1), 1, 2), NoPair.TRUNCATED),
+    "none ends": ({}, cut(candidates(3, 5), 0, 1), NoPair.TRUNCATED),
+    "unscored is told before cut off": ({}, cut(candidates(3), 0), NoPair.UNSCORED),
+    "cut off is told before noisy": ({"maxScoreStd": 0.5}, cut(candidates([3, 5], 1), 1), NoPair.TRUNCATED),
+    "two that end, one of them noisy": ({"maxScoreStd": 0.5}, cut(candidates([3, 5], 1, 5), 2), NoPair.NOISY),
+    "keep takes cut-off answers as they are": ({"truncated": "keep"}, cut(candidates(3, 5, 1), 1, 2), (1, 2)),
+    "rho: tiers are of those that end": (
+        {"lengthControl": [0.25]},
+        cut(candidates(5, 4, 3.9, 0, lengths=[50, 40, 10, 99]), 3),
+        (0, 2),
     ),
 }
 
@@ -135,6 +135,8 @@ ANCHORED: dict[str, tuple[dict[str, Any], list[ScoredCandidate], list[ScoredCand
     "no candidate has a score": ({}, [], anchors(1, 2), NoPair.UNSCORED),
     "all better": ({}, candidates(2, 2), anchors(5), NoPair.TIED),
     "below the margin": ({"minMargin": 3}, candidates(4, 4), anchors(2), NoPair.BELOW_MARGIN),
+    "a cut-off anchor is not rejected": ({}, candidates(4, 3), cut(anchors(0), 0), "0 over 1"),
+    "only a cut-off anchor is worse": ({}, candidates(4), cut(anchors(0), 0), NoPair.TRUNCATED),
     "a quarrelled-over anchor": ({"maxScoreStd": 1}, candidates(4, 3), anchors([0, 4]), "0 over 1"),
     "rho: the longest of the bottom tier, whoever wrote it": (
         {"lengthControl": [0.25]},
@@ -157,6 +159,43 @@ def test_anchored_choice(
         assert f"{found.chosen.index} over {kind}{found.rejected.index}" == expected
     else:
         assert found is expected
+
+
+POSITIVE: dict[str, tuple[dict[str, Any], list[ScoredCandidate], list[int] | NoPair]] = {
+    "every perfect answer": ({}, candidates(3, 5, 5, 1), [1, 2]),
+    "perfect every time": ({}, candidates([5, 5, 4], [5, 5, 5]), [1]),
+    "one candidate is enough": ({}, candidates(5), [0]),
+    "the best is not perfect": ({}, candidates(4.9, 3), NoPair.IMPERFECT),
+    "none has a score": ({}, [], NoPair.UNSCORED),
+    "a perfect one that was cut off": ({}, cut(candidates(5, 3), 0), NoPair.IMPERFECT),
+    "all were cut off": ({}, cut(candidates(5, 5), 0, 1), NoPair.TRUNCATED),
+    "keep": ({"truncated": "keep"}, cut(candidates(5, 3), 0), [0]),
+}
+
+
+@pytest.mark.parametrize(("settings", "scored", "expected"), POSITIVE.values(), ids=POSITIVE.keys())
+def test_positive_only_takes_perfect_answers(
+    settings: dict[str, Any], scored: list[ScoredCandidate], expected: list[int] | NoPair
+) -> None:
+    found = perfect(rules(strategy="positive-only", **settings), scored)
+    if isinstance(found, NoPair):
+        assert found is expected
+    else:
+        assert [pair.chosen.index for pair in found] == expected
+        assert [pair.rejected for pair in found] == [None] * len(found)
+
+
+def test_perfect_is_the_top_of_the_judges_scale() -> None:
+    of_ten = PairRules.of(PairSettings(strategy=PairStrategy.POSITIVE_ONLY), 1, 0, top_score=10)
+    assert perfect(of_ten, candidates(5, 9)) is NoPair.IMPERFECT
+    assert perfect(of_ten, candidates(5, 10)) != NoPair.IMPERFECT
+
+
+def test_the_same_perfect_text_is_learnt_once() -> None:
+    same = [replace(each, text="same") for each in candidates(5, 5, 5)]
+    found = perfect(rules(strategy="positive-only"), same)
+    assert not isinstance(found, NoPair)
+    assert [pair.chosen.index for pair in found] == [0]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +235,7 @@ PROMPTS = st.lists(st.tuples(THIRDS, st.text("ab", max_size=4)), max_size=6)
 
 @given(
     PROMPTS,
-    st.sampled_from(list(PairStrategy)),
+    st.sampled_from([PairStrategy.BEST_WORST, PairStrategy.BEST_RANDOM]),
     st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(2)]),
     st.sampled_from([None, Fraction(1, 2), Fraction(3, 2)]),
     st.sampled_from([Fraction(0), Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1)]),
@@ -224,9 +263,6 @@ def test_against_exact_fractions(
     assert chosen is not None
     assert found.chosen.index == chosen
     assert math.isclose(found.chosen.mean, statistics.fmean(answers[found.chosen.index][0]), abs_tol=1e-9)
-    if strategy is PairStrategy.POSITIVE_ONLY:
-        assert found.rejected is None
-        return
     assert found.rejected is not None
     assert found.rejected.index in allowed
     assert found.rejected.text != found.chosen.text
@@ -249,8 +285,6 @@ def exact(
     top = [i for i in steady if mean[i] >= (1 - rho) * high + rho * low]
     shortest = sorted(top, key=lambda i: (len(answers[i][1]) if rho else 0, -mean[i], i))
     chosen = shortest[0]
-    if strategy is PairStrategy.POSITIVE_ONLY:
-        return chosen, []
     beaten = [i for i in steady if mean[i] < mean[chosen] and mean[chosen] - mean[i] >= margin]
     if strategy is PairStrategy.BEST_WORST:
         bottom = [i for i in beaten if mean[i] <= (1 - rho) * low + rho * high]

@@ -141,27 +141,6 @@ def test_another_reference_is_used(bench: Bench) -> None:
         assert done.result["metrics"]["reward_margin"] > 0.05
 
 
-def test_positive_only_trains_on_the_chosen_answers(bench: Bench) -> None:
-    rows = [
-        {
-            "id": str(n),
-            "prompt": [{"role": "user", "content": "Count"}],
-            "chosen": [{"role": "assistant", "content": "1 2 3"}],
-        }
-        | {"chosen_score": 4.0}
-        for n in range(16)
-    ]
-    bench.put("chosen", pairs=rows)
-    pairs = {"strategy": "positive-only"}
-    inputs = {**INPUTS, "pairs": "chosen"}
-    done = bench.run("dpo", "m2", {**FAST, "epochs": 3}, inputs=inputs, iteration=1, pairs=pairs)
-    assert done.result["succeeded"], done.errors
-    metrics = done.result["metrics"]
-    assert metrics["loss"] < metrics["loss_first"]
-    assert "reward_margin" not in metrics
-    assert "supervised fine-tuning" in (bench.model("m2") / "README.md").read_text()
-
-
 def test_a_loss_that_is_no_number_stops_the_step(bench: Bench) -> None:
     settings = {"learningRate": 1e38, "minLearningRate": 1e38, "batchSize": 8, "checkpointSteps": 1}
     failed = bench.run("dpo", "m2", settings, inputs=INPUTS, iteration=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from selfreward_steps.contract import Precision
-from selfreward_steps.dpo import pair_examples, pair_roles
+from selfreward_steps.dpo import pair_examples
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store import Store, open_store
@@ -12,6 +12,7 @@ from selfreward_steps.training.arguments import in_bfloat16
 from selfreward_steps.training.batches import BatchPlan
 from selfreward_steps.training.card import model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
+from selfreward_steps.training.pairs import pair_roles
 from selfreward_steps.training.ranks import Ranks
 from training_bench import DIGEST
 

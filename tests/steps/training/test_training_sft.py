@@ -56,6 +56,24 @@ def test_m1_learns_judging_too(bench: Bench) -> None:
     assert "| eft | eft | sha256:" in card
 
 
+def test_perfect_answers_are_added_to_the_seed_data(bench: Bench) -> None:
+    """With `positive-only` step sft makes M2 as well, from M0 on all that M1 learnt and the answers."""
+    question = [{"role": "user", "content": "Count"}]
+    answer = {"role": "assistant", "content": "1 2 3"}
+    rows = [{"id": str(n // 2), "prompt": question, "chosen": [answer], "chosen_score": 5.0} for n in range(32)]
+    for name in ("perfect-1", "perfect-2"):
+        bench.put(name, pairs=rows)
+    judge = {"template": "custom", "customTemplate": {"text": "Rate this. {prompt} {response}"}}
+    first = bench.run("sft", "m1", FAST, inputs=BOTH, judge=judge)
+    inputs = {**BOTH, "pairs-1": "perfect-1", "pairs": "perfect-2"}
+    second = bench.run("sft", "m3", FAST, inputs=inputs, judge=judge, iteration=2)
+    assert first.result["succeeded"], first.errors
+    assert second.result["succeeded"], second.errors
+    assert second.result["metrics"]["examples"] == first.result["metrics"]["examples"] + 64
+    learned = mean_log_probability(bench.model("m3"), question, answer["content"])
+    assert learned > mean_log_probability(bench.model("m1"), question, answer["content"]) + 0.1
+
+
 def test_adapters_are_merged(bench: Bench) -> None:
     settings = {**FAST, "lora": {"rank": 4, "alpha": 8}}
     done = bench.run("sft", "m1", settings, inputs=BOTH)

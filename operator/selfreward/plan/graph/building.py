@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from selfreward_steps.contract import JudgeModel, PairHistory, StepName, artifact_names
+from selfreward_steps.contract import JudgeModel, PairHistory, PairStrategy, StepName, artifact_names
 from selfreward_steps.contract.artifact_names import IterationArtifact
 
 from selfreward.api import SelfRewardRunSpec
@@ -107,15 +107,13 @@ def _add_way_to_m1(builder: _Builder, spec: SelfRewardRunSpec) -> None:
     builder.add(StepName.IMPORT, first, {}, also_commits=tuple(others))
     if not is_tuned(spec):
         return
-    base = model_input(artifact_names.BASE_MODEL)
     if is_filtered(spec):
         baseline = artifact_names.SFT_BASELINE
-        builder.add(StepName.SFT_BASELINE, baseline, {**base, **seed})
+        builder.add(StepName.SFT_BASELINE, baseline, {**model_input(artifact_names.BASE_MODEL), **seed})
         builder.add(StepName.EFT, artifact_names.EFT, {**seed, **model_input(baseline), **template}, serving=baseline)
     elif has_judge_data(spec):
         builder.add(StepName.EFT, artifact_names.EFT, {**seed, **template})
-    judging = {**eft_input(spec), **template} if has_judge_data(spec) else {}
-    builder.add(StepName.SFT, artifact_names.model(1), {**base, **seed, **judging})
+    builder.add(StepName.SFT, artifact_names.model(1), _sft_inputs(spec))
 
 
 def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> None:
@@ -139,17 +137,21 @@ def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> No
         _add_judged(builder, spec, iteration, model_artifact(spec, 1), _ANCHORS)
         scored |= _roles(iteration, *_ANCHORS)
     builder.add(StepName.PAIRS, pairs, scored, iteration=iteration)
-    builder.add(
-        StepName.DPO,
-        model_artifact(spec, iteration + 1),
-        {
-            "model": model,
-            "reference": reference_of(spec, iteration),
-            "pairs": pairs,
-            **(_earlier(IterationArtifact.PAIRS, iteration) if spec.preferences.history is PairHistory.ALL else {}),
-        },
-        iteration=iteration,
-    )
+    learnt = {"pairs": pairs}
+    if spec.preferences.history is PairHistory.ALL:
+        learnt |= _earlier(IterationArtifact.PAIRS, iteration)
+    if spec.preferences.strategy is PairStrategy.POSITIVE_ONLY:
+        step, start = StepName.SFT, _sft_inputs(spec)
+    else:
+        step, start = StepName.DPO, {**model_input(model), "reference": reference_of(spec, iteration)}
+    builder.add(step, model_artifact(spec, iteration + 1), {**start, **learnt}, iteration=iteration)
+
+
+def _sft_inputs(spec: SelfRewardRunSpec) -> dict[str, str]:
+    """What supervised fine-tuning starts from: the base model, the seed data, and judging examples if there are any."""
+    judging = {**eft_input(spec), **template_input(spec)} if has_judge_data(spec) else {}
+    seed = seed_input(spec) if is_tuned(spec) else {}
+    return {**model_input(artifact_names.BASE_MODEL), **seed, **judging}
 
 
 _CANDIDATES = (IterationArtifact.RESPONSES, IterationArtifact.JUDGEMENTS)
