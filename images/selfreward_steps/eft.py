@@ -17,10 +17,17 @@ from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import ServingClient
 from selfreward_steps.contract import EftConfig, EftMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.judging.agreement import agreeing_rows, balanced, rank_rows, score_histogram, split_rankings
+from selfreward_steps.judging.agreement import (
+    agreeing_rows,
+    balanced,
+    means_agree,
+    rank_rows,
+    score_histogram,
+    split_rankings,
+)
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
-from selfreward_steps.judging.templates import judge_template
+from selfreward_steps.judging.templates import JudgeTemplate, judge_template
 from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, read_rows, write_json, write_rows
 
 Context = StepContext[EftConfig]
@@ -32,6 +39,8 @@ class _Made:
 
     rows: list[EftRow]
     agreeing_prompts: int = 0
+    agreeing_by_mean_only: int = 0
+    """Prompts whose mean scores agree with people, and no choice of single judgements does."""
     judgements: int = 0
     parsed: int = 0
     traffic: Mapping[str, float] = field(default_factory=dict)
@@ -63,6 +72,7 @@ def run(context: Context) -> StepOutcome:
         "dropped_to_balance": len(made.rows) - len(kept),
         "train_prompts": len(split.train),
         "agreeing_prompts": made.agreeing_prompts,
+        "agreeing_by_mean_only": made.agreeing_by_mean_only,
         "test_prompts": len(split.test),
         "test_prompts_left_out": split.shared,
         "judgements": made.judgements,
@@ -108,7 +118,7 @@ def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
 
         tell()
         asyncio.run(judge_missing(client, _judge(context), items, context.seed, finished, tell))
-        made = _chosen(rows, (Judgement(**row) for row in finished.rows()))
+        made = _chosen(rows, (Judgement(**row) for row in finished.rows()), judge_template(_judge(context)))
     return replace(made, traffic=client.traffic.metrics())
 
 
@@ -116,17 +126,22 @@ def _judge(context: Context) -> JudgeSettings:
     return with_own_template(context.config.judge, context.config.inputs, context.fetch)
 
 
-def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement]) -> _Made:
+def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement], template: JudgeTemplate) -> _Made:
     made: list[EftRow] = []
-    agreeing = count = parsed = 0
+    agreeing = by_mean_only = count = parsed = 0
     for row in rows:
         judged = list(islice(judgements, len(row["answers"])))
-        examples = agreeing_rows(row, [each.scores for each in judged], [each.critiques for each in judged])
+        examples: list[EftRow] = []
+        if means_agree(row, [each.scores for each in judged]):
+            # One token learns a whole number: an expected score of 3.4 and one of 2.9 would both be taught as 3.
+            scores = [template.written(each.scores) for each in judged]
+            examples = agreeing_rows(row, scores, [each.critiques for each in judged], template.read)
+            by_mean_only += not examples
         made += examples
         agreeing += bool(examples)
         count += sum(len(each.scores) for each in judged)
         parsed += sum(score is not None for each in judged for score in each.scores)
-    return _Made(made, agreeing, count, parsed)
+    return _Made(made, agreeing, by_mean_only, count, parsed)
 
 
 def _instructions(path: Path) -> Iterator[str]:

@@ -60,6 +60,30 @@ def test_filtered_keeps_what_agrees_with_people(bench: Bench) -> None:
     assert bench.document("eft", "statistics")["scores"] == {"1": third, "2": third, "3": third}
 
 
+def unsteady(body: Body, draw: random.Random) -> Reply:
+    """By goodness, give or take a point, and it does not stop where it has said so."""
+    text = body["messages"][-1]["content"]
+    score = min(5, max(0, text.count("good ") + draw.choice([-1, 0, 1, 2])))
+    return Reply(f"I count {text.count('good ')}.\nScore: {score}\n\nIs there anything else?")
+
+
+def test_what_is_learnt_of_an_unsteady_judge_agrees_with_people(bench: Bench) -> None:
+    """Means are filtered; of the single judgements that are kept some would contradict people, or be all one."""
+    with running(OpenAIServer(brain=unsteady)) as server:
+        result = bench.run(eft(bench, put_seed(bench, prompts=120), EftMode.FILTERED, server))
+    train = bench.rows("eft", "train")
+    by_prompt: dict[str, dict[int, float]] = {}
+    for row in train:
+        prompt, answer = row["id"].split("-")
+        by_prompt.setdefault(prompt, {})[int(answer)] = row["score"]
+    assert len(by_prompt) == result.metrics["agreeing_prompts"] > 20
+    for scores in by_prompt.values():
+        assert scores[0] >= scores[1] >= scores[2], "people's order: the answers are ranked as they come"
+        assert scores[0] > scores[2]
+    assert all(row["critique"].endswith(f"Score: {row['score']:g}") for row in train)
+    assert bench.document("eft", "statistics")["agreeing_by_mean_only"] == result.metrics["agreeing_by_mean_only"]
+
+
 def test_ready_examples_are_always_there(bench: Bench) -> None:
     with running(OpenAIServer(brain=lambda body, draw: Reply("Lovely."))) as server:
         result = bench.run(eft(bench, put_seed(bench, given=True), EftMode.FILTERED, server))

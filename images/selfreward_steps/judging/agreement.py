@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
 
+from selfreward_steps.judging.kept_judgements import Read, agreeing_choice, until_score
 from selfreward_steps.judging.scoring import mean_score
 from selfreward_steps.rows import EftRow, RankingRow
 
@@ -45,24 +46,31 @@ def split_rankings(
     )
 
 
-def agreeing_rows(
-    row: RankingRow, scores: Sequence[Sequence[float | None]], critiques: Sequence[Sequence[str]]
-) -> list[EftRow]:
-    """The judgements of one prompt, when their order is people's; else nothing.
-
-    `scores[i][k]` and `critiques[i][k]` are the k-th judgement of answer i. The order of mean scores agrees when no
-    pair of answers stands the other way round and at least one stands strictly right. Of each answer the critique
-    nearest to its mean is kept, so that the example's score is one its text states.
-    """
+def means_agree(row: RankingRow, scores: Sequence[Sequence[float | None]]) -> bool:
+    """Whether the order of the answers' mean scores is people's: no pair of answers stands the other way round, and at
+    least one stands strictly right. `scores[i][k]` is the k-th judgement of answer i."""
     means = {i: mean for i, values in enumerate(scores) if (mean := mean_score(values)) is not None}
     agreements = [
         (means[i] - means[j]) * (row["answers"][j]["rank"] - row["answers"][i]["rank"])
         for i, j in combinations(means, 2)
         if row["answers"][i]["rank"] != row["answers"][j]["rank"]
     ]
-    if not agreements or min(agreements) < 0 or max(agreements) <= 0:
+    return bool(agreements) and min(agreements) >= 0 and max(agreements) > 0
+
+
+def agreeing_rows(
+    row: RankingRow, scores: Sequence[Sequence[float | None]], critiques: Sequence[Sequence[str]], read: Read
+) -> list[EftRow]:
+    """One judgement of each answer that has any, the kept scores in people's order; nothing when they cannot be.
+
+    Each ends at its score, as `read` finds it, so that the example's score is one its text states.
+    """
+    judged = [i for i, values in enumerate(scores) if any(score is not None for score in values)]
+    choice = agreeing_choice([row["answers"][i]["rank"] for i in judged], [scores[i] for i in judged])
+    if choice is None:
         return []
-    return [_example(row, i, means[i], scores[i], critiques[i]) for i in means]
+    kept = ((i, scores[i][k], critiques[i][k]) for i, k in zip(judged, choice, strict=True))
+    return [_row(row, i, until_score(critique, read), score) for i, score, critique in kept if score is not None]
 
 
 def rank_rows(row: RankingRow, *, min_score: float, max_score: float) -> list[EftRow]:
@@ -103,14 +111,6 @@ def balanced(rows: Sequence[EftRow], *, max_share: float, seed: int) -> list[Eft
 def score_histogram(scores: Iterable[float]) -> dict[str, int]:
     """Examples by score, as text so that JSON keeps the keys."""
     return {f"{score:g}": count for score, count in sorted(Counter(scores).items())}
-
-
-def _example(
-    row: RankingRow, answer: int, mean: float, scores: Sequence[float | None], critiques: Sequence[str]
-) -> EftRow:
-    stated = [(abs(score - mean), k, score) for k, score in enumerate(scores) if score is not None]
-    _, chosen, score = min(stated)
-    return _row(row, answer, critiques[chosen], score)
 
 
 def _row(row: RankingRow, answer: int, critique: str, score: float) -> EftRow:

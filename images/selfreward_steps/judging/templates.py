@@ -8,6 +8,7 @@ cache computes it once. No system message anywhere: some models' chat templates 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings
@@ -95,6 +96,11 @@ class JudgeTemplate:
         if self.pattern is None:
             return stated_score(critique, self.scores)
         return matched_score(critique, self.pattern, self.scores)
+
+    def written(self, scores: Sequence[float | None]) -> list[float | None]:
+        """The scores as `write` would state them."""
+        whole = self.mode is JudgeMode.LOGPROB
+        return [float(round(score)) if whole and score is not None else score for score in scores]
 
     def write(self, critique: str, score: float) -> str:
         """A judgement to learn from, of which `read` gives `score` (to six digits) back.

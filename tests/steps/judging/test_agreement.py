@@ -3,13 +3,18 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selfreward_steps.judging.agreement import agreeing_rows, balanced, rank_rows, split_rankings
+from selfreward_steps.judging.agreement import agreeing_rows, balanced, means_agree, rank_rows, split_rankings
+from selfreward_steps.judging.scoring import ScoreRange, stated_score
 from selfreward_steps.rows import EftRow, RankingRow
 
 
 def ranking(ranks: list[int], identity: str = "p") -> RankingRow:
     answers = [{"content": f"answer {i}", "rank": rank} for i, rank in enumerate(ranks)]
     return {"id": identity, "prompt": f"prompt {identity}", "answers": answers}  # type: ignore[typeddict-item]
+
+
+def stated(critique: str) -> float | None:
+    return stated_score(critique, ScoreRange(0, 5))
 
 
 def example(score: float, identity: int) -> EftRow:
@@ -33,13 +38,22 @@ def test_a_prompt_is_kept_when_its_order_is_peoples(
     ranks: list[int], scores: list[list[float | None]], kept: int
 ) -> None:
     critiques = [[f"critique {i}-{k}" for k in range(3)] for i in range(len(ranks))]
-    assert len(agreeing_rows(ranking(ranks), scores, critiques)) == kept
+    agree = means_agree(ranking(ranks), scores)
+    assert agree is bool(kept)
+    assert len(agreeing_rows(ranking(ranks), scores, critiques, stated) if agree else []) == kept
 
 
 def test_the_critique_nearest_to_the_mean_is_kept_with_the_score_it_states() -> None:
-    rows = agreeing_rows(ranking([0, 1]), [[5, 4, 3], [1, None, 0]], [["five", "four", "three"], ["one", "?", "zero"]])
+    critiques = [["five", "four", "three"], ["one", "?", "zero"]]
+    rows = agreeing_rows(ranking([0, 1]), [[5, 4, 3], [1, None, 0]], critiques, stated)
     assert [(row["critique"], row["score"]) for row in rows] == [("four", 4), ("one", 1)]
     assert [row["response"] for row in rows] == ["answer 0", "answer 1"]
+
+
+def test_a_prompt_whose_means_agree_alone_is_dropped() -> None:
+    scores: list[list[float | None]] = [[4, 4, 4], [5, 5, 1], [3, 3, 3]]
+    assert means_agree(ranking([0, 1, 2]), scores)
+    assert agreeing_rows(ranking([0, 1, 2]), scores, [["a", "b", "c"]] * 3, stated) == []
 
 
 @pytest.mark.parametrize(
