@@ -15,8 +15,8 @@ from selfreward_steps.contract import JudgeSettings, SftConfig, StepName
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.templates import judge_messages, judgement_text
 from selfreward_steps.rows import EftRow, InstructionRow, read_rows
-from selfreward_steps.training.conversations import split_at_last_answer
-from selfreward_steps.training.examples import Example
+from selfreward_steps.training.conversations import split_at_first_answer
+from selfreward_steps.training.examples import COMPLETION, Example
 from selfreward_steps.training.pairs import pair_roles, pair_rows
 from selfreward_steps.training.session import Fetch, train
 from selfreward_steps.training.trainers import Supervised
@@ -38,22 +38,22 @@ def _rows(context: StepContext[SftConfig], fetch: Fetch) -> Iterator[Example | N
 
 
 def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:
-    """IFT: what people asked and answered. None where a conversation has no answer."""
+    """IFT: what people asked and answered, every answer of a conversation. None where there is none."""
     path = fetch("seed") / "instructions.jsonl"
     if not path.exists():
         return
     for row in read_rows(path, InstructionRow):
-        parts = split_at_last_answer(row["messages"])
+        parts = split_at_first_answer(row["messages"])
         if parts is None:
             yield None
         else:
-            yield Example(f"seedData.instructions, row {row['id']}", parts[0], {"completion": parts[1]})
+            yield Example(f"seedData.instructions, row {row['id']}", parts[0], {COMPLETION: parts[1]})
 
 
 def chosen_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
     """The chosen answer alone."""
     for where, row in pair_rows(roles, fetch):
-        yield Example(where, row["prompt"], {"completion": row["chosen"]})
+        yield Example(where, row["prompt"], {COMPLETION: row["chosen"]})
 
 
 def judgement_examples(fetch: Fetch, judge: JudgeSettings) -> Iterator[Example]:
@@ -63,5 +63,5 @@ def judgement_examples(fetch: Fetch, judge: JudgeSettings) -> Iterator[Example]:
         yield Example(
             f"eft, row {row['id']}",
             judge_messages(judge, row["prompt"], row["response"]),
-            {"completion": [{"role": "assistant", "content": text}]},
+            {COMPLETION: [{"role": "assistant", "content": text}]},
         )

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from datasets import Dataset, load_dataset
 
@@ -18,12 +18,16 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.rows import Message, write_rows
 from selfreward_steps.training.conversations import ChatTemplate
 
+COMPLETION: Final = "completion"
 Answers = Mapping[str, Sequence[Message]]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and its answers by TRL's column: `completion`, or `chosen` and `rejected`. `where` is for errors."""
+    """A prompt and its answers by TRL's column: `completion`, or `chosen` and `rejected`. `where` is for errors.
+
+    A completion may go on with more turns: all its answers are learnt.
+    """
 
     where: str
     prompt: Sequence[Message]
@@ -35,6 +39,9 @@ class Counts:
     """What the data came to. Tokens are those of one pass, after truncation."""
 
     examples: int = 0
+    """Sequences, or pairs."""
+    answers: int = 0
+    """What is learnt of them: a conversation of several turns has as many."""
     tokens: int = 0
     truncated: int = 0
     """Longer than the limit: cut at its end."""
@@ -108,17 +115,45 @@ def _kept(
         tick()
         if row is None:
             counts.dropped_without_answer += 1
-            continue
-        prompt, folded = template.fold_system(row.prompt)
-        counts.system_folded += folded
-        measured = [template.lengths(prompt, answer, row.where) for answer in row.answers.values()]
-        counts.longest_prompt = max(counts.longest_prompt, *(each.prompt for each in measured))
-        # The same rule as TRL's: nothing of the answer would be left.
-        if min(each.prompt for each in measured) >= max_length:
+        elif COMPLETION in row.answers:
+            yield from _sequences(row, template, counts, max_length)
+        else:
+            yield from _pair(row, template, counts, max_length)
+
+
+def _sequences(row: Example, template: ChatTemplate, counts: Counts, max_length: int) -> Iterator[dict[str, Any]]:
+    """Tokens with their labels, which TRL's SFTTrainer takes as they are: from messages it learns the last turn only,
+    or needs marks that most chat templates do not have."""
+    completion = row.answers[COMPLETION]
+    messages, folded = template.fold_system([*row.prompt, *completion])
+    counts.system_folded += folded
+    first = len(messages) - (sum(turn["role"] != "system" for turn in completion) if folded else len(completion))
+    for each in template.learnt(messages[:first], messages[first:], row.where):
+        start = each.answers[0][0]
+        counts.longest_prompt = max(counts.longest_prompt, start)
+        if start >= max_length:
             counts.dropped_too_long += 1
             continue
         counts.examples += 1
-        counts.tokens += sum(min(each.whole, max_length) for each in measured)
-        counts.truncated += any(each.whole > max_length for each in measured)
-        counts.without_end += any(not each.ends for each in measured)
-        yield {"prompt": prompt, **{column: list(answer) for column, answer in row.answers.items()}}
+        counts.answers += sum(start < max_length for start, _ in each.answers)
+        counts.tokens += min(len(each.tokens), max_length)
+        counts.truncated += len(each.tokens) > max_length
+        counts.without_end += not each.ends
+        yield {"input_ids": each.tokens, "labels": each.labels}
+
+
+def _pair(row: Example, template: ChatTemplate, counts: Counts, max_length: int) -> Iterator[dict[str, Any]]:
+    prompt, folded = template.fold_system(row.prompt)
+    counts.system_folded += folded
+    measured = [template.lengths(prompt, answer, row.where) for answer in row.answers.values()]
+    counts.longest_prompt = max(counts.longest_prompt, *(each.prompt for each in measured))
+    # The same rule as TRL's: nothing of the answer would be left.
+    if min(each.prompt for each in measured) >= max_length:
+        counts.dropped_too_long += 1
+        return
+    counts.examples += 1
+    counts.answers += len(measured)
+    counts.tokens += sum(min(each.whole, max_length) for each in measured)
+    counts.truncated += any(each.whole > max_length for each in measured)
+    counts.without_end += any(not each.ends for each in measured)
+    yield {"prompt": prompt, **{column: list(answer) for column, answer in row.answers.items()}}

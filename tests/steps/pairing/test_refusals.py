@@ -26,7 +26,7 @@ FAILURES: dict[str, tuple[list[Judged], dict[str, Any], str, list[str]]] = {
     ),
     "margin too high": (
         [PROMPTS[0], PROMPTS[4], PROMPTS[3]],
-        {"minMargin": 5.5},
+        {"minMargin": 5.5, "truncated": "keep"},
         "NoPreferencePairs",
         [
             "(2 below preferences.minMargin 5.5, 1 without enough scored candidates; 3 of 15",

@@ -108,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Any], list[ScoredCandidate], tuple[int, int | N
     "rho: tiers are of those that end": (
         {"lengthControl": [0.25]},
         cut(candidates(5, 4, 3.9, 0, lengths=[50, 40, 10, 99]), 3),
-        (0, 2),
+        (0, 1),
     ),
 }
 

@@ -56,6 +56,19 @@ def test_m1_learns_judging_too(bench: Bench) -> None:
     assert "| eft | eft | sha256:" in card
 
 
+def test_every_answer_of_a_conversation_is_learnt(bench: Bench) -> None:
+    said = [("user", "Say it"), ("assistant", "Paris."), ("user", "Go on"), ("assistant", "Rome.")]
+    messages = [{"role": role, "content": content} for role, content in said]
+    bench.put("talks", instructions=[{"id": str(n), "messages": messages} for n in range(48)])
+    settings = {**FAST, "epochs": 3, "dropout": 0}
+    done = bench.run("sft-baseline", "b", settings, inputs={**SEED, "seed": "talks"})
+    assert done.result["succeeded"], done.errors
+    assert (done.result["metrics"]["examples"], done.result["metrics"]["answers"]) == (48, 96)
+    for turn in (1, 3):
+        before = mean_log_probability(bench.model("m0"), messages[:turn], messages[turn]["content"])
+        assert mean_log_probability(bench.model("b"), messages[:turn], messages[turn]["content"]) > before + 1
+
+
 def test_perfect_answers_are_added_to_the_seed_data(bench: Bench) -> None:
     """With `positive-only` step sft makes M2 as well, from M0 on all that M1 learnt and the answers."""
     question = [{"role": "user", "content": "Count"}]
