@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from rapidfuzz.distance import LCSseq
 
 _WORD = re.compile(r"[a-z0-9]+")
 _SLACK = 1e-9
@@ -25,7 +26,7 @@ def words_of(text: str) -> list[str]:
 
 def rouge_l(first: Sequence[str], second: Sequence[str]) -> float:
     """F-measure of the longest common subsequence of two word sequences; 0 when either is empty."""
-    return _f_measure(_common_subsequence(first, second), len(first), len(second))
+    return _f_measure(LCSseq.similarity(first, second), len(first), len(second))
 
 
 class RougePool:
@@ -41,7 +42,7 @@ class RougePool:
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Put one text into the pool."""
+        """Put one text into the pool, to be compared with every later one."""
         words = words_of(text)
         for key in _numbered(words):
             self._holders.setdefault(key, array("i")).append(len(self._texts))
@@ -73,21 +74,6 @@ def _numbered(words: Sequence[str]) -> list[tuple[str, int]]:
         seen[word] += 1
         numbered.append((word, seen[word]))
     return numbered
-
-
-def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, a whole row of the table in one integer (Hyyrö 2004)."""
-    if not first or not second:
-        return 0
-    positions: dict[str, int] = {}
-    for index, word in enumerate(first):
-        positions[word] = positions.get(word, 0) | 1 << index
-    everything = (1 << len(first)) - 1
-    row = everything
-    for word in second:
-        matches = row & positions.get(word, 0)
-        row = ((row + matches) | (row - matches)) & everything
-    return len(first) - row.bit_count()
 
 
 def _f_measure(common: int, first: int, second: int) -> float:

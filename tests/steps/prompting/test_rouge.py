@@ -1,7 +1,10 @@
 """ROUGE-L: the same numbers as the rouge-score package's, and the pool that finds the same neighbours, fast."""
 
+import itertools
+import json
 import random
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from selfreward_steps.prompting.rouge import RougePool, rouge_l, words_of
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 WORDS = st.sampled_from(["a", "b", "c", "d", "e", "the", "cat", "sat"])
 TEXTS = st.one_of(
@@ -22,6 +26,26 @@ TEXTS = st.one_of(
 def test_equals_the_package(first: str, second: str) -> None:
     theirs = SCORER.score(first, second)["rougeL"].fmeasure
     assert rouge_l(words_of(first), words_of(second)) == theirs
+
+
+def test_equals_the_package_on_real_prompts() -> None:
+    rows = map(json.loads, (EXAMPLES / "quickstart" / "data" / "instructions.jsonl").read_text().splitlines())
+    prompts = [row["messages"][0]["content"] for row in rows][:40]
+    differing = [
+        (first, second)
+        for first, second in itertools.combinations(prompts, 2)
+        if rouge_l(words_of(first), words_of(second)) != SCORER.score(first, second)["rougeL"].fmeasure
+    ]
+    assert differing == []
+    assert len(prompts) == 40
+
+
+def test_equals_the_package_on_random_words() -> None:
+    draw = random.Random(3)
+    for _ in range(2000):
+        words = [f"w{n}" for n in range(draw.choice([2, 10, 200]))]
+        first, second = (" ".join(draw.choices(words, k=draw.randrange(1, 90))) for _ in range(2))
+        assert rouge_l(words_of(first), words_of(second)) == SCORER.score(first, second)["rougeL"].fmeasure
 
 
 @given(st.lists(TEXTS, max_size=8), TEXTS, st.sampled_from([0.0, 0.3, 0.5, 2 / 3, 0.7, 0.9, 1.0]))
