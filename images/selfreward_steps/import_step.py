@@ -18,6 +18,7 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.seed.datasets import import_seed
 from selfreward_steps.importing.sources import Place
 from selfreward_steps.importing.templates import import_template
+from selfreward_steps.judging.custom_template import ROLE, with_own_template
 
 FIELDS: Final = {
     artifact_names.JUDGE_MODEL: "judge.source",
@@ -43,6 +44,7 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
         context.progress.update(_done(context), total, "artifacts")
         if context.committed(item.output) is None:
             _model(context, place, item.output)
+    metrics.update(_too_long(context))
     context.progress.update(total, total, "artifacts")
     return StepOutcome([], metrics)
 
@@ -82,6 +84,23 @@ def _refuse_system_messages(context: StepContext[ImportConfig], uri: str) -> Non
             f"model.uri: {uri}: its chat template rejects a system message, and {count} examples of "
             "seedData.instructions have one: remove those messages, or set model.chatTemplate",
         )
+
+
+def _too_long(context: StepContext[ImportConfig]) -> Mapping[str, float]:
+    """Rows of the seed data that the base model's server will not take."""
+    config = context.config
+    judge = config.judge
+    if judge is None or not {artifact_names.BASE_MODEL, config.output} <= context.outputs.keys():
+        return {}
+    from selfreward_steps.importing.lengths import FILES, too_long_rows
+
+    def folder(artifact: str, *only: str) -> Path:
+        return context.store.local_folder(artifact, context.scratch / "inputs", only=only or None)
+
+    with context.progress.busy():
+        own = {ROLE} if config.template is not None else set()
+        judge = with_own_template(judge, own, lambda _: folder(artifact_names.JUDGE_TEMPLATE))
+        return too_long_rows(config, judge, folder(artifact_names.BASE_MODEL, *FILES), folder(config.output))
 
 
 def _prepare_libraries(scratch: Path) -> None:

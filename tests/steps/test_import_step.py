@@ -31,7 +31,13 @@ class Run:
     def store(self) -> Store:
         return open_store(f"file://{self.root}/store")
 
-    def launch(self, models: list[Mapping[str, Any]], data: Mapping[str, Any], **more: str) -> StepResult:
+    def launch(
+        self,
+        models: list[Mapping[str, Any]],
+        data: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        **more: str,
+    ) -> StepResult:
         config = {
             "run": "demo",
             "step": "import",
@@ -39,6 +45,7 @@ class Run:
             "output": "seed",
             "models": models,
             "seedData": data,
+            **(settings or {}),
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         log = self.root / "termination-log"
@@ -105,6 +112,25 @@ def test_what_is_committed_stays_while_the_rest_is_mended(run: Run) -> None:
 
     again = run.launch([model(good.as_uri()), model(good.as_uri(), "judge-model")], data)
     assert (again.reason, again.outputs) == ("AlreadyCommitted", done.outputs)
+
+
+def test_rows_that_the_server_will_not_take_are_counted(run: Run) -> None:
+    tiny = make_tiny_model(run.root / "tiny")
+    (run.root / "template.txt").write_text("Rate. {prompt} {response}")
+    long = {**RANKED, "prompt": "Say hum", "answers": [{"content": "Hum " * 600, "rank": 0}, RANKED["answers"][1]]}
+    data = {
+        "instructions": write(run.root / "instructions.jsonl", [{"messages": CHAT}]),
+        "rankings": write(run.root / "rankings.jsonl", [RANKED, long]),
+    }
+    template = {"uri": (run.root / "template.txt").as_uri()}
+    settings = {"template": template, "judge": {"template": "custom", "customTemplate": template}}
+    short = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 50})
+    assert short.reason == "TooLong"
+    result = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 400})
+    assert (result.reason, result.metrics) == (
+        "Committed",
+        {"instructions": 1, "rankings": 2, "rankings_too_long": 1},
+    )
 
 
 def test_from_the_hub_with_a_token(run: Run) -> None:

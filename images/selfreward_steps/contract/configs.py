@@ -138,6 +138,12 @@ class ImportConfig(_Config):
     """Lowest score of the judge's scale, which `seedData.eft` must keep to."""
     max_score: float = 5
     """Highest score of it."""
+    judge: JudgeSettings | None = None
+    """How answers will be judged; with it, rows that are too long for that are told."""
+    responses: ResponseSettings = ResponseSettings()
+    """How prompts will be answered, likewise."""
+    max_model_length: Annotated[int, Field(ge=1)] | None = None
+    """Longest prompt plus completion that the model's server takes, in tokens; the model's own where it is absent."""
 
 
 class SftConfig(_Config):

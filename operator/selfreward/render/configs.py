@@ -113,6 +113,9 @@ def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
         seed_data=spec.seed_data,
         prompts_source=spec.prompts,
         template=spec.judge.imported_template,
+        judge=spec.judge,
+        responses=spec.responses,
+        max_model_length=spec.serving.max_model_length,
         token_variables={role: tokens[role].variable for role in SEED_ROLES if role in tokens},
     )
 
