@@ -23,6 +23,10 @@ def custom(**changes: Any) -> dict[str, Any]:
     return {"judge": {"template": "custom", "customTemplate": template}}
 
 
+def by_token(**changes: Any) -> dict[str, Any]:
+    return {"judge": custom(**changes)["judge"] | {"mode": "logprob"}}
+
+
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.model.revision", {"model": {"uri": "file:///m", "revision": "main"}}),
     ("spec.model.tokenSecretRef", {"model": {"uri": "file:///m", "tokenSecretRef": TOKEN}}),
@@ -64,6 +68,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.judge.customTemplate.text", custom(uri="file:///template.txt")),
     ("spec.judge.customTemplate.minScore", custom(minScore=5, maxScore=5)),
     ("spec.judge.customTemplate.scorePattern", custom(scorePattern="Score: [0-9]")),
+    ("spec.judge.customTemplate.maxScore", by_token(minScore=1, maxScore=10)),
     ("spec.prompts.source", {"prompts": {"generator": "file"}}),
     ("spec.prompts.source", {"seedData": {}}),
     ("spec.prompts.minWords", {"prompts": {"minWords": 9, "maxWords": 8}}),
@@ -134,6 +139,14 @@ BEFORE: dict[str, dict[str, Any]] = {
 def test_the_valid_example_breaks_no_rule() -> None:
     assert violations(run()) == []
     assert violations(run(), run(STARTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "by_one_token"), [(0, 9, True), (0, 9.5, False), (1, 10, False), (-1, 1, False), (0, 100, False)]
+)
+def test_one_token_says_one_digit(low: float, high: float, by_one_token: bool) -> None:
+    assert (violations(run(**by_token(minScore=low, maxScore=high))) == []) is by_one_token
+    assert violations(run(**custom(minScore=low, maxScore=high))) == [], "critiques may say any number"
 
 
 @pytest.mark.parametrize(("path", "spec"), [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(BROKEN)])

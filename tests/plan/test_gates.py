@@ -12,7 +12,7 @@ from plan.walk import Walk
 from selfreward.api import ACCEPTED, ConditionType, Phase, Reason, SelfRewardRunSpec, StepState
 from selfreward.plan import ChildPhase, Decision, Failure
 from selfreward.plan.types import EventReason
-from selfreward_steps.contract import FailureClass
+from selfreward_steps.contract import FailureClass, JudgeMode
 
 GOOD: dict[str, dict[str, float]] = {
     "evaluate-m1": {
@@ -71,6 +71,11 @@ def reason(decision: Decision, kind: ConditionType) -> str:
 
 TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
     "parse rate": ("pairs-1", {"parse_rate": 0.41}, ["pairs-1: only 41% of the judgements", "parseRate.minimum 50%"]),
+    "score mass": (
+        "pairs-1",
+        {"mean_score_mass": 0.62},
+        ["pairs-1: the judge gives scores 62% of the probability", "gates.scoreMass.minimum 80%"],
+    ),
     "pairs": ("pairs-1", {"pairs": 12, "ties": 80}, ["only 12 of 100 prompts", "12%", "80 are tied"]),
     "pairs of answers that end": (
         "pairs-1",
@@ -110,6 +115,21 @@ def test_what_trips_a_gate_says_so_with_its_numbers(key: str, numbers: dict[str,
     assert [word for word in words if word not in tripped(decision)] == []
     assert reason(decision, ConditionType.GATE_TRIPPED) == f"True/{Reason.GATE_TRIPPED}"
     assert created(decision) == ["dpo-2"], "a warning holds nothing"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param({"parse_rate": 0.41}, id="parse rate"),
+        pytest.param({"pairs": 12, "ties": 80}, id="pairs"),
+        pytest.param({"common_score": 5, "common_score_share": 0.97}, id="one score for all"),
+    ],
+)
+@pytest.mark.parametrize("mode", list(JudgeMode))
+def test_nobody_is_told_to_set_the_mode_that_is_set(mode: JudgeMode, numbers: dict[str, float]) -> None:
+    decision = measured("dpo-2", {"pairs-1": numbers}, judge={"mode": mode}).decide()
+    assert "pairs-1: " in tripped(decision)
+    assert f"judge.mode: {mode}" not in tripped(decision)
 
 
 COLLAPSED = {"pairs": 0, "prompts": 100, "ties": 100, "common_score": 5, "common_score_share": 1.0}

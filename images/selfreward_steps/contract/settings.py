@@ -160,12 +160,13 @@ class CustomTemplate(ContractModel):
     """The ConfigMap that holds the prompt."""
     uri: Annotated[str, Field(pattern=r"^(s3://|file://|package://).+")] | None = None
     """The file that holds the prompt: `file:///PATH`, `s3://BUCKET/KEY` or `package://PYTHON_PACKAGE/PATH`."""
-    score_pattern: str = r"[Ss]core:\s*(-?\d+(?:\.\d+)?)"
-    """Regular expression whose first group is the score; the last match counts."""
+    score_pattern: str | None = None
+    """Regular expression whose first group is the score; the last match counts. Without one, what a person would read
+    as the score is: the last `Score: N`, on the scale of `maxScore`."""
     min_score: float = 0
-    """Lowest score."""
+    """Lowest score; with `mode: logprob` at least 0."""
     max_score: float = 5
-    """Highest score."""
+    """Highest score; with `mode: logprob` at most 9, since many tokenizers write 10 as 1 and 0."""
 
 
 class JudgeSettings(ContractModel):

@@ -164,17 +164,30 @@ def _custom(custom: CustomTemplate | None, mode: JudgeMode) -> JudgeTemplate:
         if placeholder not in custom.text:
             where = "configMapRef" if custom.config_map_ref else f"uri: {custom.uri}" if custom.uri else "text"
             raise _bad(f"judge.customTemplate.{where} has no placeholder {placeholder}: put it where the text goes")
+    pattern = None if custom.score_pattern is None else _score_pattern(custom.score_pattern)
+    return JudgeTemplate(custom.text, _score_range(custom, mode), mode, pattern)
+
+
+def _score_pattern(text: str) -> re.Pattern[str]:
     try:
-        pattern = re.compile(custom.score_pattern)
+        pattern = re.compile(text)
     except re.error as error:
-        raise _bad(f"judge.customTemplate.scorePattern {custom.score_pattern!r}: {error}") from error
+        raise _bad(f"judge.customTemplate.scorePattern {text!r}: {error}") from error
     if pattern.groups < 1:
-        raise _bad(f"judge.customTemplate.scorePattern {custom.score_pattern!r} has no group: put the score in (…)")
-    if not custom.min_score < custom.max_score:
+        raise _bad(f"judge.customTemplate.scorePattern {text!r} has no group: put the score in (…)")
+    return pattern
+
+
+def _score_range(custom: CustomTemplate, mode: JudgeMode) -> ScoreRange:
+    low, high = custom.min_score, custom.max_score
+    if not low < high:
+        raise _bad(f"judge.customTemplate.maxScore {high:g} is not above minScore {low:g}: swap them")
+    if mode is JudgeMode.LOGPROB and not (low >= 0 and high <= 9):
         raise _bad(
-            f"judge.customTemplate.maxScore {custom.max_score:g} is not above minScore {custom.min_score:g}: swap them"
+            f"judge.customTemplate has scores from {low:g} to {high:g}, but judge.mode logprob reads one token, and "
+            "many tokenizers write 10 as 1 and 0: keep minScore and maxScore within 0 to 9, or set judge.mode: cot"
         )
-    return JudgeTemplate(custom.text, ScoreRange(custom.min_score, custom.max_score), mode, pattern)
+    return ScoreRange(low, high)
 
 
 def _bad(message: str) -> PermanentError:

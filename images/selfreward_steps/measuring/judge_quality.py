@@ -26,6 +26,12 @@ class RankedScores:
     scores: Sequence[float | None]
     lengths: Sequence[int]
 
+    @property
+    def best_is_scored(self) -> bool:
+        """Whether the judge gave a score to any of the answers that people rank first."""
+        best = min(self.ranks, default=0)
+        return any(rank == best and score is not None for rank, score in zip(self.ranks, self.scores, strict=True))
+
     def scored(self) -> RankedScores:
         """Without the answers to which the judge gave no score."""
         keep = [i for i, score in enumerate(self.scores) if score is not None]
@@ -38,18 +44,22 @@ class RankedScores:
         return RankedScores(self.ranks, [float(length) for length in self.lengths], self.lengths)
 
 
-def judge_quality(prompts: Sequence[RankedScores], *, max_score: float, seed: int) -> dict[str, Rate]:
+def judge_quality(
+    prompts: Sequence[RankedScores], *, max_score: float, seed: int, nearest: bool = False
+) -> dict[str, Rate]:
     """Every number by name. Answers without a score are left out; with no prompt, every value is None.
 
-    `seed` makes the correlations' intervals repeatable.
+    `nearest`: a score is the top one when it is nearest to it, since expected scores (`judge.mode: logprob`) never
+    reach it. `seed` makes the correlations' intervals repeatable.
     """
+    top_score = max_score - 0.5 if nearest else max_score
     scored = [prompt.scored() for prompt in prompts]
     lengths = [prompt.by_length() for prompt in scored]
     return {
         "pairwise_accuracy": share(map(_pairwise, scored)),
         "pairwise_accuracy_longest_wins": share(map(_pairwise, lengths)),
         "pairwise_accuracy_length_balanced": _length_balanced(scored),
-        "best_of_top_score": share(_top_is_best(prompt, max_score) for prompt in scored),
+        "best_of_top_score": share(_top_is_best(prompt, top_score) for prompt in prompts),
         "exact_match": share(map(_exact, scored)),
         "spearman": mean(_correlations(scored, stats.spearmanr), seed),
         "kendall_tau": mean(_correlations(scored, stats.kendalltau), seed),
@@ -106,11 +116,16 @@ def _agreement(better: float | None, worse: float | None) -> float:
     return 0.5 if better == worse else float(better > worse)
 
 
-def _top_is_best(prompt: RankedScores, max_score: float) -> Fraction:
-    """5-best: of the answers that get the top score, those that people rank first."""
-    top = [rank for rank, score in zip(prompt.ranks, prompt.scores, strict=True) if score == max_score]
-    best = min(prompt.ranks, default=0)
-    return float(sum(rank == best for rank in top)), float(len(top))
+def _top_is_best(prompt: RankedScores, top_score: float) -> Fraction:
+    """5-best: of the answers that get the top score, those that people rank first.
+
+    A prompt whose best answer has no score tells nothing: what was second may be the best that the judge has seen.
+    """
+    if not prompt.best_is_scored:
+        return 0.0, 0.0
+    scores = zip(prompt.ranks, prompt.scores, strict=True)
+    top = [rank for rank, score in scores if score is not None and score >= top_score]
+    return float(sum(rank == min(prompt.ranks) for rank in top)), float(len(top))
 
 
 def _exact(prompt: RankedScores) -> Fraction:

@@ -43,6 +43,14 @@ class ParseRateGate(_Gate):
     """Smallest share."""
 
 
+class ScoreMassGate(_Gate):
+    """In `judge.mode: logprob`: the probability that the judge gives to score tokens, the mean over its judgements.
+    What is left goes to answers that begin with something else than a score."""
+
+    minimum: Share = 0.8
+    """Smallest mean. A judgement below 0.5 is no score at all."""
+
+
 class PairsGate(_Gate):
     """Of the iteration's prompts, those that give a preference pair."""
 
@@ -90,6 +98,8 @@ class Gates(ContractModel):
 
     parse_rate: ParseRateGate = ParseRateGate()
     """Judgements that state a score."""
+    score_mass: ScoreMassGate = ScoreMassGate()
+    """Judgements by token that mean something else than a score."""
     pairs: PairsGate = PairsGate()
     """Prompts that give a pair."""
     score_share: ScoreShareGate = ScoreShareGate()

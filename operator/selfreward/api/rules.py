@@ -141,8 +141,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("spec.judge.customTemplate", "self.minScore < self.maxScore", "must be below maxScore", "minScore"),
     Rule(
+        "spec.judge",
+        "self.mode != 'logprob' || !has(self.customTemplate)"
+        " || (self.customTemplate.minScore >= 0.0 && self.customTemplate.maxScore <= 9.0)",
+        "mode: logprob reads one digit (many tokenizers write 10 as 1 and 0); keep it within 0 to 9, or set mode: cot",
+        "customTemplate.maxScore",
+    ),
+    Rule(
         "spec.judge.customTemplate",
-        "self.scorePattern.contains('(')",
+        "!has(self.scorePattern) || self.scorePattern.contains('(')",
         "must have a group for the score, such as ([0-9]+)",
         "scorePattern",
     ),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from selfreward_steps.contract import StepName, artifact_names
+from selfreward_steps.contract import JudgeMode, StepName, artifact_names
 
 from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus
 from selfreward.plan.draft import Draft, Tripped
@@ -19,6 +19,10 @@ from selfreward.plan.graph import evaluation_key, model_artifact, step_key
 from selfreward.plan.types import EventReason
 
 Rows = Mapping[str, StepStatus]
+_BY_TOKEN: Final = (
+    "a judge learns to say the number alone from evaluation data, a judge.customTemplate should end with a request for "
+    "it, and judge.mode: cot reads critiques"
+)
 _ENDED: Final = (StepState.SUCCEEDED, StepState.FAILED)
 """A judge that says one score for all leaves no pair, so its step fails: its gates trip all the same."""
 
@@ -31,9 +35,15 @@ class _Measured:
     iteration: int
     first: StepStatus | None
     """The same step's row of M1, to compare with; the row itself when it is M1's."""
+    mode: JudgeMode
+    """How the judge's judgements become scores."""
 
     def number(self, name: str) -> float | None:
         return self.row.metrics.get(name)
+
+    def by_mode(self, *, cot: str, logprob: str) -> str:
+        """What to do, by how the judge is read: nobody is told to set what is set."""
+        return logprob if self.mode is JudgeMode.LOGPROB else cot
 
 
 def weigh_gates(draft: Draft) -> None:
@@ -70,7 +80,7 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
             continue  # the first of two parts: the second tells of both
         if row is None or row.state not in _ENDED or not row.metrics:
             continue
-        measured = _Measured(row, node.iteration, _first(rows, row.step))
+        measured = _Measured(row, node.iteration, _first(rows, row.step), draft.run.spec.judge.mode)
         for name, check in _CHECKS.get(row.step, {}).items():
             if (message := check(measured, gates)) is not None:
                 gate = getattr(gates, name)
@@ -99,8 +109,22 @@ def _parse_rate(measured: _Measured, gates: Gates) -> str | None:
     if rate is None or rate >= least:
         return None
     return (
-        f"only {rate:.0%} of the judgements state a score (gates.parseRate.minimum {least:.0%}): look at the "
-        "critiques; judge.mode: logprob always states one, and a judge learns the format from evaluation data"
+        f"only {rate:.0%} of the judgements state a score (gates.parseRate.minimum {least:.0%}): "
+        + measured.by_mode(
+            cot="look at the critiques, and raise judge.sampling.maxTokens if they are cut off; a judge learns the "
+            "format from evaluation data, and judge.mode: logprob needs none",
+            logprob=f"the others begin with something else; {_BY_TOKEN}",
+        )
+    )
+
+
+def _score_mass(measured: _Measured, gates: Gates) -> str | None:
+    mass, least = measured.number("mean_score_mass"), gates.score_mass.minimum
+    if mass is None or mass >= least:
+        return None
+    return (
+        f"the judge gives scores {mass:.0%} of the probability (gates.scoreMass.minimum {least:.0%}): the rest goes to "
+        f"answers that begin with something else, so its scores say less than they seem to; {_BY_TOKEN}"
     )
 
 
@@ -109,7 +133,10 @@ def _pairs(measured: _Measured, gates: Gates) -> str | None:
     if pairs is None or not prompts or pairs / prompts >= least:
         return None
     ties, cut = measured.number("ties") or 0, measured.number("prompts_truncated") or 0
-    advice = "raise judge.samples or responses.perPrompt, or set judge.mode: logprob"
+    advice = measured.by_mode(
+        cot="raise judge.samples or responses.perPrompt, or set judge.mode: logprob",
+        logprob="raise responses.perPrompt or responses.sampling.temperature",
+    )
     if cut > ties:
         advice = "raise responses.sampling.maxTokens, or set preferences.truncated: keep"
     return (
@@ -126,8 +153,10 @@ def _score_share(measured: _Measured, gates: Gates) -> str | None:
     common = measured.number("common_score")
     return (
         f"{share:.0%} of the scores are {common if common is not None else 0:g} (gates.scoreShare.maximum {most:.0%}): "
-        "the judge hardly tells answers apart; train it on evaluation data with balanced scores, use judge.mode: "
-        "logprob, or another judge.template"
+        "the judge hardly tells answers apart; train it on evaluation data with balanced scores, "
+        + measured.by_mode(
+            cot="use judge.mode: logprob, or another judge.template", logprob="or use another judge.template"
+        )
     )
 
 
@@ -190,6 +219,7 @@ def _safety(measured: _Measured, gates: Gates) -> str | None:
 _CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str | None]]]] = {
     StepName.PAIRS: {
         "parse_rate": _parse_rate,
+        "score_mass": _score_mass,
         "pairs": _pairs,
         "score_share": _score_share,
         "length_growth": _length_growth("candidate_chars", "candidates"),

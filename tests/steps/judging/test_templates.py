@@ -6,6 +6,7 @@ import pytest
 from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.templates import judge_messages, judge_template, judgement_text
+from steps.judging.critiques import CRITIQUES
 
 NAMES = ["additive", "additive-prefix", "multiple-choice"]
 
@@ -111,6 +112,21 @@ def test_a_custom_pattern_that_cannot_read_eft_answers() -> None:
     with pytest.raises(PermanentError, match=r"scorePattern 'Grade \(\\\\d\+\)'.*do not read 'Score: 3'"):
         judgement_text(custom(), "Fine.", 3)
     assert judgement_text(custom(), "Fine. Grade 3", 3) == "Fine. Grade 3"
+
+
+@pytest.mark.parametrize("critique", [critique for critique, _ in CRITIQUES.values()], ids=CRITIQUES.keys())
+def test_a_custom_template_without_a_pattern_reads_as_the_built_in_ones_do(critique: str) -> None:
+    own = judge_template(custom(score_pattern=None, max_score=5))
+    assert own.read(critique) == judge_template(JudgeSettings(template="additive")).read(critique)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 10), (-1, 5), (0, 100), (0, 9.5)])
+def test_a_scale_that_one_token_cannot_say_is_refused(low: float, high: float) -> None:
+    settings = custom(min_score=low, max_score=high)
+    assert judge_template(settings).scores.high == high
+    with pytest.raises(PermanentError, match=f"scores from {low:g} to {high:g}, but judge.mode logprob") as caught:
+        judge_template(settings.model_copy(update={"mode": JudgeMode.LOGPROB}))
+    assert caught.value.reason == "BadTemplate"
 
 
 @pytest.mark.parametrize(

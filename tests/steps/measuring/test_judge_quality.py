@@ -39,11 +39,30 @@ PERFECT = RankedScores(ranks=[0, 1, 2], scores=[5, 3, 1], lengths=[10, 20, 30])
         pytest.param(RankedScores([0, 1], [None, 3], [5, 9]), "pairwise_accuracy", None, id="one-score-missing"),
         pytest.param(RankedScores([0, 1], [5, 5], [5, 9]), "best_of_top_score", 0.5, id="half-of-the-fives"),
         pytest.param(RankedScores([0, 1], [4, 2], [5, 9]), "best_of_top_score", None, id="no-five"),
+        pytest.param(RankedScores([0, 1], [None, 5], [5, 9]), "best_of_top_score", None, id="the-best-has-no-score"),
+        pytest.param(RankedScores([0, 0, 1], [None, 5, 5], [5, 9, 9]), "best_of_top_score", 0.5, id="one-of-two-best"),
         pytest.param(RankedScores([0, 1], [4, 2], [5, 9]), "pairwise_accuracy_length_balanced", None, id="one-side"),
     ],
 )
 def test_numbers_of_one_prompt(prompt: RankedScores, name: str, value: float | None) -> None:
     assert quality(prompt)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("scores", "nearest", "value"),
+    [
+        pytest.param([4.97, 3.2], True, 1.0, id="nearest to five"),
+        pytest.param([4.97, 4.6], True, 0.5, id="two of them"),
+        pytest.param([4.49, 3.2], True, None, id="nearest to four"),
+        pytest.param([4.97, 3.2], False, None, id="a mean of critiques is five or is not"),
+        pytest.param([5, 14 / 3], False, 1.0, id="five and two fives of three"),
+    ],
+)
+def test_an_expected_score_is_the_top_one_when_it_is_nearest_to_it(
+    scores: list[float], nearest: bool, value: float | None
+) -> None:
+    found = judge_quality([RankedScores([0, 1], scores, [5, 9])], max_score=5, seed=0, nearest=nearest)
+    assert found["best_of_top_score"].value == value
 
 
 def test_a_judge_of_length_gets_one_half_where_length_is_balanced() -> None:
@@ -125,7 +144,11 @@ def test_every_number_agrees_with_an_exact_computation(rows: list[list[tuple[int
         "pairwise_accuracy_longest_wins": accuracy(lengths),
         "pairwise_accuracy_length_balanced": None if None in (longer, shorter) else (longer + shorter) / 2,  # type: ignore[operator]
         "best_of_top_score": share(
-            rank == min(each[0] for each in row) for row in prompts for rank, score, _ in row if score == 5
+            rank == min(each[0] for each in row)
+            for row in rows
+            if any(score is not None and rank == min(each[0] for each in row) for rank, score, _ in row)
+            for rank, score, _ in row
+            if score == 5
         ),
         "exact_match": share(same_order(row) for row in prompts if len(row) > 1),
         "spearman": mean(correlation(row, spearman) for row in prompts if distinct(row, 0) > 1),
