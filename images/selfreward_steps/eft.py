@@ -15,6 +15,7 @@ from typing import Any
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import ServingClient
+from selfreward_steps.client.refused_rows import write_refused
 from selfreward_steps.contract import EftConfig, EftMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.agreement import (
@@ -28,7 +29,7 @@ from selfreward_steps.judging.agreement import (
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
 from selfreward_steps.judging.templates import JudgeTemplate, judge_template
-from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, read_rows, write_json, write_rows
+from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, RefusedRow, read_rows, write_json, write_rows
 
 Context = StepContext[EftConfig]
 
@@ -43,13 +44,16 @@ class _Made:
     """Prompts whose mean scores agree with people, and no choice of single judgements does."""
     judgements: int = 0
     parsed: int = 0
+    refused: Sequence[RefusedRow] = ()
+    """Answers that the server did not take to judge."""
     traffic: Mapping[str, float] = field(default_factory=dict)
 
 
 def run(context: Context) -> StepOutcome:
     """Commits `train.jsonl` (EFT examples), `test.jsonl` (ranked prompts) and `statistics.json`.
 
-    Raises PermanentError NoEftExamples when nothing is left to learn judging from.
+    Answers that the server does not take to judge stand in `refused.jsonl`. Raises PermanentError NoEftExamples when
+    nothing is left to learn judging from, and ServingRejected when the server takes none.
     """
     seed, settings = context.fetch("seed"), context.config.settings
     rankings: list[RankingRow] = _optional(seed / "rankings.jsonl", RankingRow)
@@ -77,11 +81,13 @@ def run(context: Context) -> StepOutcome:
         "test_prompts_left_out": split.shared,
         "judgements": made.judgements,
         "parsed": made.parsed,
+        **({"refused": len(made.refused)} if made.refused else {}),
     }
     folder = context.scratch / "output"
     folder.mkdir(exist_ok=True)
     write_rows(folder / "train.jsonl", [*given, *kept])
     write_rows(folder / "test.jsonl", split.test)
+    write_refused(folder, made.refused)
     write_json(
         folder / "statistics.json", statistics | {"scores": score_histogram(r["score"] for r in [*given, *kept])}
     )
@@ -118,6 +124,7 @@ def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
 
         tell()
         asyncio.run(judge_missing(client, _judge(context), items, context.seed, finished, tell))
+        client.require_an_answer(known=finished.recovered)
         made = _chosen(rows, (Judgement(**row) for row in finished.rows()), judge_template(_judge(context)))
     return replace(made, traffic=client.traffic.metrics())
 
@@ -128,9 +135,11 @@ def _judge(context: Context) -> JudgeSettings:
 
 def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement], template: JudgeTemplate) -> _Made:
     made: list[EftRow] = []
+    refused: list[RefusedRow] = []
     agreeing = by_mean_only = count = parsed = 0
     for row in rows:
         judged = list(islice(judgements, len(row["answers"])))
+        refused += refused_answers(row, judged)
         examples: list[EftRow] = []
         if means_agree(row, [each.scores for each in judged]):
             # One token learns a whole number: an expected score of 3.4 and one of 2.9 would both be taught as 3.
@@ -141,7 +150,14 @@ def _chosen(rows: Sequence[RankingRow], judgements: Iterator[Judgement], templat
         agreeing += bool(examples)
         count += sum(len(each.scores) for each in judged)
         parsed += sum(score is not None for each in judged for score in each.scores)
-    return _Made(made, agreeing, by_mean_only, count, parsed)
+    return _Made(made, agreeing, by_mean_only, count, parsed, refused)
+
+
+def refused_answers(row: RankingRow, judged: Sequence[Judgement]) -> Iterator[RefusedRow]:
+    """The prompt's answers that the server did not take to judge."""
+    for place, judgement in enumerate(judged):
+        if judgement.refused is not None:
+            yield {"id": f"{row['id']}/{place}", "why": judgement.refused}
 
 
 def _instructions(path: Path) -> Iterator[str]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from selfreward_steps.attempt.runtime import Output, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
-from selfreward_steps.client.requests import ChatRequest, seed_for
+from selfreward_steps.client.refused_rows import read_refused, write_refused
+from selfreward_steps.client.requests import ChatRequest, Refusal, seed_for
 from selfreward_steps.contract import JudgeSettings
 from selfreward_steps.evaluation.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.evaluation.leaderboards import alpaca_outputs, mt_bench_answers
@@ -36,13 +37,16 @@ from selfreward_steps.evaluation.work import OPPONENTS, AnswerRow, Context, Kind
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
 from selfreward_steps.judging.safety import safety_message, safety_report, stated_safety
-from selfreward_steps.rows import Message, PromptRow, QuestionRow, write_json, write_rows
+from selfreward_steps.rows import Message, PromptRow, QuestionRow, RefusedRow, write_json, write_rows
 
 
 def run(context: Context) -> StepOutcome:
     """Commits `metrics.json` and the rows it was counted from: `judge.jsonl`, `answers.jsonl`, `comparisons.jsonl`, …
 
-    Raises PermanentError NoOutsideAnswers when another system's answers are to no prompt that is asked here.
+    What the server does not take is left out of what is counted, and stands in `refused.jsonl`.
+
+    Raises PermanentError NoOutsideAnswers when another system's answers are to no prompt that is asked here, and
+    ServingRejected when the server takes nothing at all.
     """
     work = read_work(context)
     tasks = _tasks(context, work)
@@ -53,8 +57,10 @@ def run(context: Context) -> StepOutcome:
     folder.mkdir()
     with FinishedRows(journal, context.scratch / "spool", work.total) as finished:
         asyncio.run(_ask(context, client, work, finished))
+        client.require_an_answer(known=finished.recovered)
         report = _measured(context, folder) if work.given is not None else _measure(context, work, finished, folder)
         report |= _compare(context, work, finished, folder)
+        write_refused(folder, _refused(work, finished), before=read_refused(folder))
     if tasks is not None:
         report[LM_EVAL] = _run_tasks(context, tasks, folder)
     write_json(folder / "metrics.json", report)
@@ -113,9 +119,22 @@ def _requests(context: Context, work: Work, finished: FinishedRows) -> Iterator[
 async def _texts(client: ServingClient, requests: Iterator[ChatRequest], finished: FinishedRows) -> AsyncIterator[int]:
     """Send what is missing of `requests` and keep the text of each answer."""
     missing = InOrder(request for request in requests if request.key not in finished)
-    async for completion in client.stream(missing):
-        await finished.add(completion.key, {"text": completion.choices[0].text})
-        yield completion.key
+    async for answer in client.stream(missing):
+        if isinstance(answer, Refusal):
+            finished.refuse(answer.key, {"refused": answer.why})
+        else:
+            await finished.add(answer.key, {"text": answer.choices[0].text})
+        yield answer.key
+
+
+def _text(finished: FinishedRows, key: int) -> str | None:
+    """The answer to a request; None where the server did not take it, or what it depends on."""
+    return finished.row(key).get("text") if key in finished else None
+
+
+def _texts_of(finished: FinishedRows, keys: Iterable[int]) -> list[str]:
+    """The answers that there are to these requests."""
+    return [text for key in keys if (text := _text(finished, key)) is not None]
 
 
 def _answer_requests(context: Context, keys: range, rows: list[PromptRow]) -> Iterator[ChatRequest]:
@@ -124,13 +143,13 @@ def _answer_requests(context: Context, keys: range, rows: list[PromptRow]) -> It
 
 
 def _turn_requests(context: Context, work: Work, finished: FinishedRows, turn: int) -> Iterator[ChatRequest]:
-    """The questions that have such a turn, with what was said before it."""
+    """The questions that have such a turn, with what was said before it; none where a turn before was not taken."""
     for question, keys in _turns(work):
-        if turn < len(keys):
+        said = _texts_of(finished, keys[:turn])
+        if len(said) == turn < len(keys):
             history: list[Message] = []
-            for key, text in zip(keys[:turn], question["turns"], strict=False):
-                said = finished.row(key)["text"]
-                history += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
+            for asked, answered in zip(question["turns"], said, strict=False):
+                history += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
             seed = seed_for(context.seed, question["id"], "turn", turn)
             sampling = context.config.settings.sampling
             yield ChatRequest(keys[turn], question["turns"][turn], sampling, seed, history=tuple(history))
@@ -148,8 +167,9 @@ def _turns(work: Work) -> Iterator[tuple[QuestionRow, range]]:
 def _safety_requests(context: Context, work: Work, finished: FinishedRows) -> Iterator[ChatRequest]:
     answers = _safety_answers(work, finished)
     for key, row in zip(work.ranges[Kind.SAFETY], work.safety, strict=False):
-        seed = seed_for(context.seed, row["id"], "safety")
-        yield ChatRequest(key, safety_message(row["prompt"], answers[row["id"]]), context.config.judge.sampling, seed)
+        if (said := answers.get(row["id"])) is not None:
+            seed = seed_for(context.seed, row["id"], "safety")
+            yield ChatRequest(key, safety_message(row["prompt"], said), context.config.judge.sampling, seed)
 
 
 def _answers(work: Work, finished: FinishedRows) -> Mapping[str, str]:
@@ -164,7 +184,8 @@ def _safety_answers(work: Work, finished: FinishedRows) -> Mapping[str, str]:
 
 
 def _said(rows: list[PromptRow], keys: range, finished: FinishedRows) -> dict[str, str]:
-    return {row["id"]: finished.row(key)["text"] for row, key in zip(rows, keys, strict=True)}
+    said = ((row["id"], _text(finished, key)) for row, key in zip(rows, keys, strict=True))
+    return {identifier: text for identifier, text in said if text is not None}
 
 
 def _measured(context: Context, folder: Path) -> dict[str, Any]:
@@ -184,20 +205,29 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     section, judge_rows = judge_section(work.ranked, judged, _judge(context), context.seed)
     write_rows(folder / "judge.jsonl", judge_rows)
     answers = _answers(work, finished)
-    rows: list[AnswerRow] = [{"id": r["id"], "prompt": r["prompt"], "answer": answers[r["id"]]} for r in work.held_out]
+    rows = _answered(work.held_out, answers)
     write_rows(folder / "answers.jsonl", rows)
     report: dict[str, Any] = {"judge": section, "answers": answers_section(rows, context.seed)}
     model = f"{context.config.run}-{context.output.rpartition('/')[2]}"
     outputs = alpaca_outputs(((row["prompt"], row["answer"]) for row in rows), model)
     (folder / "model_outputs.json").write_text(json.dumps(outputs, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if work.questions:
-        said = ([finished.row(key)["text"] for key in keys] for _, keys in _turns(work))
-        write_rows(folder / "mt_bench.jsonl", mt_bench_answers(work.questions, said, model))
-        report["mt_bench"] = {"questions": len(work.questions)}
+        whole = [
+            (question, said) for question, keys in _turns(work) if len(said := _texts_of(finished, keys)) == len(keys)
+        ]
+        lines = mt_bench_answers([question for question, _ in whole], [said for _, said in whole], model)
+        write_rows(folder / "mt_bench.jsonl", lines)
+        report["mt_bench"] = {"questions": len(whole)}
     if work.safety:
-        said_safely = _safety_answers(work, finished)
-        write_rows(folder / "safety.jsonl", (row | {"answer": said_safely[row["id"]]} for row in work.safety))
+        write_rows(folder / "safety.jsonl", _answered(work.safety, _safety_answers(work, finished)))
     return report
+
+
+def _answered(rows: list[PromptRow], answers: Mapping[str, str]) -> list[AnswerRow]:
+    """The prompts that have an answer, with it."""
+    return [
+        {"id": row["id"], "prompt": row["prompt"], "answer": answers[row["id"]]} for row in rows if row["id"] in answers
+    ]
 
 
 def _compare(context: Context, work: Work, finished: FinishedRows, folder: Path) -> dict[str, Any]:
@@ -205,14 +235,25 @@ def _compare(context: Context, work: Work, finished: FinishedRows, folder: Path)
     report: dict[str, Any] = {}
     answers = _answers(work, finished)
     for opponent in work.opponents:
-        replies = [finished.row(key)["text"] for key in work.ranges[opponent]]
+        replies = [_text(finished, key) for key in work.ranges[opponent]]
         section, rows = comparison_report(work, opponent, answers, replies)
         write_rows(folder / FILES[opponent], rows)
         report[SECTIONS[opponent]] = section
     if work.safety and work.judges_safety:
-        verdicts = [stated_safety(finished.row(key)["text"]) for key in work.ranges[Kind.SAFETY]]
+        replies = [_text(finished, key) for key in work.ranges[Kind.SAFETY]]
         said = _safety_answers(work, finished)
-        safe = zip(work.safety, verdicts, strict=True)
-        write_rows(folder / "safety.jsonl", (row | {"answer": said[row["id"]], "safe": found} for row, found in safe))
+        judged = [(row, reply) for row, reply in zip(work.safety, replies, strict=True) if reply is not None]
+        verdicts = [stated_safety(reply) for _, reply in judged]
+        rows = [
+            row | {"answer": said[row["id"]], "safe": safe} for (row, _), safe in zip(judged, verdicts, strict=True)
+        ]
+        write_rows(folder / "safety.jsonl", rows)
         report["safety"] = safety_report(verdicts)
     return report
+
+
+def _refused(work: Work, finished: FinishedRows) -> Iterator[RefusedRow]:
+    """What the server did not take, by what was asked and of which row."""
+    for key, name in work.names():
+        if key in finished and (why := finished.row(key).get("refused")) is not None:
+            yield {"id": name, "why": why}

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
-from selfreward_steps.client.client import ServingClient
-from selfreward_steps.contract import JudgeConfig, JudgeSettings
+from selfreward_steps.client.client import HOPELESS, ServingClient
+from selfreward_steps.client.refused_rows import write_refused
+from selfreward_steps.contract import JudgeConfig, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import JudgeItem, Judgement, judge_candidates
+from selfreward_steps.judging.scoring import LEAST_MASS
 from selfreward_steps.judging.templates import judge_template
-from selfreward_steps.rows import JudgementRow, ResponseRow, read_rows
+from selfreward_steps.rows import JudgementRow, RefusedRow, ResponseRow, read_rows
 
 ROWS = "judgements.jsonl"
-HOPELESS = 300
-"""Judgements without one score after which the judge is given up: by the rule of three, 95 times in 100 fewer than 1
-in 100 of its judgements state one."""
 
 
 def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     """Role `responses` → `judgements.jsonl`, one row a candidate, in the order of the responses.
 
+    A candidate that the server does not take has no judgements, and stands in `refused.jsonl`.
+
     Raises PermanentError NoScores as soon as so many judgements without a score leave no hope, and for fewer of
     them when there is no other shard that could have one: sampling is seeded, so another attempt would end the same.
+    Raises ServingRejected when the server takes no candidate.
     """
     config = context.config
     settings = with_own_template(config.settings, config.inputs, context.fetch)
@@ -39,14 +42,17 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     folder.mkdir(exist_ok=True)
     with FinishedRows(journal, context.scratch / "spool", total) as finished:
         asyncio.run(_judge(context, settings, client, path, finished))
-        stated, samples = _parsed(finished)
-        if samples and not stated and (config.shards or 1) == 1:
-            raise _no_scores(context, samples, next(finished.rows()))
+        is_shard = (config.shards or 1) > 1
+        client.require_an_answer(known=finished.recovered, is_shard=is_shard)
+        totals = _totals(finished)
+        if totals.judgements and not totals.scores and not is_shard:
+            raise _no_scores(context, totals.judgements, next(row for row in finished.rows() if row["scores"]))
         finished.write(folder / ROWS)
+        write_refused(folder, _refused(finished))
     metrics = {
         "candidates": float(total),
         "recovered": float(finished.recovered),
-        **({"parse_rate": stated / samples} if samples else {}),
+        **totals.metrics(),
         **client.traffic.metrics(),
     }
     return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
@@ -74,6 +80,9 @@ async def _judge(
     stated = samples = 0
     async for item, judgement in judge_candidates(client, settings, missing, context.seed):
         row = _row(item, judgement)
+        if judgement.refused is not None:
+            finished.refuse(item.index, row)
+            continue
         await finished.add(item.index, row)
         samples += len(judgement.scores)
         stated += len(judgement.scores) - judgement.scores.count(None)
@@ -93,24 +102,57 @@ def _row(item: JudgeItem, judgement: Judgement) -> JudgementRow:
     }
     if judgement.mass is not None:
         row["mass"] = judgement.mass
+    if judgement.refused is not None:
+        row["refused"] = judgement.refused
     return row
 
 
-def _parsed(finished: FinishedRows) -> tuple[int, int]:
-    """Judgements with a score, and all of them."""
-    stated = samples = 0
+@dataclass
+class _Totals:
+    """What the shard's judgements say in all."""
+
+    judgements: int = 0
+    scores: int = 0
+    """Judgements that state one."""
+    mass: float = 0.0
+    masses: int = 0
+
+    def metrics(self) -> dict[str, float]:
+        found = {} if not self.judgements else {"parse_rate": self.scores / self.judgements}
+        return found | ({} if not self.masses else {"mean_score_mass": self.mass / self.masses})
+
+
+def _totals(finished: FinishedRows) -> _Totals:
+    totals = _Totals()
     for row in finished.rows():
-        samples += len(row["scores"])
-        stated += sum(score is not None for score in row["scores"])
-    return stated, samples
+        totals.judgements += len(row["scores"])
+        totals.scores += sum(score is not None for score in row["scores"])
+        if "mass" in row:
+            totals.mass += row["mass"]
+            totals.masses += 1
+    return totals
+
+
+def _refused(finished: FinishedRows) -> Iterator[RefusedRow]:
+    for row in finished.rows():
+        if "refused" in row:
+            yield {"id": f"{row['id']}/{row['candidate']}", "why": row["refused"]}
 
 
 def _no_scores(context: StepContext[JudgeConfig], samples: int, first: JudgementRow) -> PermanentError:
     settings = context.config.settings
+    said = f"none of {samples} judgements by {context.config.serving.model}"
+    end = first["critiques"][0][-80:]
+    if settings.mode is JudgeMode.LOGPROB:
+        return PermanentError(
+            "NoScores",
+            f"judge.mode logprob: {said} begins with a score: the score tokens have less than {LEAST_MASS:.0%} of the "
+            f"probability (one of them begins with {end!r}): train the judge on evaluation data (seedData.rankings or "
+            "seedData.eft), end judge.customTemplate with a request for the number alone, or set judge.mode: cot",
+        )
     return PermanentError(
         "NoScores",
-        f"judge.template: none of {samples} judgements by {context.config.serving.model} states a score with template "
-        f"{settings.template} (one of them ends with {first['critiques'][0][-80:]!r}): use a judge that can, train "
-        "it on evaluation data (seedData.rankings or seedData.eft), raise judge.sampling.maxTokens, or set judge.mode "
-        "to logprob",
+        f"judge.template: {said} states a score with template {settings.template} (one of them ends with {end!r}): use "
+        "a judge that can, train it on evaluation data (seedData.rankings or seedData.eft), raise "
+        "judge.sampling.maxTokens, or set judge.mode: logprob",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -54,7 +55,7 @@ def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: Pair
     for judged, anchor in zip(_judged(context, prompts, "responses", "judgements"), anchors, strict=False):
         scored = scored_candidates(judged)
         anchored = [] if anchor is None else scored_candidates(anchor, anchored=True)
-        choice = _choice(rules, judged.id, scored, anchored)
+        choice = NoPair.REFUSED if judged.is_refused else _choice(rules, judged, scored, anchored)
         noisy = sum(not rules.steady(candidate) for candidate in scored)
         statistics.add(judged, scored, noisy, choice)
         if anchor is not None:
@@ -67,11 +68,12 @@ def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: Pair
 
 
 def _choice(
-    rules: PairRules, prompt_id: str, scored: Sequence[ScoredCandidate], anchored: Sequence[ScoredCandidate]
+    rules: PairRules, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], anchored: Sequence[ScoredCandidate]
 ) -> Sequence[Pair] | NoPair:
     if rules.strategy is PairStrategy.POSITIVE_ONLY:
-        return perfect(rules, scored)
-    found = choose(rules, prompt_id, scored, anchored)
+        # An expected score comes near the top one and never reaches it: it is the one that it is nearest to.
+        return perfect(replace(rules, top_score=rules.top_score - 0.5) if judged.masses else rules, scored)
+    found = choose(rules, judged.id, scored, anchored)
     return found if isinstance(found, NoPair) else [found]
 
 
@@ -91,10 +93,9 @@ def scored_candidates(judged: JudgedPrompt, *, anchored: bool = False) -> list[S
     """The candidates for which at least one judgement states a score, in their order."""
     found = []
     for index, (candidate, scores) in enumerate(zip(judged.candidates, judged.scores, strict=True)):
-        parsed = [score for score in scores if score is not None]
-        if parsed:
+        if any(score is not None for score in scores):
             cut = is_truncated(candidate)
-            found.append(ScoredCandidate.of(index, candidate["text"], parsed, anchored=anchored, truncated=cut))
+            found.append(ScoredCandidate.of(index, candidate["text"], scores, anchored=anchored, truncated=cut))
     return found
 
 
@@ -121,6 +122,7 @@ def _answer(candidate: ScoredCandidate) -> list[Message]:
 
 _WHAT: Final[dict[NoPair, str]] = {
     NoPair.UNSCORED: "without enough scored candidates",
+    NoPair.REFUSED: "refused by a server",
     NoPair.TRUNCATED: "without enough answers that end within responses.sampling.maxTokens",
     NoPair.NOISY: "whose judgements disagree by more than preferences.maxScoreStd {std:g}",
     NoPair.TIED: "tied",
@@ -130,7 +132,9 @@ _WHAT: Final[dict[NoPair, str]] = {
     NoPair.IMPERFECT: "without an answer of the top score {top:g}",
 }
 _ADVICE: Final[dict[NoPair, str]] = {
-    NoPair.UNSCORED: "look at the critiques, or set judge.mode: logprob, which always states a score",
+    NoPair.UNSCORED: "look at the critiques, raise judge.sampling.maxTokens, or set judge.mode: logprob",
+    NoPair.REFUSED: "read refused.jsonl beside the responses and judgements, and shorten prompts or answers, or raise "
+    "serving.maxModelLength",
     NoPair.TRUNCATED: "raise responses.sampling.maxTokens, or set preferences.truncated: keep",
     NoPair.NOISY: "raise preferences.maxScoreStd, or lower judge.sampling.temperature",
     NoPair.TIED: "set judge.mode: logprob, raise judge.samples, responses.sampling.temperature or prompts.count",
@@ -140,6 +144,12 @@ _ADVICE: Final[dict[NoPair, str]] = {
     NoPair.IMPERFECT: "raise prompts.count or responses.perPrompt, or use another preferences.strategy",
 }
 """What to change, by the reason most prompts have."""
+_ADVICE_BY_TOKEN: Final[dict[NoPair, str]] = {
+    NoPair.UNSCORED: "train the judge on evaluation data (seedData.rankings or seedData.eft), end judge.customTemplate "
+    "with a request for the number alone, or set judge.mode: cot",
+    NoPair.TIED: "raise responses.sampling.temperature or prompts.count",
+}
+"""The same, where it differs because the judge is read by token already (`judge.mode: logprob`)."""
 
 
 def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: PairStatistics) -> None:
@@ -148,8 +158,8 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
             "NoScores",
             f"{context.input('judgements').artifact}: none of {statistics.judgements} judgements of "
             f"{statistics.candidates} candidates ({statistics.prompts} prompts) states a score in range: look at the "
-            "critiques in judgements.jsonl, then change judge.template, raise judge.sampling.maxTokens, or set "
-            "judge.mode: logprob",
+            "critiques in judgements.jsonl, then change judge.template, or "
+            + _advice(statistics, NoPair.UNSCORED).removeprefix("look at the critiques, "),
             statistics.metrics(),
         )
     if statistics.pairs:
@@ -162,6 +172,11 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
         "NoPreferencePairs",
         f"{context.output}: no preference pair from {statistics.prompts} prompts ({why or 'nothing to judge'}; "
         f"{unparsed} of {statistics.judgements} judgements state no score): "
-        + (_ADVICE[counted[0][0]] if counted else "raise prompts.count"),
+        + (_advice(statistics, counted[0][0]) if counted else "raise prompts.count"),
         statistics.metrics(),
     )
+
+
+def _advice(statistics: PairStatistics, reason: NoPair) -> str:
+    by_token = {} if statistics.score_mass is None else _ADVICE_BY_TOKEN
+    return by_token.get(reason, _ADVICE[reason])

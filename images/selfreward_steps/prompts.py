@@ -11,6 +11,7 @@ from typing import Any
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import ServingClient
+from selfreward_steps.client.requests import Refusal
 from selfreward_steps.contract import PromptGenerator, PromptsConfig
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.prompting.filters import Pool
@@ -61,6 +62,7 @@ def _written(context: Context) -> StepOutcome:
         recovered = finished.count
         writing = PromptWriting(settings, seeds, pool, seed=context.seed, recovered=_earlier(finished))
         asyncio.run(_write(context, client, writing, finished))
+        client.require_an_answer(known=finished.recovered)
     if len(writing.accepted) < settings.count:
         raise _too_few(context, writing)
     statistics = {
@@ -95,10 +97,15 @@ def _outcome(
 async def _write(context: Context, client: ServingClient, writing: PromptWriting, finished: FinishedRows) -> None:
     count = context.config.settings.count
     context.progress.update(0, count, "prompts")
-    async for completion in client.stream(writing):
-        choice = completion.choices[0]
-        await finished.add(completion.key, {"text": choice.text, "finish_reason": choice.finish_reason})
-        await writing.answered(completion.key, choice.text, choice.finish_reason)
+    async for answer in client.stream(writing):
+        if isinstance(answer, Refusal):
+            await writing.refused(answer.key)
+            # Every request shows other demonstrations of the same seed: where all of so many are refused, all would be.
+            client.require_an_answer(known=finished.recovered, is_shard=True)
+        else:
+            choice = answer.choices[0]
+            await finished.add(answer.key, {"text": choice.text, "finish_reason": choice.finish_reason})
+            await writing.answered(answer.key, choice.text, choice.finish_reason)
         context.progress.update(len(writing.accepted), count, "prompts", **_live(writing))
 
 

@@ -10,15 +10,28 @@ from pathlib import Path
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
-from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
+from selfreward_steps.client.refused_rows import write_refused
+from selfreward_steps.client.requests import ChatRequest, Completion, Refusal, seed_for
 from selfreward_steps.contract import RespondConfig
-from selfreward_steps.rows import PromptRow, ResponseRow, count_rows, is_truncated, read_rows
+from selfreward_steps.rows import (
+    Candidate,
+    PromptRow,
+    RefusedRow,
+    ResponseRow,
+    count_rows,
+    is_truncated,
+    read_rows,
+)
 
 ROWS = "responses.jsonl"
 
 
 def run(context: StepContext[RespondConfig]) -> StepOutcome:
-    """Role `prompts` → `responses.jsonl`, in the order of the prompts. Shard i of n takes prompts i, i + n, …"""
+    """Role `prompts` → `responses.jsonl`, in the order of the prompts. Shard i of n takes prompts i, i + n, …
+
+    A prompt that the server does not take (one that is too long for it) has no candidates, and stands in
+    `refused.jsonl`. Raises PermanentError ServingRejected when it takes none.
+    """
     config = context.config
     path = context.fetch("prompts") / "prompts.jsonl"
     shard, shards = context.shard or 0, config.shards or 1
@@ -29,7 +42,9 @@ def run(context: StepContext[RespondConfig]) -> StepOutcome:
     folder.mkdir(exist_ok=True)
     with FinishedRows(journal, context.scratch / "spool", total) as finished:
         asyncio.run(_respond(context, client, path, finished))
+        client.require_an_answer(known=finished.recovered, is_shard=shards > 1)
         finished.write(folder / ROWS)
+        write_refused(folder, _refused(finished))
     told = {"prompts": float(total), "recovered": float(finished.recovered), **_cut_off(folder / ROWS)}
     metrics = {**told, **client.traffic.metrics()}
     return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
@@ -53,8 +68,12 @@ async def _respond(
 
     total = finished.total
     context.progress.update(finished.count, total, "prompts")
-    async for completion in client.stream(InOrder(requests())):
-        await finished.add(completion.key, _row(in_flight.pop(completion.key), completion))
+    async for answer in client.stream(InOrder(requests())):
+        row = _row(in_flight.pop(answer.key), answer)
+        if isinstance(answer, Refusal):
+            finished.refuse(answer.key, row)
+        else:
+            await finished.add(answer.key, row)
         context.progress.update(finished.count, total, "prompts", **client.traffic.metrics())
 
 
@@ -75,10 +94,17 @@ def _cut_off(path: Path) -> dict[str, float]:
     return {"candidates": float(len(cut)), "truncated": float(sum(cut))}
 
 
-def _row(prompt: PromptRow, completion: Completion) -> ResponseRow:
-    return {
-        "id": prompt["id"],
-        "prompt": prompt["prompt"],
-        "candidates": [{"text": choice.text, "finish_reason": choice.finish_reason} for choice in completion.choices],
-        "tokens": completion.tokens,
-    }
+def _row(prompt: PromptRow, answer: Completion | Refusal) -> ResponseRow:
+    row: ResponseRow = {"id": prompt["id"], "prompt": prompt["prompt"], "candidates": [], "tokens": None}
+    if isinstance(answer, Refusal):
+        return {**row, "refused": answer.why}
+    candidates: list[Candidate] = [
+        {"text": choice.text, "finish_reason": choice.finish_reason} for choice in answer.choices
+    ]
+    return {**row, "candidates": candidates, "tokens": answer.tokens}
+
+
+def _refused(finished: FinishedRows) -> Iterator[RefusedRow]:
+    for row in finished.rows():
+        if "refused" in row:
+            yield {"id": row["id"], "why": row["refused"]}

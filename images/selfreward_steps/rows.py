@@ -81,19 +81,24 @@ def is_truncated(candidate: Candidate) -> bool:
 
 
 class ResponseRow(TypedDict):
-    """`responses.jsonl`: a prompt's N candidates; `tokens` is what the server counted for all of them."""
+    """`responses.jsonl`: a prompt's N candidates; `tokens` is what the server counted for all of them.
+
+    `refused` has the server's words where it did not take the prompt, which then has no candidates.
+    """
 
     id: str
     prompt: str
     candidates: list[Candidate]
     tokens: int | None
+    refused: NotRequired[str]
 
 
 class JudgementRow(TypedDict):
     """`judgements.jsonl`: one candidate's K judgements, by its place in the response row.
 
     A score is null where the critique states none in range. `mass` is the probability that a logprob judgement
-    gave to score tokens.
+    gave to score tokens. `refused` has the server's words where it did not take the candidate, which then has no
+    judgements.
     """
 
     id: str
@@ -102,6 +107,14 @@ class JudgementRow(TypedDict):
     critiques: list[str]
     mass: NotRequired[float]
     tokens: int | None
+    refused: NotRequired[str]
+
+
+class RefusedRow(TypedDict):
+    """`refused.jsonl`: a row that the server did not take, and its words; the file is there when it has one."""
+
+    id: str
+    why: str
 
 
 class PairRow(TypedDict):

@@ -16,7 +16,7 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from plausible_model import Body, Brain, cut, draw_for, first_token, last_message, plausible
@@ -52,6 +52,7 @@ class OpenAIServer:
         host: str = "127.0.0.1",
         completions: Callable[[Body], Body] | None = None,
         max_model_len: int | None = None,
+        refuses: Mapping[str, Body] | None = None,
     ) -> None:
         self.model = model
         self.brain = brain
@@ -65,6 +66,8 @@ class OpenAIServer:
         """Makes the one choice of `/v1/completions` from the body; without it there is no such path."""
         self.max_model_len = max_model_len
         """Said by `/v1/models`, as vLLM does."""
+        self.refuses = dict(refuses or {})
+        """Parameters that end in status 400, with the error's own words."""
         self.requests: list[Seen] = []
         self.in_flight = 0
         self.peak = 0
@@ -138,6 +141,10 @@ class OpenAIServer:
         if refusal is not None:
             note(refusal[0])
             return await self._send(writer, refusal[0], error_body(refusal[1]))
+        if (refused := next((name for name in self.refuses if name in body), None)) is not None:
+            note(400)
+            error = self.refuses[refused]
+            return await self._send(writer, 400, error if "detail" in error else {"error": error})
         fault = self._fault_for(body)
         if fault is not None and fault.kind is not FaultKind.SLOW:
             note(fault.status if fault.kind is FaultKind.STATUS else 0)
@@ -173,7 +180,8 @@ class OpenAIServer:
         match fault.kind:
             case FaultKind.STATUS:
                 extra = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
-                return await self._send(writer, fault.status, error_body(fault.message), extra)
+                body = error_body(fault.message) if fault.error is None else {"error": fault.error}
+                return await self._send(writer, fault.status, body, extra)
             case FaultKind.RESET:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{")
                 await writer.drain()

@@ -36,6 +36,8 @@ class Fault:
     status: int = 500
     retry_after: str | None = None
     message: str = "scripted fault"
+    error: Body | None = None
+    """What the error says, in full, instead of `message`."""
     seconds: float = 1.0
 
 

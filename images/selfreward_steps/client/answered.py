@@ -48,6 +48,13 @@ class FinishedRows:
         await asyncio.to_thread(self._journal.append, {"index": index, "row": dict(row)})
         self._keep(index, row)
 
+    def refuse(self, index: int, row: Mapping[str, Any]) -> None:
+        """Keep what stands for a row that the server did not take, for this attempt alone.
+
+        It is not journalled: asking again costs nothing, and by then the server may have been given what it lacked.
+        """
+        self._keep(index, row)
+
     def _keep(self, index: int, row: Mapping[str, Any]) -> None:
         if index in self:
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from selfreward_steps.client.thoughts import without_thoughts
 from selfreward_steps.contract import Sampling
 from selfreward_steps.rows import Message
 
@@ -71,7 +72,8 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Choice:
-    """One completion. `top` has the first token's alternatives and their probabilities, when asked for."""
+    """One completion, without what a reasoning model thought before it. `top` has the first token's alternatives and
+    their probabilities, when asked for."""
 
     text: str
     finish_reason: str
@@ -85,6 +87,14 @@ class Completion:
     key: int
     choices: tuple[Choice, ...]
     tokens: int | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that the server does not take, now or later, and its words: the row's result, as an answer would be."""
+
+    key: int
+    why: str
 
 
 def parse_completion(answer: Any, key: int) -> Completion:
@@ -116,7 +126,8 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
     content = choice["message"].get("content") or ""
     if not isinstance(content, str):
         raise TypeError(f"content is {type(content).__name__}")
-    return Choice(_storable(content), str(choice.get("finish_reason") or "unknown"), _first_token(choice))
+    text = without_thoughts(_storable(content))
+    return Choice(text, str(choice.get("finish_reason") or "unknown"), _first_token(choice))
 
 
 def _first_token(choice: Mapping[str, Any]) -> tuple[tuple[str, float], ...] | None:

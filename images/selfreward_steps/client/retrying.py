@@ -1,12 +1,11 @@
 """The retry policy: whether a failed request is sent again, and after how long. Pure decisions, no network.
 
 Tried again: 408, 425, 429, 5xx, broken or refused connections, timeouts, and (a few times) nonsense. Never tried
-again: any other 4xx, which would end the same way and may cost money.
+again: any other 4xx, which would end the same way and may cost money, and a 429 that says that no credit is left.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,17 +58,3 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
     except ValueError:
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds())
-
-
-def server_message(text: str) -> str:
-    """What the server says went wrong, out of the shapes in use (`error.message`, `message`, `detail`), or raw."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        error = body.get("error", body)
-        found = error.get("message", error.get("detail")) if isinstance(error, dict) else error
-        if found:
-            text = str(found)
-    return " ".join(text.split())[:300] or "(empty body)"

@@ -18,6 +18,9 @@ class Traffic:
     meter: ConcurrencyMeter = field(default_factory=ConcurrencyMeter)
     """Of the newest batch."""
     requests: int = 0
+    """Answered."""
+    refused: int = 0
+    """Not taken by the server: the matter of their rows alone."""
     retries: int = 0
     tokens: int = 0
     _seconds: float = 0.0
@@ -57,4 +60,6 @@ class Traffic:
         }
         if self._area_seconds > 0:
             metrics["concurrency_measured"] = self._area / self._area_seconds
+        if self.refused:
+            metrics["refused"] = self.refused
         return metrics

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfreward_steps.contract import JudgeSettings
+from selfreward_steps.contract import JudgeMode, JudgeSettings
 from selfreward_steps.evaluation.lm_eval_run import LM_EVAL
 from selfreward_steps.evaluation.work import AnswerRow
 from selfreward_steps.judging.judgements import Judgement
@@ -25,13 +25,18 @@ def judge_section(
     stated = [score for each in judged for judgement in each for score in judgement.scores]
     known = [score for score in stated if score is not None]
     quality = judge_quality(
-        list(map(_ranked_scores, ranked, judged)), max_score=judge_template(settings).scores.high, seed=seed
+        list(map(_ranked_scores, ranked, judged)),
+        max_score=judge_template(settings).scores.high,
+        seed=seed,
+        nearest=settings.mode is JudgeMode.LOGPROB,
     )
+    masses = [judgement.mass for each in judged for judgement in each if judgement.mass is not None]
     section = {
         "prompts": len(ranked),
         "judgements": len(stated),
         "parse_rate": len(known) / len(stated) if stated else None,
         "parse_rate_interval": share(map(_parsed, judged)).as_json(),
+        **({"mean_score_mass": sum(masses) / len(masses)} if masses else {}),
         "mean_score": sum(known) / len(known) if known else None,
         "score_histogram": histogram(Counter(round(score, 4) for score in known)),
         **{name: each.as_json() for name, each in quality.items()},

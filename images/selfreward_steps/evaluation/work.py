@@ -86,6 +86,20 @@ class Work:
     def total(self) -> int:
         return self.ranges[Kind.SAFETY].stop
 
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Every request's key, and what it is in words: `answer/ID`, `judgement/ID/0`, …"""
+        rows: dict[Kind, Iterable[str]] = {
+            Kind.JUDGEMENT: (f"{row['id']}/{place}" for row in self.ranked for place in range(len(row["answers"]))),
+            Kind.ANSWER: (row["id"] for row in self.held_out),
+            Kind.SAFETY_ANSWER: (row["id"] for row in self.safety),
+            Kind.TURN: (f"{row['id']}/{turn}" for row in self.questions for turn in range(len(row["turns"]))),
+            **{kind: (row["id"] for row in self.compared(kind) for _ in range(2)) for kind in OPPONENTS},
+            Kind.SAFETY: (row["id"] for row in self.safety),
+        }
+        for kind, keys in self.ranges.items():
+            for key, name in zip(keys, rows[kind], strict=False):
+                yield key, f"{kind}/{name}"
+
     def compared(self, opponent: Kind) -> list[PromptRow]:
         """The held-out prompts that the opponent has answered."""
         return [row for row in self.held_out if row["id"] in self.opponents.get(opponent, {})]

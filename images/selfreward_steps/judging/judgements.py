@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
-from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
+from selfreward_steps.client.requests import ChatRequest, Completion, Refusal, seed_for
 from selfreward_steps.contract import JudgeMode, JudgeSettings, Sampling
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.scoring import expected_score
@@ -43,12 +43,16 @@ def ranked_items(rows: Sequence[RankingRow]) -> list[JudgeItem]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """K scores (None: not stated, or out of range) with their critiques; `mass` only in mode `logprob`."""
+    """K scores (None: not stated, or out of range) with their critiques; `mass` only in mode `logprob`.
+
+    A candidate that the server did not take has neither, and its words in `refused`.
+    """
 
     scores: list[float | None]
     critiques: list[str]
     tokens: int | None = None
     mass: float | None = None
+    refused: str | None = None
 
 
 async def judge_candidates(
@@ -60,8 +64,8 @@ async def judge_candidates(
     Raises what the client raises, PermanentError BadTemplate, and LogprobsMissing where the server gives none.
     """
     batch = _Batch(settings, seed, iter(items))
-    async for completion in client.stream(InOrder(batch.requests())):
-        yield batch.finish(completion)
+    async for answer in client.stream(InOrder(batch.requests())):
+        yield batch.finish(answer)
 
 
 @dataclass
@@ -90,12 +94,14 @@ class _Batch:
                 top_logprobs=0 if reasoned else TOP_LOGPROBS,
             )
 
-    def finish(self, completion: Completion) -> tuple[JudgeItem, Judgement]:
-        item = self.in_flight.pop(completion.key)
+    def finish(self, answer: Completion | Refusal) -> tuple[JudgeItem, Judgement]:
+        item = self.in_flight.pop(answer.key)
+        if isinstance(answer, Refusal):
+            return item, Judgement([], [], refused=answer.why)
         if self.settings.mode is JudgeMode.LOGPROB:
-            return item, self._weighed(completion)
-        critiques = [choice.text for choice in completion.choices]
-        return item, Judgement([self.template.read(text) for text in critiques], critiques, completion.tokens)
+            return item, self._weighed(answer)
+        critiques = [choice.text for choice in answer.choices]
+        return item, Judgement([self.template.read(text) for text in critiques], critiques, answer.tokens)
 
     def _weighed(self, completion: Completion) -> Judgement:
         (choice,) = completion.choices
@@ -120,5 +126,8 @@ async def judge_missing(
     """Judge those of `items` whose index is not in `finished`, and keep each judgement there as it comes."""
     missing = (item for item in items if item.index not in finished)
     async for item, judgement in judge_candidates(client, settings, missing, seed):
-        await finished.add(item.index, asdict(judgement))
+        if judgement.refused is None:
+            await finished.add(item.index, asdict(judgement))
+        else:
+            finished.refuse(item.index, asdict(judgement))
         done()

@@ -21,12 +21,22 @@ _OTHER_FILES = 64
 
 @dataclass(frozen=True, slots=True)
 class JudgedPrompt:
-    """One prompt; `scores` has one list a candidate, with None for each judgement that states no score."""
+    """One prompt; `scores` has one list a candidate, with None for each judgement that states no score.
+
+    The list of a candidate that the judge's server did not take is empty, and a prompt that was not taken has no
+    candidates. `masses` are those of its judgements by token (`judge.mode: logprob`).
+    """
 
     id: str
     prompt: str
     candidates: Sequence[Candidate]
     scores: Sequence[Sequence[float | None]]
+    masses: Sequence[float] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing of it was judged, because a server did not take it."""
+        return not any(self.scores)
 
 
 def judged_prompts(prompts: Path, responses: Sequence[Path], judgements: Sequence[Path]) -> Iterator[JudgedPrompt]:
@@ -55,19 +65,21 @@ def _shard(responses: Path, judgements: Path) -> Iterator[JudgedPrompt]:
     rows = read_rows(judgements, JudgementRow)
     for response in read_rows(responses, ResponseRow):
         candidates = response["candidates"]
-        scores = [_scores(rows, judgements, response["id"], index) for index in range(len(candidates))]
-        yield JudgedPrompt(response["id"], response["prompt"], candidates, scores)
+        judged = [_judgement(rows, judgements, response["id"], index) for index in range(len(candidates))]
+        scores = [row["scores"] for row in judged]
+        masses = [row["mass"] for row in judged if "mass" in row]
+        yield JudgedPrompt(response["id"], response["prompt"], candidates, scores, masses)
     if (extra := next(rows, None)) is not None:
         found = _told(extra["id"], extra["candidate"])
         raise _mismatch(f"{judgements}: {found} has no such answer in {responses}, or not at its place")
 
 
-def _scores(rows: Iterator[JudgementRow], path: Path, prompt_id: str, index: int) -> list[float | None]:
+def _judgement(rows: Iterator[JudgementRow], path: Path, prompt_id: str, index: int) -> JudgementRow:
     row = next(rows, None)
     if row is None or row["id"] != prompt_id or row["candidate"] != index:
         found = _told(None) if row is None else _told(row["id"], row["candidate"])
         raise _mismatch(f"{path}: {_told(prompt_id, index)} was to come, found {found}")
-    return row["scores"]
+    return row
 
 
 def _told(prompt_id: str | None, candidate: int | None = None) -> str:

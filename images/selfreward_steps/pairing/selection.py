@@ -29,8 +29,9 @@ class ScoredCandidate:
     text: str
     mean: float
     """Mean of the scores that could be read; those that could not do not count as a score."""
-    std: float
-    """Their population standard deviation: the judgements at hand are all there are, and one alone has none."""
+    std: float | None
+    """Their population standard deviation: the judgements at hand are all there are. None where one alone of several
+    states a score: nothing tells how well they agree."""
     anchored: bool = False
     """Whether it is an answer of M1's, which may be rejected and never chosen."""
     truncated: bool = False
@@ -38,12 +39,14 @@ class ScoredCandidate:
 
     @classmethod
     def of(
-        cls, index: int, text: str, scores: Sequence[float], *, anchored: bool = False, truncated: bool = False
+        cls, index: int, text: str, judged: Sequence[float | None], *, anchored: bool = False, truncated: bool = False
     ) -> ScoredCandidate:
-        """From a candidate's readable scores, at least one."""
+        """From a candidate's judgements, of which at least one states a score."""
+        scores = [score for score in judged if score is not None]
         mean = math.fsum(scores) / len(scores)
         std = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
-        return cls(index, text, round(mean, DECIMALS), std, anchored, truncated)
+        known = len(scores) > 1 or len(judged) == 1
+        return cls(index, text, round(mean, DECIMALS), std if known else None, anchored, truncated)
 
 
 class NoPair(StrEnum):
@@ -53,6 +56,8 @@ class NoPair(StrEnum):
     """Fewer than two candidates have a score (`positive-only`: none has)."""
     TRUNCATED = "truncated"
     """Enough had one, but too few of them end by themselves (`truncated: drop`)."""
+    REFUSED = "refused"
+    """The server took neither the prompt nor, if it did, any of its answers to judge."""
     NOISY = "noisy"
     """Two had one, but `maxScoreStd` leaves fewer."""
     IMPERFECT = "imperfect"
@@ -110,7 +115,9 @@ class PairRules:
 
     def steady(self, candidate: ScoredCandidate) -> bool:
         """Whether the candidate's judgements agree well enough for it to be used."""
-        return self.max_score_std is None or candidate.std <= self.max_score_std + _ROUNDING
+        if self.max_score_std is None:
+            return True
+        return candidate.std is not None and candidate.std <= self.max_score_std + _ROUNDING
 
     def better(self, candidate: ScoredCandidate, other: ScoredCandidate) -> bool:
         """Whether the means differ, and by the margin; a difference of exactly the margin is enough."""

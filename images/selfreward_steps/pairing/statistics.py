@@ -46,6 +46,8 @@ class PairStatistics:
     truncated_rejected: int = 0
     """How many of them are learnt from (`preferences.truncated: keep`)."""
     unscored_candidates: int = 0
+    refused_candidates: int = 0
+    """Of those without a score, the ones that the judge's server did not take."""
     noisy_candidates: int = 0
     """Left out by `maxScoreStd`."""
     judgements: int = 0
@@ -65,6 +67,7 @@ class PairStatistics:
     _margin: _Mean = field(default_factory=_Mean)
     _score: _Mean = field(default_factory=_Mean)
     _anchor_score: _Mean = field(default_factory=_Mean)
+    _mass: _Mean = field(default_factory=_Mean)
 
     def add(
         self, judged: JudgedPrompt, scored: Sequence[ScoredCandidate], noisy: int, choice: Sequence[Pair] | NoPair
@@ -79,7 +82,10 @@ class PairStatistics:
             self._candidate_chars.add(len(candidate["text"]))
         before = self.parsed, self.judgements
         for scores in judged.scores:
+            self.refused_candidates += not scores
             self._count(scores)
+        for mass in judged.masses:
+            self._mass.add(mass)
         self._parses[float(self.parsed - before[0]), float(self.judgements - before[1])] += 1
         self._means.update(round(candidate.mean, DECIMALS) for candidate in scored)
         if isinstance(choice, NoPair):
@@ -120,6 +126,11 @@ class PairStatistics:
         return self.parsed / self.judgements if self.judgements else None
 
     @property
+    def score_mass(self) -> float | None:
+        """Mean probability that judgements by token give to score tokens; None where there was none of them."""
+        return self._mass.value
+
+    @property
     def top_score(self) -> float | None:
         """The highest score any judgement states: the scale's own top is the judge's to know, not this step's."""
         return max(self._scores, default=None)
@@ -140,20 +151,25 @@ class PairStatistics:
         return float(score), count / self.parsed
 
     def as_json(self) -> dict[str, Any]:
-        """`statistics.json`; a mean of nothing is null."""
+        """`statistics.json`; a mean of nothing is null.
+
+        What happens to few runs stands there only when it has: the same pairs made anew must be the same artifact.
+        """
         return {
             "prompts": self.prompts,
             "pairs": self.pairs,
-            "prompts_without_pair": {reason.value: self.dropped[reason] for reason in NoPair},
+            "prompts_without_pair": {reason.value: self.dropped[reason] for reason in NoPair if self._tells(reason)},
             "candidates": self.candidates,
             "candidates_truncated": self.truncated,
             "truncated_chosen": self.truncated_chosen,
             "truncated_rejected": self.truncated_rejected,
             "candidates_unscored": self.unscored_candidates,
+            **({"candidates_refused": self.refused_candidates} if self.refused_candidates else {}),
             "candidates_noisy": self.noisy_candidates,
             "judgements": self.judgements,
             "judgements_parsed": self.parsed,
             "parse_rate": self.parse_rate,
+            **({} if self.score_mass is None else {"mean_score_mass": self.score_mass}),
             "mean_score": self._score.value,
             "top_score": self.top_score,
             "top_score_share": self.top_score_share,
@@ -174,6 +190,9 @@ class PairStatistics:
             **({} if self.anchored_pairs is None else self._anchors()),
         }
 
+    def _tells(self, reason: NoPair) -> bool:
+        return reason is not NoPair.REFUSED or self.dropped[reason] > 0
+
     @property
     def _paired(self) -> Counter[Fraction]:
         without = self.dropped.total()
@@ -191,7 +210,9 @@ class PairStatistics:
             "candidates": self.candidates,
             "candidates_truncated": self.truncated,
             "prompts_truncated": self.dropped[NoPair.TRUNCATED],
+            "refused": self.dropped[NoPair.REFUSED] or None,
             "parse_rate": self.parse_rate,
+            "mean_score_mass": self.score_mass,
             "mean_margin": self._margin.value,
             "mean_score": self._score.value,
             "chosen_chars": self._chosen_chars.value,

@@ -10,6 +10,7 @@ import string
 from dataclasses import dataclass
 from enum import StrEnum
 
+from selfreward_steps.client.thoughts import without_thoughts
 from selfreward_steps.contract import PromptSettings
 from selfreward_steps.prompting.rouge import RougePool
 
@@ -60,6 +61,8 @@ class Rejection(StrEnum):
     KEYWORD = "keyword"
     DUPLICATE = "duplicate"
     SIMILAR = "similar"
+    REFUSED = "refused"
+    """The server did not take the request: the demonstrations are too long for it."""
 
 
 class Pool:
@@ -97,11 +100,11 @@ class Draft:
 
 
 def new_prompt(completion: str, *, cut_off: bool = False) -> Draft:
-    """The one prompt in a completion: without preamble, numbering and quotes, and without what comes after it.
+    """The one prompt in a completion: without thoughts, preamble, numbering and quotes, and without what comes after.
 
     Where something comes after it, it is whole even if the completion was `cut_off`.
     """
-    text = _PREAMBLE.sub("", completion.strip(), count=1)
+    text = _PREAMBLE.sub("", without_thoughts(completion).strip(), count=1)
     if number := _NUMBER.match(text):
         # A whole list of tasks; one in the middle of a task is part of it.
         text = text[number.end() :]

@@ -15,7 +15,11 @@ from collections.abc import Callable, Sequence
 
 from selfreward_steps.client.requests import ChatRequest, seed_for
 from selfreward_steps.contract import PromptSettings
-from selfreward_steps.prompting.filters import Draft, Pool, Rejection, new_prompt, rejection
+from selfreward_steps.prompting.filters import Pool, Rejection, new_prompt, rejection
+
+_Answer = tuple[str, str] | None
+"""Text and finish reason; None where the server did not take the request."""
+
 
 STOP = ("\nTask ",)
 """Where a model that goes on with the list is to be stopped."""
@@ -61,7 +65,7 @@ class PromptWriting:
         self._window = window_of(settings.count)
         self._limit = settings.count * settings.max_attempts_per_prompt
         self._sent = 0
-        self._arrived: dict[int, tuple[str, str]] = {}
+        self._arrived: dict[int, _Answer] = {}
         self._accepted_after = [0]
         self._changed = asyncio.Condition()
         self._tail: Callable[[], None] = lambda: None
@@ -90,14 +94,20 @@ class PromptWriting:
                 known = self._recovered(index)
                 if known is None:
                     return self._request(index)
-                self._look_at(index, *known)
+                self._look_at(index, known)
             self._changed.notify_all()
             return None
+
+    async def refused(self, index: int) -> None:
+        """The server does not take request `index`: an attempt that came to nothing."""
+        async with self._changed:
+            self._look_at(index, None)
+            self._changed.notify_all()
 
     async def answered(self, index: int, text: str, finish_reason: str) -> None:
         """The answer to request `index` is there."""
         async with self._changed:
-            self._look_at(index, text, finish_reason)
+            self._look_at(index, (text, finish_reason))
             self._changed.notify_all()
 
     def _over(self) -> bool:
@@ -138,15 +148,19 @@ class PromptWriting:
         draw.shuffle(chosen)
         return chosen
 
-    def _look_at(self, index: int, text: str, finish_reason: str) -> None:
+    def _look_at(self, index: int, answer: _Answer) -> None:
         """Take in one answer, and decide on all whose turn it now is."""
-        self._arrived[index] = (text, finish_reason)
+        self._arrived[index] = answer
         while self.attempts in self._arrived and len(self.accepted) < self._settings.count:
-            text, finish_reason = self._arrived.pop(self.attempts)
-            self._decide(new_prompt(text, cut_off=finish_reason == "length"))
+            self._decide(self._arrived.pop(self.attempts))
             self._accepted_after.append(len(self.accepted))
 
-    def _decide(self, draft: Draft) -> None:
+    def _decide(self, answer: _Answer) -> None:
+        if answer is None:
+            self.drops[Rejection.REFUSED] += 1
+            return
+        text, finish_reason = answer
+        draft = new_prompt(text, cut_off=finish_reason == "length")
         reason = rejection(draft, settings=self._settings, pool=self._pool)
         if reason is None:
             self.accepted.append(draft.text)

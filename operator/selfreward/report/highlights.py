@@ -27,25 +27,34 @@ _OPPONENTS: Final = {
 }
 _MET: Final = "against {who}: {{{part}_win:%}} won, {{{part}_tie:%}} tied, {{{part}_loss:%}} lost ({{{part}_grounds}})"
 _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
-    StepName.IMPORT: ("{instructions} instructions", "{rankings} ranked prompts", "{eft} EFT examples"),
+    StepName.IMPORT: (
+        "{instructions} instructions",
+        "{rankings} ranked prompts",
+        "{eft} EFT examples",
+        "{rankings_too_long} ranked answers too long to judge",
+        "{prompts_too_long} prompts too long to answer",
+    ),
     StepName.SFT_BASELINE: (*_TRAINED, "token accuracy {token_accuracy}"),
     StepName.SFT: (*_TRAINED, "token accuracy {token_accuracy}"),
     StepName.EFT: (
         "{examples} examples",
         "{parsed} of {judgements} judgements parsed",
+        "{refused} answers refused",
         "{test_prompts} prompts to test the judge",
     ),
-    StepName.PROMPTS: ("{prompts} prompts", "{acceptance_rate:%} of {attempts} accepted"),
+    StepName.PROMPTS: ("{prompts} prompts", "{acceptance_rate:%} of {attempts} accepted", "{refused} requests refused"),
     StepName.RESPOND: (
         "{prompts} prompts",
+        "{refused} refused",
         "{truncated} of {candidates} answers cut off",
         "{completion_tokens} tokens",
         *_SERVED,
     ),
-    StepName.JUDGE: ("{candidates} candidates", "{parse_rate:%} parsed", *_SERVED),
+    StepName.JUDGE: ("{candidates} candidates", "{refused} refused", "{parse_rate:%} parsed", *_SERVED),
     StepName.PAIRS: (
         "{pairs} pairs",
         "{ties} ties",
+        "{refused} refused",
         "{candidates_truncated} of {candidates} answers cut off",
         "mean score {mean_score}",
         "margin {mean_margin}",
@@ -60,6 +69,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     StepName.EVALUATE: (
         "judge right in {judge_pairwise_accuracy:%} of pairs ({judge_prompts} prompts)",
         "{judge_parse_rate:%} parsed",
+        "{refused} requests refused",
         *(_MET.format(who=who, part=part) for part, who in _OPPONENTS.items()),
         "{safety_unsafe_share:%} of {safety_prompts} unsafe",
         "{answers_mean_chars} characters an answer",

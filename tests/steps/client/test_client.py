@@ -3,55 +3,17 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 from openai_server import OpenAIServer, running
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion, seed_for
 from selfreward_steps.client.retrying import RetryPolicy
-from selfreward_steps.client.traffic import Traffic
-from selfreward_steps.contract import Sampling, ServingEndpoint
+from selfreward_steps.contract import ServingEndpoint
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
 from server_faults import Fault, FaultKind, Samples
-
-QUICK = RetryPolicy(outage_seconds=0.5, first_pause=0.01, longest_pause=0.05)
-
-
-def requests(count: int, *, samples: int = 1) -> list[ChatRequest]:
-    return [
-        ChatRequest(key=key, message=f"question {key}", sampling=Sampling(), seed=seed_for(7, key), samples=samples)
-        for key in range(count)
-    ]
-
-
-def send(
-    url: str,
-    what: Iterable[ChatRequest],
-    *,
-    model: str = "tiny",
-    concurrency: int = 4,
-    timeout: float = 10,
-    policy: RetryPolicy = QUICK,
-    key: str | None = None,
-    alive: Callable[[], None] = lambda: None,
-) -> tuple[dict[int, Completion], Traffic]:
-    endpoint = ServingEndpoint(
-        url=url, model=model, concurrency=concurrency, request_timeout_seconds=timeout, api_key_variable=key
-    )
-    client = ServingClient(endpoint, alive=alive, policy=policy)
-    done: dict[int, Completion] = {}
-
-    async def keep(completion: Completion) -> None:
-        assert completion.key not in done
-        done[completion.key] = completion
-
-    asyncio.run(client.run(InOrder(what), keep))
-    return done, client.traffic
-
-
-def texts(done: dict[int, Completion]) -> dict[int, list[str]]:
-    return {key: [choice.text for choice in completion.choices] for key, completion in done.items()}
+from steps.client.sending import QUICK, requests, send, texts
 
 
 def test_every_request_is_answered_once_and_the_wire_format_is_right() -> None:
@@ -114,32 +76,6 @@ def test_a_server_without_n_is_asked_once_a_sample_with_the_same_seeds(samples: 
     assert traffic.requests == 15
     # What the server cannot do is learnt from the first request alone.
     assert sum("n" in seen.body for seen in server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "hint"),
-    [
-        (400, "maximum context length is 2048 tokens", "change what the server objects to"),
-        (401, "Incorrect API key", "check the API key"),
-        (404, "no such model", "check the URL"),
-        (422, "temperature", "change what the server objects to"),
-    ],
-)
-def test_other_4xx_end_at_once_with_the_servers_words(status: int, message: str, hint: str) -> None:
-    fault = Fault(FaultKind.STATUS, status=status, message=message, times=99)
-    with running(OpenAIServer(faults=[fault])) as server, pytest.raises(PermanentError) as caught:
-        send(server.url, requests(50), concurrency=1)
-    assert len(server.requests) == 1
-    assert caught.value.reason == "ServingRejected"
-    assert f"{server.url}/chat/completions" in str(caught.value)
-    assert f"answered {status}: {message}: {hint}" in str(caught.value)
-
-
-def test_a_rejection_of_all_samples_is_told_with_the_first_answers_words() -> None:
-    fault = Fault(FaultKind.STATUS, status=400, message="prompt is too long", times=99)
-    with running(OpenAIServer(faults=[fault])) as server, pytest.raises(PermanentError, match="prompt is too long"):
-        send(server.url, requests(1, samples=3))
-    assert len(server.requests) == 2
 
 
 def failure(faults: list[Fault], **options: float) -> StepError:
@@ -246,7 +182,7 @@ def test_input_is_taken_as_it_is_sent_and_never_ahead() -> None:
             taken += 1
             yield request
 
-    fault = Fault(FaultKind.STATUS, status=400, skip=9)
+    fault = Fault(FaultKind.STATUS, status=401, skip=9)
     with running(OpenAIServer(faults=[fault])) as server, pytest.raises(PermanentError):
         send(server.url, counted(), concurrency=4)
     # Four lanes may each have sent one more before the refusal was read, and hold the next.
@@ -307,7 +243,7 @@ def test_a_stream_gives_every_completion_and_then_the_error() -> None:
         assert sorted(asyncio.run(collect(server.url))) == list(range(40))
     with running(OpenAIServer()) as server:
         assert sorted(asyncio.run(collect(server.url, slow=0.01))) == list(range(40))
-    faults = [Fault(FaultKind.STATUS, status=400, skip=20)]
+    faults = [Fault(FaultKind.STATUS, status=403, skip=20)]
     with running(OpenAIServer(faults=faults)) as server, pytest.raises(PermanentError, match="scripted fault"):
         asyncio.run(collect(server.url))
 

@@ -1,9 +1,9 @@
-"""How long to wait, and what the server meant."""
+"""How long to wait, and what is worth another try."""
 
 from datetime import UTC, datetime
 
 import pytest
-from selfreward_steps.client.retrying import RetryPolicy, is_retried, retry_after_seconds, server_message
+from selfreward_steps.client.retrying import RetryPolicy, is_retried, retry_after_seconds
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -45,20 +45,3 @@ def test_worth_another_try(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
 def test_not_worth_another_try(status: int) -> None:
     assert not is_retried(status)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"error": {"message": "too  long\\n"}}', "too long"),
-        ('{"message": "bad model"}', "bad model"),
-        ('{"detail": "Not Found"}', "Not Found"),
-        ('{"error": "plain"}', "plain"),
-        ("<html>gateway</html>", "<html>gateway</html>"),
-        ("", "(empty body)"),
-        ("[]", "[]"),
-        ("x" * 1000, "x" * 300),
-    ],
-)
-def test_server_message(text: str, message: str) -> None:
-    assert server_message(text) == message

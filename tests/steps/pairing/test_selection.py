@@ -120,6 +120,30 @@ def test_choice(
     assert outcome(choose(rules(**settings), "p1", scored)) == expected
 
 
+@pytest.mark.parametrize(
+    ("judged", "steady"),
+    [
+        pytest.param([4, 4, 3], True, id="they agree"),
+        pytest.param([5, 1, 3], False, id="they do not"),
+        pytest.param([4, None, None], False, id="one score of three tells nothing of how well they agree"),
+        pytest.param([4, 4, None], True, id="two of three do"),
+        pytest.param([4], True, id="one was asked for"),
+    ],
+)
+def test_judgements_must_agree_to_be_steady(judged: list[float | None], steady: bool) -> None:
+    candidate = ScoredCandidate.of(0, "text", judged)
+    assert rules(max_score_std=0.5).steady(candidate) is steady
+    assert rules().steady(candidate)
+
+
+def test_a_pair_is_not_made_of_one_judgement_of_three() -> None:
+    scored = [
+        ScoredCandidate.of(index, str(index), judged) for index, judged in enumerate(([5, None, None], [3, 3, 2]))
+    ]
+    assert choose(rules(max_score_std=0.5), "p1", scored) is NoPair.NOISY
+    assert isinstance(choose(rules(), "p1", scored), Pair)
+
+
 def anchors(*scores: float | Sequence[float], lengths: Sequence[int] = ()) -> list[ScoredCandidate]:
     """M1's answers; their texts are none of the candidates'."""
     return [replace(each, text=each.text.upper(), anchored=True) for each in candidates(*scores, lengths=lengths)]
