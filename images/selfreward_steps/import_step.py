@@ -43,8 +43,7 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
     for item in config.models:
         context.progress.update(_done(context), total, "artifacts")
         if context.committed(item.output) is None:
-            _model(context, place, item.output)
-    metrics.update(_too_long(context))
+            metrics.update(_model(context, place, item.output))
     context.progress.update(total, total, "artifacts")
     return StepOutcome([], metrics)
 
@@ -64,7 +63,7 @@ def _seed(context: StepContext[ImportConfig], place: Place) -> Mapping[str, floa
     return {name: float(count) for name, count in counts.items() if isinstance(count, int)}
 
 
-def _model(context: StepContext[ImportConfig], place: Place, output: str) -> None:
+def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Mapping[str, float]:
     # Loads transformers: not before the data has been found good.
     from selfreward_steps.importing.model import import_model
 
@@ -72,7 +71,10 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Non
     imported = import_model(item, FIELDS.get(output, "model"), place)
     if output not in FIELDS and not imported.system_role:
         _refuse_system_messages(context, item.source.uri)
+    # Before the commit: what refuses the run must refuse it again at the next attempt.
+    long = _too_long(context, imported.folder) if output == artifact_names.BASE_MODEL else {}
     context.commit(Output(output, imported.folder, imported.metadata))
+    return long
 
 
 def _refuse_system_messages(context: StepContext[ImportConfig], uri: str) -> None:
@@ -86,21 +88,21 @@ def _refuse_system_messages(context: StepContext[ImportConfig], uri: str) -> Non
         )
 
 
-def _too_long(context: StepContext[ImportConfig]) -> Mapping[str, float]:
+def _too_long(context: StepContext[ImportConfig], model: Path) -> Mapping[str, float]:
     """Rows of the seed data that the base model's server will not take."""
     config = context.config
     judge = config.judge
-    if judge is None or not {artifact_names.BASE_MODEL, config.output} <= context.outputs.keys():
+    if judge is None or config.output not in context.outputs:
         return {}
-    from selfreward_steps.importing.lengths import FILES, too_long_rows
+    from selfreward_steps.importing.lengths import too_long_rows
 
-    def folder(artifact: str, *only: str) -> Path:
-        return context.store.local_folder(artifact, context.scratch / "inputs", only=only or None)
+    def folder(artifact: str) -> Path:
+        return context.store.local_folder(artifact, context.scratch / "inputs")
 
     with context.progress.busy():
         own = {ROLE} if config.template is not None else set()
         judge = with_own_template(judge, own, lambda _: folder(artifact_names.JUDGE_TEMPLATE))
-        return too_long_rows(config, judge, folder(artifact_names.BASE_MODEL, *FILES), folder(config.output))
+        return too_long_rows(config, judge, model, folder(config.output))
 
 
 def _prepare_libraries(scratch: Path) -> None:

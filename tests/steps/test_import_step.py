@@ -125,7 +125,9 @@ def test_rows_that_the_server_will_not_take_are_counted(run: Run) -> None:
     template = {"uri": (run.root / "template.txt").as_uri()}
     settings = {"template": template, "judge": {"template": "custom", "customTemplate": template}}
     short = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 50})
-    assert short.reason == "TooLong"
+    again = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 50})
+    assert (short.reason, again.reason) == ("TooLong", "TooLong")
+    assert run.store.artifacts() == ["judge-template", "seed"], "no model is committed that nothing can be asked of"
     result = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 400})
     assert (result.reason, result.metrics) == (
         "Committed",

@@ -19,8 +19,6 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.templates import judge_messages
 from selfreward_steps.rows import Message, PromptRow, RankingRow, read_rows
 
-FILES: Final = ("*.json", "*.jinja", "*.model", "*.txt")
-"""What is read of the model: its configuration and its tokenizer."""
 _TOLD: Final = 5
 """Rows named for each kind; all of them are counted."""
 
@@ -42,7 +40,7 @@ class _Kind:
 def too_long_rows(config: ImportConfig, judge: JudgeSettings, model: Path, seed: Path) -> dict[str, float]:
     """How many ranked answers are too long to judge, and how many of the user's prompts too long to answer.
 
-    `model` and `seed` are the imported artifacts' folders. Counts of nothing are left out. Raises PermanentError
+    `model` and `seed` are folders of what was imported. Counts of nothing are left out. Raises PermanentError
     TooLong when `serving.maxModelLength` is so short that no row of a kind fits: the step that asks would fail.
     """
     limit, limit_field = _limit(config, model)
