@@ -16,7 +16,6 @@ from selfreward_steps.contract import (
     EvaluateConfig,
     EvaluationSettings,
     InputRef,
-    JudgeMode,
     JudgeSettings,
     PairsConfig,
     PairSettings,
@@ -277,21 +276,3 @@ def test_what_was_refused_is_asked_again_by_the_next_attempt(bench: Bench) -> No
     assert "refused" not in result.metrics
     assert {len(row["candidates"]) for row in bench.rows(RESPONSES, "responses")} == {4}
     assert 0 < result.metrics["recovered"] < 10
-
-
-def test_the_mass_of_scores_is_told(bench: Bench) -> None:
-    def brain(body: Body, draw: random.Random) -> Reply:
-        sure = "What is 0?" in str(body)
-        return Reply("4", {"4": 0.9, "The": 0.1}) if sure else Reply("The", {"4": 0.3, "The": 0.7})
-
-    prompts, responses = put_prompts(bench, 2), put_responses(bench, 2, 2)
-    with running(OpenAIServer(brain=brain)) as judging:
-        settings = JudgeSettings(mode=JudgeMode.LOGPROB)
-        result = bench.run(judge(bench, judging, responses, settings=settings))
-    assert [row["scores"] for row in bench.rows(JUDGEMENTS, "judgements")] == [[4], [4], [None], [None]]
-    assert (result.metrics["parse_rate"], result.metrics["mean_score_mass"]) == (0.5, pytest.approx(0.6))
-    inputs = {"prompts": prompts, "responses": responses, "judgements": InputRef(artifact=JUDGEMENTS)}
-    with pytest.raises(PermanentError) as caught:
-        bench.run(PairsConfig(**bench.frame("iteration-1/pairs", **inputs), iteration=1, settings=PairSettings()))
-    assert caught.value.metrics["mean_score_mass"] == pytest.approx(0.6)
-    assert "judge.mode: logprob" not in str(caught.value)
