@@ -54,7 +54,6 @@ class _Wording:
     """A named template's rubric and its closing instructions by mode."""
 
     rubric: str
-    scores: ScoreRange
     total: str
 
     def reasoned(self) -> str:
@@ -64,13 +63,13 @@ class _Wording:
             "AI assistant."
         )
 
-    def bare(self) -> str:
-        low, high = self.scores.low, self.scores.high
-        return f"Reply with the {self.total} alone, one whole number from {low:g} to {high:g}, and nothing else."
+    def bare(self, scores: ScoreRange) -> str:
+        numbers = f"one whole number from {scores.low:g} to {scores.high:g}"
+        return f"Reply with the {self.total} alone, {numbers}, and nothing else."
 
 
-_ADDITIVE_WORDING = _Wording(_ADDITIVE, ScoreRange(0, 5), "total points")
-_CHOICE_WORDING = _Wording(_CHOICES, ScoreRange(1, 5), "rating")
+_ADDITIVE_WORDING = _Wording(_ADDITIVE, "total points")
+_CHOICE_WORDING = _Wording(_CHOICES, "rating")
 
 
 @dataclass(frozen=True)
@@ -125,20 +124,20 @@ class JudgeTemplate:
 
 def judge_template(settings: JudgeSettings) -> JudgeTemplate:
     """The template that `settings` names; raises PermanentError BadTemplate for a custom one that cannot work."""
-    mode = settings.mode
+    mode, scores = settings.mode, ScoreRange(*settings.score_range)
     match settings.template:
         case "additive":
             wording = _ADDITIVE_WORDING
-            text = f"{wording.rubric}\n\n{_QUESTION}\n\n{_closing(wording, mode)}"
+            text = f"{wording.rubric}\n\n{_QUESTION}\n\n{_closing(wording, mode, scores)}"
         case "additive-prefix":
             wording = _ADDITIVE_WORDING
-            text = f"{wording.rubric}\n\n{_closing(wording, mode)}\n\n{_QUESTION}"
+            text = f"{wording.rubric}\n\n{_closing(wording, mode, scores)}\n\n{_QUESTION}"
         case "multiple-choice":
             wording = _CHOICE_WORDING
-            text = f"{wording.rubric}\n\n{_closing(wording, mode)}\n\n{_QUESTION}"
+            text = f"{wording.rubric}\n\n{_closing(wording, mode, scores)}\n\n{_QUESTION}"
         case "custom":
             return _custom(settings.custom_template, mode)
-    return JudgeTemplate(text, wording.scores, mode)
+    return JudgeTemplate(text, scores, mode)
 
 
 def judge_messages(settings: JudgeSettings, prompt: str, response: str) -> list[Message]:
@@ -151,8 +150,8 @@ def judgement_text(settings: JudgeSettings, critique: str, score: float) -> str:
     return judge_template(settings).write(critique, score)
 
 
-def _closing(wording: _Wording, mode: JudgeMode) -> str:
-    return wording.bare() if mode is JudgeMode.LOGPROB else wording.reasoned()
+def _closing(wording: _Wording, mode: JudgeMode, scores: ScoreRange) -> str:
+    return wording.bare(scores) if mode is JudgeMode.LOGPROB else wording.reasoned()
 
 
 def _custom(custom: CustomTemplate | None, mode: JudgeMode) -> JudgeTemplate:

@@ -148,9 +148,14 @@ def test_a_custom_template_that_cannot_work_is_named(settings: JudgeSettings, na
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["additive", "additive-prefix", "multiple-choice", "custom"])
-def test_the_contract_knows_each_templates_range(name: Any) -> None:
-    custom = CustomTemplate(text="{prompt}{response}", min_score=1, max_score=10) if name == "custom" else None
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("additive", 0, 5), ("additive-prefix", 0, 5), ("multiple-choice", 1, 5), ("custom", 1, 10)],
+)
+def test_what_counts_as_a_score_is_the_range_of_the_contract(name: Any, low: float, high: float) -> None:
+    custom = CustomTemplate(text="{prompt}{response}", min_score=low, max_score=high) if name == "custom" else None
     settings = JudgeSettings(template=name, custom_template=custom)
     scores = judge_template(settings).scores
-    assert settings.score_range == (scores.low, scores.high)
+    assert (scores.low, scores.high) == settings.score_range == (low, high)
+    bare = judge_template(settings.model_copy(update={"mode": JudgeMode.LOGPROB})).text
+    assert name == "custom" or f"one whole number from {low:g} to {high:g}" in bare
