@@ -54,7 +54,7 @@ class EftRow(TypedDict):
 
 
 class PromptRow(TypedDict):
-    """`prompts.jsonl`: a new prompt."""
+    """`prompts.jsonl`: a new prompt, for which answers are written."""
 
     id: str
     prompt: str

@@ -51,7 +51,7 @@ def instruction_examples(fetch: Fetch) -> Iterator[Example | None]:
 
 
 def chosen_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
-    """The chosen answer alone."""
+    """The training examples of `positive-only`: the chosen answer of every pair alone."""
     for where, row in pair_rows(roles, fetch):
         yield Example(where, row["prompt"], {COMPLETION: row["chosen"]})
 

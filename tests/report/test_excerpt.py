@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report.made_run import MadeRun
 from selfreward.report.artifacts import Artifacts
-from selfreward.report.excerpt import excerpt, mean_score
+from selfreward.report.excerpt import excerpt
 from selfreward.report.model import Excerpt, PromptReport
 from selfreward_steps.store import open_store
 
@@ -114,10 +114,3 @@ def test_equal_texts_are_told_apart_by_their_score(tmp_path: Path) -> None:
         tmp_path, answers("same", "same", "bad"), judged([2.0], [5.0], [1.0]), pair(("same", 5.0), ("bad", 1.0))
     )
     assert [each.role for each in prompt.candidates] == ["", "chosen", "rejected"]
-
-
-@pytest.mark.parametrize(
-    ("scores", "mean"), [([1.0, 2.0], 1.5), ([None, 4.0], 4.0), ([None], None), ([], None)], ids=str
-)
-def test_the_mean_is_of_the_scores_that_parsed(scores: list[float | None], mean: float | None) -> None:
-    assert mean_score(scores) == mean

@@ -122,7 +122,7 @@ def _full_disk(error: BaseException | None) -> str | None:
 
 
 def failure_class(error: StepError) -> FailureClass:
-    """Who must act on `error`."""
+    """The class of a failure, which says who must act on `error`."""
     match error:
         case PermanentError():
             return FailureClass.PERMANENT

@@ -83,7 +83,7 @@ class FinishedRows:
         return json.loads(self._spool.readline())
 
     def write(self, path: Path) -> None:
-        """Write all rows in order."""
+        """Write all rows to a JSONL file, in the order of their index."""
         with path.open("wb") as file:
             file.writelines(self.lines())
 

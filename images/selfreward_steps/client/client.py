@@ -33,7 +33,7 @@ than 1 in 100 of them would come to something."""
 
 
 class RequestSource(Protocol):
-    """Where requests come from."""
+    """A source of requests for the client, which asks it for the next one when it has a place free."""
 
     def begin(self, tail: Callable[[], None]) -> None:
         """Told once, before the first `take`; a source that holds requests back towards its end calls `tail` then."""
@@ -49,7 +49,7 @@ class InOrder:
         self._requests = iter(requests)
 
     def begin(self, tail: Callable[[], None]) -> None:
-        """Nothing is held back."""
+        """Nothing to do: this source holds no requests back."""
 
     async def take(self) -> ChatRequest | None:
         return next(self._requests, None)

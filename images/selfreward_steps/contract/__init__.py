@@ -54,6 +54,7 @@ from selfreward_steps.contract.results import (
     Progress,
     StepResult,
 )
+from selfreward_steps.contract.scores import ScoreRange, mean_score
 from selfreward_steps.contract.settings import (
     CustomTemplate,
     EftMode,
@@ -152,6 +153,7 @@ __all__ = [
     "ResponseSettings",
     "Rounding",
     "Sampling",
+    "ScoreRange",
     "SecretKeyRef",
     "SeedData",
     "ServingEndpoint",
@@ -163,5 +165,6 @@ __all__ = [
     "StoreConfig",
     "TrainingSettings",
     "TruncatedAnswers",
+    "mean_score",
     "parse_config",
 ]

@@ -61,7 +61,7 @@ class StoreConfig(ContractModel):
 
 
 class InputRef(ContractModel):
-    """One artifact a step reads."""
+    """An input: one artifact that a step reads, and the digest it must have."""
 
     artifact: str
     """Its name in the store, such as `m1` or `iteration-1/prompts`; for a sharded one, the folder of the shards."""
@@ -89,7 +89,7 @@ class ServingEndpoint(ContractModel):
 
 
 class _Config(ContractModel):
-    """What every step is told."""
+    """The part of the configuration that every step has."""
 
     run: str
     """The run's name."""

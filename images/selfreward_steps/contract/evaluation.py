@@ -54,7 +54,7 @@ class EvaluationData(ContractModel):
 
     @property
     def is_given(self) -> bool:
-        """Whether there is any."""
+        """Whether the user gives any data of their own."""
         return any(each is not None for each in (self.source, self.outside, self.mt_bench, self.safety_prompts))
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
+from selfreward_steps.contract.scores import ScoreRange
 from selfreward_steps.contract.sources import ConfigMapKeyRef, DataSource, ModelSource, SecretKeyRef
 
 
@@ -50,7 +51,7 @@ class JudgeSampling(Sampling):
 
 
 class EftMode(StrEnum):
-    """How evaluation fine-tuning data is made."""
+    """Ways to make the evaluation fine-tuning data."""
 
     FILTERED = "filtered"
     """As the paper: the SFT baseline judges ranked answers; kept where its order agrees with the people's."""
@@ -72,7 +73,7 @@ class EftSettings(ContractModel):
 
 
 class PromptGenerator(StrEnum):
-    """Who writes new prompts."""
+    """Sources of new prompts: which model writes them, or a file."""
 
     SELF = "self"
     """The model of the iteration."""
@@ -117,7 +118,7 @@ class ResponseSettings(ContractModel):
 
 
 class JudgeModel(StrEnum):
-    """Whose judgement rewards."""
+    """Judges: the model, or endpoint, whose judgements are the reward."""
 
     SELF = "self"
     """M_t, the paper's."""
@@ -132,7 +133,7 @@ class JudgeModel(StrEnum):
 
 
 class JudgeMode(StrEnum):
-    """How a judgement becomes a score."""
+    """Ways in which a judgement becomes a score."""
 
     COT = "cot"
     """A sampled critique that ends in a score; the mean of several (the paper)."""
@@ -197,11 +198,11 @@ class JudgeSettings(ContractModel):
         return custom if custom is not None and custom.text is None else None
 
     @property
-    def score_range(self) -> tuple[float, float]:
-        """Lowest and highest score of the template."""
+    def score_range(self) -> ScoreRange:
+        """The lowest and the highest score of the template."""
         if self.template == "custom" and self.custom_template is not None:
-            return self.custom_template.min_score, self.custom_template.max_score
-        return (1, 5) if self.template == "multiple-choice" else (0, 5)
+            return ScoreRange(self.custom_template.min_score, self.custom_template.max_score)
+        return ScoreRange(1, 5) if self.template == "multiple-choice" else ScoreRange(0, 5)
 
 
 class PairStrategy(StrEnum):
@@ -222,7 +223,7 @@ class TruncatedAnswers(StrEnum):
 
 
 class RejectedSource(StrEnum):
-    """Whose answers may be rejected."""
+    """Sources of rejected answers in a preference pair."""
 
     CURRENT = "current"
     """The iteration's own candidates, the paper's."""
@@ -231,7 +232,7 @@ class RejectedSource(StrEnum):
 
 
 class PairHistory(StrEnum):
-    """Which iterations' pairs DPO learns from."""
+    """Ranges of iterations whose pairs DPO learns from."""
 
     ITERATION = "iteration"
     """This iteration's only, the paper's."""

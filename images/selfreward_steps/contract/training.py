@@ -27,7 +27,7 @@ class LoraSettings(ContractModel):
 
 
 class Precision(StrEnum):
-    """Number format of training."""
+    """Number formats that a model can be trained in."""
 
     AUTO = "auto"
     """bfloat16 where the GPU (or, without one, the CPU) multiplies in it, else float32."""
@@ -91,7 +91,7 @@ class SftSettings(TrainingSettings):
 
 
 class ReferenceModel(StrEnum):
-    """DPO's reference."""
+    """Reference models of DPO, from which the policy is kept near."""
 
     PREVIOUS = "previous"
     """The model the iteration starts from."""

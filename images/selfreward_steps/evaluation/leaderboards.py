@@ -16,7 +16,7 @@ DATASET = "selfreward"
 
 
 def alpaca_outputs(answers: Iterable[tuple[str, str]], generator: str) -> list[dict[str, str]]:
-    """`model_outputs.json` from prompts and answers."""
+    """The rows of AlpacaEval's `model_outputs.json`, from prompts and answers."""
     return [
         {"instruction": prompt, "output": answer, "generator": generator, "dataset": DATASET}
         for prompt, answer in answers

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfreward_steps.contract import JudgeMode, JudgeSettings
+from selfreward_steps.contract import JudgeMode, JudgeSettings, mean_score
 from selfreward_steps.evaluation.lm_eval_run import LM_EVAL
 from selfreward_steps.evaluation.work import AnswerRow
 from selfreward_steps.judging.judgements import Judgement
-from selfreward_steps.judging.scoring import mean_score
 from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.measuring.histograms import histogram
 from selfreward_steps.measuring.intervals import mean, share

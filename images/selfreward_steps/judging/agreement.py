@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
 
+from selfreward_steps.contract import mean_score
 from selfreward_steps.judging.kept_judgements import Read, agreeing_choice, until_score
-from selfreward_steps.judging.scoring import mean_score
 from selfreward_steps.rows import EftRow, RankingRow
 
 

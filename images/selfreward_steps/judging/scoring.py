@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
+from selfreward_steps.contract import ScoreRange
 from selfreward_steps.judging.plain_text import plain_text
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -80,18 +80,6 @@ LEAST_MASS = 0.5
 over the little that is left would be no judgement of its."""
 
 
-@dataclass(frozen=True)
-class ScoreRange:
-    """The scores that count, both ends included."""
-
-    low: float
-    high: float
-
-    def clip_none(self, score: float) -> float | None:
-        """`score`, or None when it is out of range or not a number."""
-        return score if self.low <= score <= self.high else None
-
-
 def stated_score(critique: str, scores: ScoreRange) -> float | None:
     """The last `Score: N` of a critique: `4`, `**Score**: 3.5`, `Score: 4/5`, `Score: 1 (clear) + 1 (right) = 2`.
 
@@ -136,12 +124,6 @@ def expected_score(top: Iterable[tuple[str, float]], scores: ScoreRange) -> tupl
     if mass < LEAST_MASS:
         return None, mass
     return math.fsum(value * probability for value, probability in weights) / mass, mass
-
-
-def mean_score(samples: Sequence[float | None]) -> float | None:
-    """Mean of the samples that have a score (paper section 2.2); None where none has."""
-    known = [score for score in samples if score is not None]
-    return math.fsum(known) / len(known) if known else None
 
 
 def _labelled(text: str, scores: ScoreRange) -> Iterator[float | None]:

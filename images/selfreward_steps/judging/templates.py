@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings
+from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings, ScoreRange
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.judging.scoring import ScoreRange, matched_score, stated_score
+from selfreward_steps.judging.scoring import matched_score, stated_score
 from selfreward_steps.rows import Message
 
 _CRITERIA = """\
@@ -85,7 +85,7 @@ class JudgeTemplate:
     pattern: re.Pattern[str] | None = None
 
     def ask(self, prompt: str, response: str) -> str:
-        """The judge's user message."""
+        """The user message for the judge: the template with prompt and response filled in."""
         values = {"{prompt}": prompt, "{response}": response}
         # In one pass: a prompt that happens to contain `{response}` must stay what it is.
         return re.sub(r"\{prompt\}|\{response\}", lambda match: values[match[0]], self.text)
@@ -124,7 +124,7 @@ class JudgeTemplate:
 
 def judge_template(settings: JudgeSettings) -> JudgeTemplate:
     """The template that `settings` names; raises PermanentError BadTemplate for a custom one that cannot work."""
-    mode, scores = settings.mode, ScoreRange(*settings.score_range)
+    mode, scores = settings.mode, settings.score_range
     match settings.template:
         case "additive":
             wording = _ADDITIVE_WORDING

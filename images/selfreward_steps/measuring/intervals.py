@@ -77,7 +77,7 @@ class _Prompts:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The rates themselves."""
+        """The rates as numbers, without their intervals."""
         found: NDArray[np.float64] = (self.weights @ self.numerators) / self.totals
         return found
 

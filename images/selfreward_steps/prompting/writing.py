@@ -75,11 +75,11 @@ class PromptWriting:
 
     @property
     def attempts(self) -> int:
-        """Completions looked at."""
+        """How many completions have been looked at so far."""
         return len(self._accepted_after) - 1
 
     def begin(self, tail: Callable[[], None]) -> None:
-        """See :class:`RequestSource`."""
+        """Keep `tail`, to be called when the last requests are given out; see :class:`RequestSource`."""
         self._tail = tail
 
     async def take(self) -> ChatRequest | None:

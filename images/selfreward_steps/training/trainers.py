@@ -58,7 +58,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Supervised:
-    """SFT on prompt-completion examples."""
+    """Supervised fine-tuning on prompt-completion examples, by TRL's SFTTrainer."""
 
     settings: TrainingSettings
     name: ClassVar[Literal["sft", "dpo"]] = "sft"

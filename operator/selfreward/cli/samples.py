@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from selfreward_steps.contract import artifact_names
+from selfreward_steps.contract import artifact_names, mean_score
 from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
-
-from selfreward.report.excerpt import mean_score
 
 _COUNT: Final = 3
 _LENGTH: Final = 220

@@ -7,14 +7,14 @@ every iteration, and of which any part is even again. Files are streamed; what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import nsmallest
 from statistics import fmean
 from typing import Any
 
-from selfreward_steps.contract import artifact_names
+from selfreward_steps.contract import artifact_names, mean_score
 from selfreward_steps.contract.artifact_names import IterationArtifact
 
 from selfreward.report.artifacts import Artifacts
@@ -121,9 +121,3 @@ def _give_role(candidates: list[CandidateReport], role: str, pair: Row) -> None:
     place = min(same, key=lambda place: abs((mean_score(candidates[place].scores) or 0) - (score or 0)))
     old = candidates[place]
     candidates[place] = CandidateReport(old.text, old.finish, old.scores, old.critiques, role)
-
-
-def mean_score(scores: Iterable[float | None]) -> float | None:
-    """Mean of the scores that could be read; None when none could."""
-    stated = [score for score in scores if score is not None]
-    return fmean(stated) if stated else None

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from selfreward_steps.contract import ScoreRange
 from selfreward_steps.judging.agreement import agreeing_rows, balanced, means_agree, rank_rows, split_rankings
-from selfreward_steps.judging.scoring import ScoreRange, stated_score
+from selfreward_steps.judging.scoring import stated_score
 from selfreward_steps.rows import EftRow, RankingRow
 
 

@@ -9,8 +9,9 @@ from statistics import fmean
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from selfreward_steps.contract import ScoreRange
 from selfreward_steps.judging.kept_judgements import agreeing_choice, until_score
-from selfreward_steps.judging.scoring import ScoreRange, stated_score
+from selfreward_steps.judging.scoring import stated_score
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from selfreward_steps.contract import ScoreRange, mean_score
 from selfreward_steps.judging.scoring import (
-    ScoreRange,
     expected_score,
     matched_score,
-    mean_score,
 )
 
 FIVE = ScoreRange(0, 5)

@@ -5,7 +5,8 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selfreward_steps.judging.scoring import ScoreRange, stated_score
+from selfreward_steps.contract import ScoreRange
+from selfreward_steps.judging.scoring import stated_score
 from steps.judging.critiques import CRITIQUES
 
 FIVE = ScoreRange(0, 5)
