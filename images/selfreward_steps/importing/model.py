@@ -17,10 +17,10 @@ from pydantic import JsonValue
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from selfreward_steps import model_card
 from selfreward_steps.contract import ModelImport
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.importing.chat_template import Chat, prepare_chat
+from selfreward_steps.importing.card import licence_of, model_card
+from selfreward_steps.importing.chat_template import prepare_chat
 from selfreward_steps.importing.files import OWN_CARD, check_safetensors, files_of, model_path
 from selfreward_steps.importing.hub import download_model
 from selfreward_steps.importing.sources import Place, locate
@@ -58,17 +58,18 @@ def import_model(item: ModelImport, field: str, place: Place) -> Imported:
             _save_tokenizer(tokenizer, folder)
         _complete_generation_config(folder, config, tokenizer)
         _check_reopens(folder)
-    licence = facts.pop("licence", "") or (model_card.licence_of(path) if path.is_dir() else None)
+    licence = facts.pop("licence", "") or (licence_of(path) if path.is_dir() else None)
+    revision = commit or item.source.revision
     metadata: dict[str, JsonValue] = {
         "source": item.source.uri,
-        "revision": commit or item.source.revision,
+        "revision": revision,
         "licence": licence,
         "system_role": chat.system_role,
         "chat_template": chat.template,
         "repaired": list(chat.repaired),
         **facts,
     }
-    _write_card(folder, item, metadata, facts, chat)
+    (folder / OWN_CARD).write_text(model_card(item, revision, licence, facts, chat), encoding="utf-8")
     return Imported(folder, metadata, chat.system_role)
 
 
@@ -137,30 +138,3 @@ def _check_reopens(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if not (tokenizer.chat_template and tokenizer.eos_token and tokenizer.pad_token):
         raise RuntimeError(f"{folder}: the saved tokenizer lacks its template, end or padding token")
-
-
-def _write_card(
-    folder: Path, item: ModelImport, metadata: dict[str, JsonValue], facts: dict[str, str], chat: Chat
-) -> None:
-    source = item.source.uri
-    header: dict[str, JsonValue] = {
-        "license": metadata["licence"],
-        "base_model": source.removeprefix("hf://") if source.startswith("hf://") else None,
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["selfreward"],
-    }
-    told = {
-        "source": source,
-        "revision": str(metadata["revision"] or "–"),
-        "licence": str(metadata["licence"] or "not stated by the source"),
-        **facts,
-        "chat template": {"own": "the model's", "default": "SelfReward's plain one", "given": "given by the run"}[
-            chat.template
-        ],
-        "system message": "taken" if chat.system_role else "not taken by the chat template",
-    }
-    notes = ["Imported by SelfReward; the weights were not trained further."]
-    if chat.repaired:
-        notes.append("Changed on import: " + "; ".join(chat.repaired) + ".")
-    (folder / OWN_CARD).write_text(model_card.card(f"{item.output}: base model", header, told, notes), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The model card: how a model was trained, from what, with which result. Pure.
+"""The model card of a trained model: how it was trained, from what, with which result.
 
 Only what is the same for every attempt and run goes in, no time, name or machine, since the card is part of the
 artifact, and equal runs are to have equal artifacts.
@@ -7,12 +7,22 @@ artifact, and equal runs are to have equal artifacts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from huggingface_hub import ModelCardData, metadata_load
 
 _METHOD = {
     "sft": "supervised fine-tuning, the loss on the answers only",
     "dpo": "direct preference optimisation (arXiv 2305.18290)",
 }
+
+
+def licence_of(model: Path) -> str | None:
+    """The licence that the card of an artifact's model states; None when it states none, or there is no card."""
+    card = model / "README.md"
+    found = (metadata_load(card) or {}).get("license") if card.is_file() else None
+    return found if isinstance(found, str) else None
 
 
 def model_card(
@@ -29,12 +39,15 @@ def model_card(
 ) -> str:
     """README.md. `inputs` gives each role's artifact and digest; `method` is a key of the methods known here."""
     round_text = "" if iteration is None else f" in iteration {iteration}"
+    data = ModelCardData(
+        license=licence,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["selfreward", "trl", method],
+    )
     lines = [
         "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        f"tags: [selfreward, trl, {method}]",
-        *([] if licence is None else [f"license: {licence}"]),
+        data.to_yaml(),
         "---",
         "",
         f"# {output}",

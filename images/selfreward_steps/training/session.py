@@ -23,14 +23,13 @@ from transformers import PrinterCallback
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import TRAINING_CURVE
-from selfreward_steps.model_card import licence_of
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store.disk import require_room
 from selfreward_steps.training import models, sharding
 from selfreward_steps.training.arguments import common_arguments, in_bfloat16
 from selfreward_steps.training.batches import BatchPlan
 from selfreward_steps.training.callbacks import Checkpointing, LossWatch, Telling
-from selfreward_steps.training.card import model_card
+from selfreward_steps.training.card import licence_of, model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
 from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from selfreward_steps.contract import Precision
 from selfreward_steps.dpo import pair_examples
 from selfreward_steps.errors import InfrastructureError, PermanentError
@@ -154,11 +155,16 @@ def test_the_card_has_what_a_reader_of_the_model_asks() -> None:
         inputs={"pairs": ("iteration-1/pairs", DIGEST)},
         metrics={"loss": 0.5},
         notes={"Precision": "float32"},
-        licence="apache-2.0",
+        licence="other: see below",
     )
-    assert text.startswith("---\nlibrary_name: transformers\n")
+    _, header, _ = text.split("---\n", 2)
+    assert yaml.safe_load(header) == {
+        "library_name": "transformers",
+        "license": "other: see below",
+        "pipeline_tag": "text-generation",
+        "tags": ["selfreward", "trl", "dpo"],
+    }
     for line in (
-        "license: apache-2.0",
         "| learningRate | 1e-06 |",
         "| lora | rank 4, dropout 0.05 |",
         "| maxSteps | none |",
