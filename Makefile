@@ -12,7 +12,7 @@ REGISTRY ?= selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart test test-cluster evidence lint generate lock images clean
+.PHONY: help setup quickstart test test-bare test-cluster evidence lint generate lock images clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ quickstart: setup  ## A whole self-rewarding run on this machine
 
 test: setup lint  ## Everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test-bare:  ## README's commands in Debians with nothing prepared; as root, after a change of the locks
+	.ci/bare
 
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster

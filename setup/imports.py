@@ -11,6 +11,13 @@ _VLLM: Final = (
     "from vllm.platforms import current_platform as platform; platform.import_kernels();"
     "assert platform.device_type == {device!r}, 'it would serve on ' + platform.device_type + ', not on {device}'"
 )
+# Its kernels are a library for each kind of processor, of which it loads one. To vLLM a library that does not load is
+# only a warning, without the reason: the loader tells that.
+_KERNELS: Final = (
+    "import ctypes, glob;"
+    "hasattr(torch.ops._C, 'rms_norm') or [ctypes.CDLL(each) for each in glob.glob(vllm.__path__[0] + '/_C*.so')];"
+    "torch.ops._C.rms_norm"
+)
 TORCH: Final = {
     Device.CPU: "import torch",
     Device.GPU: (
@@ -21,8 +28,7 @@ TORCH: Final = {
 TRAINERS: Final = "from trl import DPOTrainer, SFTTrainer"
 ENGINES: Final = {
     Engine.VLLM: _VLLM.format(device="cuda"),
-    # Its kernels are a library for each kind of processor. To vLLM one that does not load is only a warning.
-    Engine.VLLM_CPU: f"{_VLLM.format(device='cpu')}; torch.ops._C.rms_norm",
+    Engine.VLLM_CPU: f"{_VLLM.format(device='cpu')}; {_KERNELS}",
     Engine.TRANSFORMERS: (
         "import uvicorn; from transformers.cli.serve import is_serve_available;"
         "from transformers.cli.serving import chat_completion, server;"
