@@ -1,6 +1,7 @@
 """Lets the tests of the steps import the programs that stand beside them, as `python tests/steps/X.py` does."""
 
 import sys
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 if TYPE_CHECKING:
     from bench import Bench
     from steps.pairing.judged_rows import Iteration
+
+
+@pytest.fixture(scope="session")
+def forks() -> ForkServerContext:
+    """Where to fork processes that have torch loaded."""
+    from forked import forking
+
+    return forking()
 
 
 @pytest.fixture

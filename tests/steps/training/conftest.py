@@ -1,4 +1,4 @@
-"""A bench for each test, over one fork server and one tiny model for all of them."""
+"""A bench for each test, over one tiny model for all of them."""
 
 import os
 import sys
@@ -13,12 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from tiny_model import make_tiny_model
-from training_bench import Bench, forking
-
-
-@pytest.fixture(scope="session")
-def forks() -> ForkServerContext:
-    return forking()
+from training_bench import Bench
 
 
 @pytest.fixture(scope="session")

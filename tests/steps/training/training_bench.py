@@ -1,14 +1,11 @@
 """Training steps as processes of their own, over a store in a folder.
 
-Importing torch and TRL takes seconds, so most processes are forked from a server that has them loaded; they still
-have their own memory, signals and exit code, and run the launcher that `python -m selfreward_steps` runs. A few tests
-use the real commands.
+Most are forked from a server that has torch loaded; a few tests use the real commands.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -22,31 +19,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from forked import run_step
 from selfreward_steps.contract import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE
 from selfreward_steps.store import Store, open_store
 
 DIGEST = "sha256:" + "0" * 64
-PRELOADED = [
-    "selfreward_steps.attempt.launch",
-    "selfreward_steps.sft",
-    "selfreward_steps.dpo",
-    "transformers.models.llama",
-]
-
-
-def forking() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
-
-
-def _step_process(step: str, environment: Mapping[str, str], output: str, errors: str) -> None:
-    for target, number in ((output, 1), (errors, 2)):
-        os.dup2(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
-    os.environ.update(environment)
-    from selfreward_steps.attempt.launch import main
-
-    sys.exit(main([step]))
 
 
 def mean_log_probability(model: Path, question: Sequence[Mapping[str, str]], answer: str) -> float:
@@ -202,7 +179,7 @@ class Bench:
             if nodes > 1:
                 numbered["SELFREWARD_SCRATCH"] = str(self.folder / f"scratch-{numbered['GROUP_RANK']}")
             arguments = (step, environment | numbered, str(folder / f"output-{rank}"), str(folder / f"errors-{rank}"))
-            processes.append(self.forks.Process(target=_step_process, args=arguments))
+            processes.append(self.forks.Process(target=run_step, args=arguments))
         (folder / "output-0").touch()
         for process in processes:
             process.start()
@@ -231,7 +208,9 @@ class Bench:
     ) -> dict[str, str]:
         inputs = {role: {"artifact": artifact} for role, artifact in config.get("inputs", {}).items()}
         store = {"uri": self.store.uri}
-        whole = {"step": step, "run": "bench", "store": store, "output": output, "settings": dict(settings)}
+        # Not `auto`: what is compared to the last digit must not depend on what this machine multiplies in.
+        exact = {"precision": "fp32", **settings}
+        whole = {"step": step, "run": "bench", "store": store, "output": output, "settings": exact}
         return {
             CONFIG_VARIABLE: json.dumps({**whole, **config, "inputs": inputs}),
             TERMINATION_LOG_VARIABLE: str(folder / "result.json"),
