@@ -7,12 +7,15 @@ DEVICE ?= auto
 BIN := .venv/bin
 # Each step is a process that imports torch: 11 s of it would be compiling the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
+# Folders that `make check` leaves out: whole operators on a cluster in memory, processes, training.
+LONG := tests/charts tests/cli tests/cluster tests/control tests/steps/training
 DOCKER ?= docker
 REGISTRY ?= selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart test test-bare test-cluster evidence lint generate lock images clean
+.PHONY: help setup quickstart check test test-schedules test-api-server test-bare test-cluster evidence lint generate \
+  lock images clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -26,8 +29,20 @@ setup: .venv/.ready  ## Virtual environment from the locks, for what this machin
 quickstart: setup  ## A whole self-rewarding run on this machine
 	$(BIN)/selfreward run examples/quickstart/run.yaml --workdir runs
 
-test: setup lint  ## Everything that CI checks
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+# A file's tests share what is dear to make, so they go to one worker; tests/conftest.py puts the longest files first.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+check: setup lint  ## Lint, types and the fast tests, while you edit
+	$(PYTEST) -m "not slow and not exhaustive" $(LONG:%=--ignore=%)
+
+test: setup lint  ## What CI checks, with every tenth of its random schedules
+	$(PYTEST) -m "not exhaustive"
+
+test-schedules: setup  ## The random schedules that `make test` leaves to CI
+	$(BIN)/pytest -n auto -m exhaustive tests/control
+
+test-api-server: setup  ## Our API server's tests, on it and on the one that REAL_API_SERVER, a kubeconfig, names
+	$(BIN)/pytest -n 2 -k "memory or real" tests/kube
 
 test-bare:  ## README's commands in Debians with nothing prepared; as root, after a change of the locks
 	.ci/bare

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from selfreward.api import PAUSED
+
 from kube import FakeCluster
 from kube.kinds import BY_NAME
 
@@ -185,12 +187,12 @@ async def calling(folder: Path, **options: Any) -> AsyncIterator[FakeCalls]:
 
 
 def run_manifest(name: str = "demo", **spec: Any) -> dict[str, Any]:
-    """A valid SelfRewardRun."""
+    """A valid SelfRewardRun; an operator that a real cluster may have leaves it alone."""
     valid = {"model": {"uri": "hf://owner/name"}, "seedData": {"instructions": {"uri": "file:///data.jsonl"}}}
     return {
         "apiVersion": "selfreward.dev/v1alpha1",
         "kind": "SelfRewardRun",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "annotations": {PAUSED: "true"}},
         "spec": valid | spec,
     }
 
