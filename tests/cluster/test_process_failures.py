@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from selfreward.cluster.kubernetes.failures import container_failure
 from selfreward.cluster.local.failures import failure_of
 from selfreward.cluster.local.process import Exit
 from selfreward_steps.contract import FailureClass, StepName, StepResult
@@ -46,6 +47,18 @@ def test_a_result_without_a_class_is_the_attempts_failure() -> None:
 def test_a_result_of_success_does_not_hide_a_failure() -> None:
     result = StepResult(step=StepName.DPO, succeeded=True, reason="Committed")
     assert failure_of(Exit(code=-11, asked=False), result, "").reason == "Crashed"
+
+
+@pytest.mark.parametrize(
+    "words", ["ImportError: libcudnn.so.9: cannot open", "ModuleNotFoundError: No module named 'x'"]
+)
+def test_a_program_that_cannot_import_what_it_needs_is_not_tried_again(words: str) -> None:
+    expected = (FailureClass.PERMANENT, "PackageMissing")
+    here = failure_of(Exit(code=1, asked=False), None, words)
+    there = container_failure("main", {"exitCode": 1, "message": f"Traceback\n  File x\n{words}\n"})
+    assert [(each.failure_class, each.reason) for each in (here, there)] == [expected, expected]
+    assert words in here.message
+    assert words in there.message
 
 
 def test_the_message_is_the_last_words() -> None:

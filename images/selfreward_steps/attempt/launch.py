@@ -45,6 +45,8 @@ from selfreward_steps.store.digests import digest_of
 
 DEFAULT_SCRATCH = "/tmp/selfreward"
 
+_NO_LIBRARY: Final = "cannot open shared object file"
+"""The words of ld.so, as torch passes them on when it loads CUDA's libraries itself."""
 MODULES: Final[Mapping[StepName, str]] = {
     StepName.IMPORT: "import_step",
     StepName.SFT_BASELINE: "sft",
@@ -107,6 +109,9 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
         if (where := _full_disk(error)) is not None:
             message = f"{where}: {os.strerror(errno.ENOSPC)}: make room on that disk or enlarge it"
             return failure("DiskFull", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
+        if (words := _missing_package(error)) is not None:
+            message = f"{words}: a package of this environment is missing or broken: make setup here, or mend the image"
+            return failure("PackageMissing", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
         return failure("Unexpected", _unexpected(error), FailureClass.APPLICATION), ExitCode.FAILED
 
 
@@ -118,6 +123,15 @@ def _full_disk(error: BaseException | None) -> str | None:
         if os.strerror(errno.ENOSPC) in str(error):
             return str(_scratch_root())
         error = error.__cause__ or error.__context__
+    return None
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """What could not be imported, if that is why; the library that a package needs counts too (libcudnn.so.9)."""
+    while error is not None:
+        if isinstance(error, ImportError) or (isinstance(error, OSError) and _NO_LIBRARY in str(error)):
+            return _unexpected(error)
+        error = error.__cause__
     return None
 
 

@@ -7,6 +7,7 @@ and both walkers, on the cluster and on one machine, obey the same ones.
 
 from selfreward.plan.conditions import stalled_status
 from selfreward.plan.decide import decide
+from selfreward.plan.failures import of_last_words
 from selfreward.plan.graph import (
     EVALUATION_IMPORT,
     ChildKind,
@@ -58,6 +59,7 @@ __all__ = [
     "evaluation_key",
     "has_seed",
     "model_artifact",
+    "of_last_words",
     "retry_failed",
     "serving_name",
     "stalled_status",

@@ -21,8 +21,17 @@ OUTDATED: Final = Failure(
     FailureClass.INFRASTRUCTURE, Reason.SPEC_CHANGED, "had not started when spec.workloads or spec.serving changed"
 )
 """Of a child that waited for what has been mended since: nobody's fault, and replaced."""
+_IMPORT_ERRORS: Final = ("ImportError: ", "ModuleNotFoundError: ")
 _MOST_DOUBLINGS: Final = 30
 """Any limit of a day or less is reached long before; keeps the power small when `retry.limit` is huge."""
+
+
+def of_last_words(failure: Failure, words: str) -> Failure:
+    """`failure`, of a program that left no result; Permanent when its last words are that it could not import what it
+    needs, which no attempt changes."""
+    if words.startswith(_IMPORT_ERRORS):
+        return Failure(FailureClass.PERMANENT, "PackageMissing", failure.message)
+    return failure
 
 
 def fail_attempt(draft: Draft, row: StepStatus, failure: Failure) -> None:

@@ -78,6 +78,24 @@ def disk_full_in_words(context: Context) -> StepOutcome:
     raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
+def no_library(context: Context) -> StepOutcome:
+    raise ImportError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+
+
+def no_library_of_a_library(context: Context) -> StepOutcome:
+    # As transformers imports lazily.
+    try:
+        raise OSError("libcudart.so.12: cannot open shared object file: No such file or directory")
+    except OSError as error:
+        raise RuntimeError("Failed to import transformers.trainer") from error
+
+
+def no_package(context: Context) -> StepOutcome:
+    import no_such_package  # type: ignore[import-not-found]
+
+    return no_such_package
+
+
 def bug(context: Context) -> StepOutcome:
     raise KeyError("rank")
 

@@ -146,6 +146,23 @@ def test_a_failure_is_one_line(
     assert ended.stderr == f"{reason}: {place.result().message}\n"
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("no_library", "ImportError: libcudnn.so.9: cannot open shared object file"),
+        ("no_library_of_a_library", "OSError: libcudart.so.12: cannot open shared object file"),
+        ("no_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+    ],
+)
+def test_what_cannot_be_imported_is_not_tried_again(place: Place, behaviour: str, words: str) -> None:
+    ended = place.launch(behaviour, place.config())
+    assert ended.returncode == 64
+    assert (place.result().reason, place.result().failure_class) == ("PackageMissing", FailureClass.PERMANENT)
+    assert place.result().message.startswith(words)
+    assert "make setup" in place.result().message
+    assert "Traceback" in ended.stderr, "where it was imported"
+
+
 def test_what_nobody_expected_keeps_its_traceback(place: Place) -> None:
     ended = place.launch("bug", place.config())
     assert ended.returncode == 1

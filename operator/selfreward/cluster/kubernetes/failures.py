@@ -8,6 +8,7 @@
 | OOMKilled | Application | it would happen again for ever if it did not count |
 | the container cannot be started | Permanent | no such program in the image |
 | 64 / 69 / 143, 130 | Permanent / Infrastructure / Infrastructure | as the steps say it; stopped from outside |
+| an ImportError as last words | Permanent | every attempt would meet it |
 | anything else | Application | |
 
 The local cluster has the same table for processes (:mod:`selfreward.cluster.local.failures`); which of several pods'
@@ -24,7 +25,7 @@ from selfreward_steps.contract import ExitCode, FailureClass
 
 from selfreward.cluster.kubernetes.pods import is_over, phase_of, result_of, shard_of, statuses, termination_message
 from selfreward.cluster.kubernetes.resources import View, name_of
-from selfreward.plan import Failure
+from selfreward.plan import Failure, of_last_words
 
 _DISRUPTED: Final = frozenset(
     {
@@ -102,7 +103,8 @@ def container_failure(name: str, ended: View) -> Failure:
         case ExitCode.UNAVAILABLE:
             return Failure(FailureClass.INFRASTRUCTURE, "Unavailable", words or f"container {name}: exit code 69")
         case _:
-            return Failure(FailureClass.APPLICATION, "ExitCode", f"container {name}: exit code {code}{told}")
+            failure = Failure(FailureClass.APPLICATION, "ExitCode", f"container {name}: exit code {code}{told}")
+            return of_last_words(failure, words)
 
 
 def last_words(text: Any) -> str:

@@ -11,6 +11,7 @@ What the step itself reported comes first; an exit code says less, a signal leas
 | SIGKILL, 137 | Application | most likely out of memory, which would happen again for ever if it did not count |
 | another signal | Application | it crashed |
 | supervisor gone | Infrastructure | somebody killed it |
+| an ImportError as last words | Permanent | every attempt would meet it |
 | anything else | Application | |
 """
 
@@ -22,7 +23,7 @@ from typing import Final
 from selfreward_steps.contract import ExitCode, FailureClass, StepResult
 
 from selfreward.cluster.local.process import Exit
-from selfreward.plan import Failure
+from selfreward.plan import Failure, of_last_words
 
 _STOPPED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
@@ -53,7 +54,7 @@ def _by_code(code: int, message: str) -> Failure:
         case ExitCode.UNAVAILABLE:
             return Failure(FailureClass.INFRASTRUCTURE, "Unavailable", message)
         case _:
-            return Failure(FailureClass.APPLICATION, "Failed", message)
+            return of_last_words(Failure(FailureClass.APPLICATION, "Failed", message), message)
 
 
 def _signal(code: int) -> signal.Signals | None:
