@@ -11,6 +11,7 @@ from kube.defaults import default_causes
 from pydantic import BaseModel, Field, ValidationError
 from selfreward.api import RunStatus, SelfRewardRun, SelfRewardRunSpec
 from selfreward.api.crd import as_chart_template, as_yaml, custom_resource_definition, structural_schema
+from selfreward.api.problems import PATTERNS
 from selfreward.api.reference import as_markdown
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +48,28 @@ def test_the_files_are_fresh() -> None:
 
 @pytest.mark.parametrize("forbidden", ["$ref", "anyOf", "oneOf", "const", "title", "$defs", "exclusiveMinimum: 0"])
 def test_the_schema_is_structural(forbidden: str) -> None:
-    assert [path for path, schema in walk(SCHEMA) if forbidden in schema] == []
-    assert [path for path, schema in walk(SCHEMA) if "type" not in schema] == []
+    typed = [(path, schema) for path, schema in walk(SCHEMA) if "x-kubernetes-int-or-string" not in schema]
+    assert [path for path, schema in typed if forbidden in schema] == []
+    assert [path for path, schema in typed if "type" not in schema] == []
+
+
+def test_either_type_is_written_as_the_api_server_asks() -> None:
+    """No type beside the mark, and these two options alone (apiextensions-apiserver, schema/validation.go)."""
+    either = [schema for _, schema in walk(SCHEMA) if "x-kubernetes-int-or-string" in schema]
+    assert either
+    assert all(schema["anyOf"] == [{"type": "integer"}, {"type": "string"}] for schema in either)
+    assert not any("type" in schema for schema in either)
+
+
+def test_of_metadata_only_the_name_is_restricted() -> None:
+    """The API server refuses a CRD that says more."""
+    assert set(SCHEMA["properties"]["metadata"]["properties"]) == {"name"}
+
+
+def test_every_pattern_of_the_spec_has_words_for_the_user() -> None:
+    patterns = {schema["pattern"] for _, schema in walk(SCHEMA["properties"]["spec"]) if "pattern" in schema}
+    assert patterns <= set(PATTERNS)
+    assert set(PATTERNS) - patterns == {SCHEMA["properties"]["metadata"]["properties"]["name"]["pattern"]}
 
 
 def test_every_field_of_the_spec_is_described() -> None:

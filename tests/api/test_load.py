@@ -79,7 +79,8 @@ def test_overrides_change_fields(tmp_path: Path) -> None:
         pytest.param({"suspend": "maybe"}, 'spec.suspend: "maybe": must be true or false', id="no boolean"),
         pytest.param(
             {"model": {"uri": "smollm"}},
-            'spec.model.uri: "smollm": must begin with hf://, s3://, file:// or package://',
+            'spec.model.uri: "smollm": must begin with hf://, s3://, file:/// or package://, without '
+            "control characters",
             id="no URI",
         ),
         pytest.param({"model": {}}, "spec.model.uri: is required", id="missing"),
@@ -111,11 +112,6 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     [
         pytest.param(b"metadata: {name: demo\n", "line 2, column 1: expected", id="syntax"),
         pytest.param(b"a: 1\nb:\tx: 2\n", "line 2, column", id="tab"),
-        pytest.param(b"a: 1\nb: 2\na: 3\n", "line 3, column 1: 'a' stands twice", id="key twice"),
-        pytest.param(b"name: \xff\n", "byte 6: not UTF-8 text", id="not UTF-8"),
-        pytest.param(b"", "holds 0 documents: give it exactly one SelfRewardRun", id="empty"),
-        pytest.param(b"a: 1\n---\nb: 1\n", "holds 2 documents", id="two documents"),
-        pytest.param(b"- a\n", 'holds ["a"]: must be a mapping', id="a list"),
         pytest.param(
             b"kind: Pod\nmetadata: {name: x}\nspec: {model: {uri: hf://a/b}}\n", 'kind: "Pod": must be', id="kind"
         ),
@@ -140,7 +136,12 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
         pytest.param(
             "spec.model.uri.x=1", '--set spec.model.uri.x=1: uri is "hf://a/b", which has no fields', id="deep"
         ),
-        pytest.param("spec.iterations={", "--set spec.iterations={: the value is not YAML", id="no YAML"),
+        pytest.param(
+            "spec.iterations={",
+            "--set spec.iterations={: the value is not YAML: line 1, column 2: expected the node content, but found "
+            "'<stream end>'",
+            id="no YAML",
+        ),
     ],
 )
 def test_overrides_that_cannot_be(tmp_path: Path, override: str, line: str) -> None:

@@ -86,6 +86,10 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.storage.endpointUrl", {"storage": {"uri": "file:///p", "endpointUrl": "http://s3"}}),
     ("spec.storage.secret", {"storage": {"secret": "s"}}),
     ("spec.schedule.cron", {"schedule": {}}),
+    ("spec.schedule.cron", {"schedule": {"cron": "0 0 30 2 *"}}),
+    ("spec.schedule.timeZone", {"schedule": {"cron": "@daily", "timeZone": "Mars/Olympus"}}),
+    ("spec.training.dpo.labelSmoothing", {"training": {"dpo": {"labelSmoothing": 0.1}}}),
+    ("spec.training.dpo.labelSmoothing", {"training": {"dpo": {"lossType": "exo_pair"}}}),
     ("spec.deadlines.progress", {"deadlines": {"progress": 100, "step": 60}}),
     ("spec.retry.backoffSeconds", {"retry": {"backoffSeconds": 400}}),
 ]

@@ -57,12 +57,14 @@ def test_a_run_is_found(
     ("text", "words"),
     [
         pytest.param("{", "neither YAML nor JSON", id="torn"),
-        pytest.param("- 1", "holds no SelfRewardRun", id="a list of something"),
+        pytest.param("- 1", "must be a mapping with metadata and spec", id="a list of something"),
         pytest.param('{"kind": "SelfRewardRunList", "items": []}', "name one run", id="many runs"),
         pytest.param(
             '{"kind": "Pod", "status": {"phase": "x"}}', "no SelfRewardRun of this version", id="another kind"
         ),
         pytest.param("spec: {}", "holds no SelfRewardRun with a name", id="no name"),
+        pytest.param("metadata: [1]", "holds no SelfRewardRun with a name", id="a list of metadata"),
+        pytest.param("a: &a [*a]", "neither YAML nor JSON", id="a list within itself"),
         pytest.param(MADE.replace("made", "other"), "other: no such run in", id="a run of another work directory"),
     ],
 )

@@ -125,11 +125,11 @@ CASES = {
         lambda made: made.cluster.install("PyTorchJob"),
         absent=("PyTorchJob", "TrainJob"),
     ),
-    "a time that never comes": Case(
+    "a mistake that no schema can tell": Case(
         Reason.INVALID_SPEC,
-        "spec.schedule.cron: ",
-        edited(schedule={"cron": "@hourly"}),
-        spec={"schedule": {"cron": "0 0 30 2 *"}},
+        "spec.workloads.training.resources.limits: memory: 16: are bytes: ",
+        edited(workloads={"training": {"resources": {"limits": {"memory": "16Gi"}}}}),
+        spec={"workloads": {"training": {"resources": {"limits": {"memory": 16}}}}},
     ),
     "a quota": Case(Reason.REFUSED, "Forbidden: PATCH ", prepare=no_quota),
 }

@@ -11,7 +11,9 @@ import functools
 import marshal
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import cel
 
@@ -51,6 +53,7 @@ def _walk(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
     if rules:
         # One context for all rules of a place: converting a whole resource costs more than any rule.
         context = cel.Context(variables={name: _typed(each, schema) for name, each in variables.items()})
+        context.add_function("getHours", _hours)
         for rule, key in rules:
             broken = list(_broken(rule, context, path))
             yield from broken
@@ -71,6 +74,11 @@ def _walk(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
             for index, each in enumerate(value):
                 # An atomic list's items cannot be told apart between writes: no transition rules below it.
                 yield from _walk(each, schema.get("items", {}), _ABSENT, f"{path}[{index}]")
+
+
+def _hours(moment: datetime, zone: str) -> int:
+    """CEL's own, which the library lacks: an error where there is no such zone (cel-go, common/types/timestamp.go)."""
+    return moment.astimezone(ZoneInfo(zone)).hour
 
 
 def _has_rules(schema: Schema) -> bool:

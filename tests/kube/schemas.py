@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -63,21 +64,24 @@ def apply_defaults(value: Any, schema: Schema, same: frozenset[str] = frozenset(
     """Fill in defaults in place, after dropping nulls that the schema does not allow. `same` fields have theirs."""
     match value:
         case dict():
-            properties: Schema = schema.get("properties", {})
-            for key, below in properties.items():
-                if value.get(key, ...) is None and not below.get("nullable"):
+            for key in [key for key, each in value.items() if each is None]:
+                below = _below(schema, key)
+                if below is not None and not below.get("nullable"):
                     del value[key]
+            for key, below in schema.get("properties", {}).items():
                 if key not in value and "default" in below:
                     value[key] = copied(below["default"])
-            extra = schema.get("additionalProperties")
             for key in value.keys() - same:
-                if key in properties:
-                    apply_defaults(value[key], properties[key])
-                elif isinstance(extra, Mapping):
-                    apply_defaults(value[key], extra)
+                apply_defaults(value[key], _below(schema, key) or {})
         case list():
             for each in value:
                 apply_defaults(each, schema.get("items", {}))
+
+
+def _below(schema: Schema, key: str) -> Schema | None:
+    """The schema of one key of an object, if there is one."""
+    extra = schema.get("additionalProperties")
+    return schema.get("properties", {}).get(key, extra if isinstance(extra, Mapping) else None)
 
 
 class Validator:
@@ -150,11 +154,19 @@ def _descend(validator: Any, value: object, schema: Schema, **place: Any) -> Ite
 _PASSED: Final[dict[int, tuple[Schema, set[bytes]]]] = {}
 """Digests of what passed, by schema; the schema is kept, so that its id is no other's."""
 
+
+def _pattern(_: object, pattern: str, value: object, schema: Schema) -> Iterator[jsonschema.ValidationError]:
+    """Go's `$` is the end of the text; Python's also stands before a line break at the end."""
+    if isinstance(value, str) and re.search(re.sub(r"\$$", r"\\Z", pattern), value) is None:
+        yield jsonschema.ValidationError(f"should match '{pattern}'")
+
+
 _Draft = jsonschema.validators.extend(
     jsonschema.Draft4Validator,
     {
         "minimum": _bound("minimum", operator.lt),
         "maximum": _bound("maximum", operator.gt),
+        "pattern": _pattern,
         "properties": _properties,
         "items": _items,
     },

@@ -8,7 +8,7 @@ from the user's YAML to the code that obeys it.
 This package imports pydantic and the standard library only. It must not grow behaviour.
 """
 
-from selfreward_steps.contract.base import ContractModel
+from selfreward_steps.contract.base import ContractModel, ObjectName
 from selfreward_steps.contract.configs import (
     CONFIG_VARIABLE,
     SHARD_VARIABLE,

@@ -9,6 +9,8 @@ from pydantic.alias_generators import to_camel
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
+ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""Name of an object of Kubernetes (RFC 1123 subdomain)."""
 
 
 class ContractModel(BaseModel):

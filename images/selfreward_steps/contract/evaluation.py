@@ -68,7 +68,7 @@ class LmEvalSettings(ContractModel):
     """Examples of each task; all of them otherwise. Scores of a part are good for a trial only."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Examples shown in the prompt; each task's own number otherwise."""
-    include_path: Annotated[str, Field(pattern=r"^/.+")] | None = None
+    include_path: Annotated[str, Field(pattern=r"^/[^\x00-\x1f]+$")] | None = None
     """Folder with task files (YAML) of your own, as lm-eval's `--include_path`. On Kubernetes, mount it with
     `workloads.generation.volumes` and `volumeMounts`."""
 

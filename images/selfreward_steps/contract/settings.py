@@ -144,7 +144,7 @@ class JudgeMode(StrEnum):
 class JudgeEndpoint(ContractModel):
     """An outside OpenAI-compatible endpoint."""
 
-    url: Annotated[str, Field(pattern=r"^https?://.+")]
+    url: Annotated[str, Field(pattern=r"^https?://[^\x00-\x20]+$")]
     """Base URL, with the version path (`https://HOST/v1`)."""
     model: str
     """Model name to ask for."""
@@ -159,7 +159,7 @@ class CustomTemplate(ContractModel):
     """The prompt, with `{prompt}` and `{response}` where they go."""
     config_map_ref: ConfigMapKeyRef | None = None
     """The ConfigMap that holds the prompt."""
-    uri: Annotated[str, Field(pattern=r"^(s3://|file://|package://).+")] | None = None
+    uri: Annotated[str, Field(pattern=r"^(s3://|file:///|package://)[^\x00-\x1f]+$")] | None = None
     """The file that holds the prompt: `file:///PATH`, `s3://BUCKET/KEY` or `package://PYTHON_PACKAGE/PATH`."""
     score_pattern: str | None = None
     """Regular expression whose first group is the score; the last match counts. Without one, what a person would read

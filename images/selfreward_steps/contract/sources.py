@@ -7,31 +7,34 @@ from typing import Annotated
 
 from pydantic import Field
 
-from selfreward_steps.contract.base import ContractModel, PositiveInt
+from selfreward_steps.contract.base import ContractModel, ObjectName, PositiveInt
+
+_Key = Annotated[str, Field(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""Key within a Secret or a ConfigMap."""
 
 
 class SecretKeyRef(ContractModel):
     """One key of a Secret in the run's namespace. On one machine it is read from the environment instead."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: ObjectName
     """Name of the Secret."""
-    key: Annotated[str, Field(min_length=1, max_length=253)] = "token"
+    key: _Key = "token"
     """Key within the Secret."""
 
 
 class ConfigMapKeyRef(ContractModel):
     """One key of a ConfigMap in the run's namespace. On one machine it is read from the environment instead."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: ObjectName
     """Name of the ConfigMap."""
-    key: Annotated[str, Field(min_length=1, max_length=253)] = "template"
+    key: _Key = "template"
     """Key within the ConfigMap."""
 
 
 class ModelSource(ContractModel):
     """Where a model's weights come from."""
 
-    uri: Annotated[str, Field(pattern=r"^(hf|s3|file|package)://.+")]
+    uri: Annotated[str, Field(pattern=r"^(hf://|s3://|file:///|package://)[^\x00-\x1f]+$")]
     """`hf://OWNER/NAME`, `s3://BUCKET/PREFIX`, `file:///PATH` or `package://PYTHON_PACKAGE/PATH`; a folder of
     safetensors or a GGUF file."""
     revision: str | None = None
@@ -57,7 +60,7 @@ class DataFormat(StrEnum):
 class DataSource(ContractModel):
     """A dataset as JSONL or Parquet, or one of the hub's."""
 
-    uri: Annotated[str, Field(pattern=r"^(hf://datasets/|s3://|file://|package://).+")]
+    uri: Annotated[str, Field(pattern=r"^(hf://datasets/|s3://|file:///|package://)[^\x00-\x1f]+$")]
     """`hf://datasets/OWNER/NAME`, or an `s3://`, `file://` or `package://` file (`.jsonl`, `.json`, `.parquet`)."""
     split: str = "train"
     """Split of an `hf://` dataset."""

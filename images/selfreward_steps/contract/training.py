@@ -99,6 +99,26 @@ class ReferenceModel(StrEnum):
     """M1 throughout."""
 
 
+class DpoLoss(StrEnum):
+    """TRL's DPO losses."""
+
+    SIGMOID = "sigmoid"
+    SIGMOID_NORM = "sigmoid_norm"
+    HINGE = "hinge"
+    IPO = "ipo"
+    EXO_PAIR = "exo_pair"
+    NCA_PAIR = "nca_pair"
+    ROBUST = "robust"
+    BCO_PAIR = "bco_pair"
+    SPPO_HARD = "sppo_hard"
+    AOT = "aot"
+    AOT_UNPAIRED = "aot_unpaired"
+    APO_ZERO = "apo_zero"
+    APO_DOWN = "apo_down"
+    DISCOPOP = "discopop"
+    SFT = "sft"
+
+
 class DpoSettings(TrainingSettings):
     """Direct preference optimisation: 1e-6 → 1e-7 cosine, batch 16, beta 0.1."""
 
@@ -111,10 +131,10 @@ class DpoSettings(TrainingSettings):
     noise and weighs pairs by their lengths, since the reference has none, so the field trains without."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """Strength of the pull towards the reference model."""
-    loss_type: str = "sigmoid"
-    """Any of TRL's DPO losses."""
+    loss_type: DpoLoss = DpoLoss.SIGMOID
+    """One of TRL's DPO losses."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0
-    """For the losses that have it."""
+    """For the losses that have it: `robust`, `exo_pair`, `aot` and `aot_unpaired`."""
     reference_model: ReferenceModel = ReferenceModel.PREVIOUS
     """`previous` (standard) or `initial`."""
     held_out_pairs: Annotated[int, Field(ge=0)] = 128

@@ -15,16 +15,11 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import DPOConfig, SFTConfig
 
-from selfreward_steps.contract import DpoSettings, Precision, TrainingSettings
+from selfreward_steps.contract import DpoLoss, DpoSettings, Precision, TrainingSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.batches import BatchPlan
 
-LOSSES: Final = frozenset(
-    {"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"}
-    | {"aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft"}
-)
-"""TRL's DPO losses."""
-SMOOTHED_LOSSES: Final = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
+SMOOTHED_LOSSES: Final = frozenset({DpoLoss.ROBUST, DpoLoss.EXO_PAIR, DpoLoss.AOT, DpoLoss.AOT_UNPAIRED})
 """Those that honour `label_smoothing`; the others ignore it without a word."""
 
 
@@ -60,7 +55,7 @@ def dpo_arguments(settings: DpoSettings, batches: BatchPlan, common: dict[str, A
     return DPOConfig(
         **_arguments(settings, batches, common),
         beta=settings.beta,
-        loss_type=[settings.loss_type],
+        loss_type=[settings.loss_type.value],
         label_smoothing=settings.label_smoothing,
         disable_dropout=False,
         precompute_ref_log_probs=precompute,
@@ -128,14 +123,12 @@ def _check_loss(settings: DpoSettings) -> None:
     def bad(message: str) -> PermanentError:
         return PermanentError("BadLoss", message)
 
-    if settings.loss_type not in LOSSES:
-        raise bad(f"settings.lossType: {settings.loss_type!r} is not one of {', '.join(sorted(LOSSES))}")
     if settings.label_smoothing and settings.loss_type not in SMOOTHED_LOSSES:
         raise bad(
-            f"settings.labelSmoothing: {settings.label_smoothing:g} has no effect on lossType {settings.loss_type!r}: "
-            f"set it to 0, or use one of {', '.join(sorted(SMOOTHED_LOSSES))}"
+            f"settings.labelSmoothing: {settings.label_smoothing:g} has no effect on lossType "
+            f"{settings.loss_type.value!r}: set it to 0, or use one of {', '.join(sorted(SMOOTHED_LOSSES))}"
         )
-    if settings.loss_type == "exo_pair" and not settings.label_smoothing:
+    if settings.loss_type is DpoLoss.EXO_PAIR and not settings.label_smoothing:
         raise bad("settings.labelSmoothing: lossType 'exo_pair' needs one above 0; its paper uses 0.001")
 
 

@@ -21,7 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 from selfreward.api.rules import RULES, Rule
-from selfreward.api.run import GROUP, KIND, PLURAL, VERSION
+from selfreward.api.run import GROUP, KIND, PLURAL, VERSION, ObjectMeta
 from selfreward.api.spec import SelfRewardRunSpec
 from selfreward.api.status import RunStatus
 
@@ -41,6 +41,7 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
 """Printer columns: name, type, path, priority (1 is shown with `-o wide`)."""
 
 _KEPT = ("type", "format", "description", "pattern", "minLength", "maxLength", "minItems", "maxItems", "enum")
+_EITHER = "x-kubernetes-int-or-string"
 
 
 def custom_resource_definition() -> dict[str, Any]:
@@ -121,7 +122,8 @@ def _resource_schema() -> dict[str, Any]:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            # Of metadata, a schema may say something of these names alone.
+            "metadata": {"type": "object", "properties": {"name": structural_schema(ObjectMeta)["properties"]["name"]}},
             "spec": structural_schema(SelfRewardRunSpec),
             "status": status,
         },
@@ -142,6 +144,8 @@ def _attach(schema: dict[str, Any], rule: Rule) -> None:
 
 
 def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    if _EITHER in schema:
+        return dict(schema)  # the one union there is, and no type beside it
     resolved = _resolve(schema, definitions)
     result: dict[str, Any] = {key: resolved[key] for key in _KEPT if key in resolved}
     if "description" in result:

@@ -12,12 +12,11 @@ def overlaid(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str,
     The patch's own name is added to the run's, as kustomize's `nameSuffix` would: runs with and without it stand side
     by side, and one never goes on in the other's place.
     """
-    metadata = dict(document.get("metadata") or {})
-    suffix = (patch.get("metadata") or {}).get("name")
-    if suffix and "name" in metadata:
-        metadata["name"] = f"{metadata['name']}-{suffix}"
-    below = {name: value for name, value in patch.items() if name != "metadata"}
-    return {**_merged(document, below), "metadata": metadata}
+    merged = dict(_merged(document, {name: value for name, value in patch.items() if name != "metadata"}))
+    match document.get("metadata"), patch.get("metadata"):
+        case {"name": name, **others}, {"name": str(suffix)}:
+            merged["metadata"] = {"name": f"{name}-{suffix}", **others}
+    return merged
 
 
 def _merged(target: Any, patch: Any) -> Any:

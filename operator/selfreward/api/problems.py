@@ -6,12 +6,16 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from selfreward.api.schedule import CRON, ZONE
+
+UNKNOWN: Final = "extra_forbidden"
+"""Pydantic's kind of an unknown field."""
 _WORDS: Final[dict[str, str]] = {
     "missing": "is required",
     "greater_than_equal": "must be at least {ge}",
@@ -35,19 +39,55 @@ _WORDS: Final[dict[str, str]] = {
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
 }
-_PATTERNS: Final[dict[str, str]] = {
-    r"^(hf|s3|file|package)://.+": "must begin with hf://, s3://, file:// or package://",
-    r"^(hf://datasets/|s3://|file://|package://).+": ("must begin with hf://datasets/, s3://, file:// or package://"),
-    r"^(s3://.+|file:///.+)": "must begin with s3:// or file:///",
-    r"^/.+": "must be an absolute path, beginning with /",
-    r"^https?://.+": "must begin with http:// or https://",
+PATTERNS: Final[dict[str, str]] = {
+    CRON: "must be five cron fields, such as 0 22 * * MON-FRI, or @daily and the like",
+    ZONE: "must be the name of a time zone, such as Europe/Berlin",
+    r"^(hf://|s3://|file:///|package://)[^\x00-\x1f]+$": (
+        "must begin with hf://, s3://, file:/// or package://, without control characters"
+    ),
+    r"^(hf://datasets/|s3://|file:///|package://)[^\x00-\x1f]+$": (
+        "must begin with hf://datasets/, s3://, file:/// or package://, without control characters"
+    ),
+    r"^(s3://|file:///|package://)[^\x00-\x1f]+$": (
+        "must begin with s3://, file:/// or package://, without control characters"
+    ),
+    r"^(s3://|file:///)[^\x00-\x1f]+$": "must begin with s3:// or file:///, without control characters",
+    r"^/[^\x00-\x1f]+$": "must be an absolute path, beginning with /",
+    r"^https?://[^\x00-\x20]+$": "must begin with http:// or https://, without spaces",
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must be a name of Kubernetes: lower-case letters, digits, dashes and dots",
+    r"^[-._a-zA-Z0-9]+$": "must be letters, digits, dashes, dots and underscores",
+    r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": (
+        "must be a label's value: letters, digits, dashes, dots and underscores, of which the first two at its ends"
+    ),
+    r"^[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$": (
+        'must be an amount such as 2, "500m" or "16Gi"'
+    ),
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "must be lower-case letters, digits and dashes, beginning with a letter",
 }
 
+_METADATA: Final = (
+    *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "managedFields"),
+    *("uid", "resourceVersion", "generation", "selfLink", "creationTimestamp", "deletionTimestamp"),
+    "deletionGracePeriodSeconds",
+)
 
-def described(error: ValidationError, model: type[BaseModel]) -> list[str]:
+
+def described(
+    error: ValidationError, model: type[BaseModel], is_told: Callable[[ErrorDetails], bool] = lambda _: True
+) -> list[str]:
     """One line a problem: `spec.prompts.count: 0: must be at least 1`."""
-    return list(dict.fromkeys(_line(problem, model) for problem in error.errors(include_url=False)))
+    problems = [problem for problem in error.errors(include_url=False) if is_told(problem)]
+    return list(dict.fromkeys(_line(problem, model) for problem in problems))
+
+
+def unknown_metadata(document: Mapping[str, Any]) -> list[str]:
+    """One line for each field of `metadata` that Kubernetes does not have; only some of them are read here."""
+    metadata = document.get("metadata")
+    return [
+        f"metadata.{name}: unknown field{_suggestion(name, _METADATA)}"
+        for name in (metadata if isinstance(metadata, dict) else ())
+        if name not in _METADATA
+    ]
 
 
 def _line(problem: ErrorDetails, model: type[BaseModel]) -> str:
@@ -55,9 +95,9 @@ def _line(problem: ErrorDetails, model: type[BaseModel]) -> str:
     path = _path(location)
     if kind == "missing":
         return f"{path}: is required"
-    if kind == "extra_forbidden":
+    if kind == UNKNOWN:
         return f"{path}: unknown field{_suggestion(str(location[-1]), _fields(model, location[:-1]))}"
-    return f"{path}: {_compact(problem['input'])}: {_words(problem)}"
+    return f"{path}: {compact(problem['input'])}: {_words(problem)}"
 
 
 def _words(problem: ErrorDetails) -> str:
@@ -67,7 +107,7 @@ def _words(problem: ErrorDetails) -> str:
         return f"must be one of {', '.join(options)}{_suggestion(str(problem['input']), options)}"
     if kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern", ""))
-        return _PATTERNS.get(pattern, f"must match {pattern}")
+        return PATTERNS.get(pattern, f"must match {pattern}")
     if kind in _WORDS:
         limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in context.items()}
         return _WORDS[kind].format(**limits)
@@ -118,6 +158,7 @@ def _path(location: Sequence[int | str]) -> str:
     return text or "(whole file)"
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
+    """A value in at most 80 characters of JSON."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -67,7 +67,8 @@ def _type(path: str, schema: Schema) -> str:
         return " · ".join(f"`{each}`" for each in schema["enum"])
     if "additionalProperties" in schema:
         return f"map of {_type(path, schema['additionalProperties'])}"
-    return f"{schema.get('format', schema['type'])}{_bounds(schema)}"
+    kind = schema.get("format") or schema.get("type", "integer or string")
+    return f"{kind}{_bounds(schema)}"
 
 
 def _bounds(schema: Schema) -> str:

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfreward_steps.contract import DpoLoss
+
 from selfreward.api.run import SelfRewardRun
+from selfreward.api.schedule import NEVER, hours_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,9 @@ _STARTED = "has(oldSelf.status.model) && oldSelf.status.model != ''"
 """Something is committed. Before, whoever mistyped a path may mend it: nothing has used it yet."""
 _ITERATING = "has(oldSelf.status.iteration) && oldSelf.status.iteration > 0"
 
+_SMOOTHED = (DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.EXO_PAIR, DpoLoss.ROBUST)
+"""The losses that honour `labelSmoothing`; TRL ignores it with the others without a word."""
+
 RULES: tuple[Rule, ...] = (
     *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
     *_exactly_when("model", "model", "source"),
@@ -196,6 +202,18 @@ RULES: tuple[Rule, ...] = (
         "strategy: positive-only rejects no answer; remove it",
         "rejected",
     ),
+    Rule(
+        "spec.training.dpo",
+        f"self.labelSmoothing == 0.0 || self.lossType in {[str(loss) for loss in _SMOOTHED]}",
+        f"has no effect on this lossType: set it to 0, or use one of {', '.join(_SMOOTHED)}",
+        "labelSmoothing",
+    ),
+    Rule(
+        "spec.training.dpo",
+        "self.lossType != 'exo_pair' || self.labelSmoothing > 0.0",
+        "lossType: exo_pair needs one above 0; its paper uses 0.001",
+        "labelSmoothing",
+    ),
     _falling_rate("spec.training.sft"),
     _falling_rate("spec.training.dpo"),
     _divisible_batch("sft"),
@@ -225,6 +243,19 @@ RULES: tuple[Rule, ...] = (
         "secret",
     ),
     Rule("spec.schedule", "has(self.cron) != self.approval", "give exactly one of cron and approval: true", "cron"),
+    Rule(
+        "spec.schedule",
+        f"!has(self.cron) || !self.cron.matches('{NEVER}')",
+        "never comes: the months have no such day",
+        "cron",
+    ),
+    Rule(
+        "spec.schedule",
+        # An evaluation that fails refuses too, which is what the API server does about a zone that it does not know.
+        "self.timeZone != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
+        "there is no such time zone: use a name such as Europe/Berlin",
+        "timeZone",
+    ),
     Rule("spec.deadlines", "self.progress <= self.step", "must not be above deadlines.step", "progress"),
     Rule(
         "spec.retry",
@@ -279,10 +310,11 @@ def _broken(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[V
         value = _at(new, rule.path)
         if value is None:
             continue
-        variables = {"self": value}
+        context = cel.Context(variables={"self": value})
+        context.add_function("getHours", hours_in)
         if rule.is_transition:
-            variables["oldSelf"] = _at(old or {}, rule.path)
-        if cel.evaluate(rule.expression, variables) is not True:
+            context.add_variable("oldSelf", _at(old or {}, rule.path))
+        if cel.evaluate(rule.expression, context) is not True:
             yield Violation(".".join(part for part in (rule.path, rule.field) if part), rule.message)
 
 

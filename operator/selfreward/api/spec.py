@@ -7,7 +7,7 @@ plane acts on: serving, training shape, storage, deadlines, retries and the life
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from selfreward_steps.contract import (
@@ -17,6 +17,7 @@ from selfreward_steps.contract import (
     EvaluationSettings,
     JudgeSettings,
     ModelSource,
+    ObjectName,
     PairSettings,
     PromptSettings,
     ResponseSettings,
@@ -57,7 +58,7 @@ class Serving(ContractModel):
     """GPUs that share one server's model."""
     max_model_length: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt plus completion, in tokens; the model's own otherwise."""
-    dtype: str = "auto"
+    dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] = "auto"
     """Number format of the served weights."""
     api_key_secret_ref: SecretKeyRef | None = None
     """Secret with a key that the server asks its clients for. Without one, vLLM's is made for the run."""
@@ -80,6 +81,25 @@ class TrainingBackend(StrEnum):
     TRAINJOB = "trainjob"
 
 
+class Tracker(StrEnum):
+    """An experiment tracker that transformers reports to."""
+
+    AZURE_ML = "azure_ml"
+    CLEARML = "clearml"
+    CODECARBON = "codecarbon"
+    COMET_ML = "comet_ml"
+    DAGSHUB = "dagshub"
+    DVCLIVE = "dvclive"
+    FLYTE = "flyte"
+    KUBEFLOW = "kubeflow"
+    MLFLOW = "mlflow"
+    NEPTUNE = "neptune"
+    SWANLAB = "swanlab"
+    TENSORBOARD = "tensorboard"
+    TRACKIO = "trackio"
+    WANDB = "wandb"
+
+
 class Training(ContractModel):
     """SFT and DPO, and the shape of a training job."""
 
@@ -93,24 +113,24 @@ class Training(ContractModel):
     """Supervised fine-tuning."""
     dpo: DpoSettings = DpoSettings()
     """Direct preference optimisation."""
-    report_to: list[str] = []
-    """Experiment trackers, as TRL's `report_to` (`wandb`, `mlflow`, …); none by default."""
-    tracker_secret: str | None = None
+    report_to: list[Tracker] = []
+    """Experiment trackers, as TRL's `report_to`; none by default. The trainer's image needs their packages."""
+    tracker_secret: ObjectName | None = None
     """Secret whose keys become environment variables of the training pods."""
 
 
 class Storage(ContractModel):
     """Where artifacts go: `URI/NAMESPACE/NAME/`."""
 
-    uri: Annotated[str, Field(pattern=r"^(s3://.+|file:///.+)")] | None = None
+    uri: Annotated[str, Field(pattern=r"^(s3://|file:///)[^\x00-\x1f]+$")] | None = None
     """`s3://BUCKET/PREFIX`, or `file:///PATH` on a volume; on one machine a folder of the work directory."""
-    endpoint_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://[^\x00-\x20]+$")] | None = None
     """An S3-compatible endpoint."""
     region: str | None = None
     """S3 region."""
-    secret: str | None = None
+    secret: ObjectName | None = None
     """Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; the pods' identity otherwise."""
-    claim_name: str | None = None
+    claim_name: ObjectName | None = None
     """PersistentVolumeClaim mounted at the path of a `file://` URI."""
 
 

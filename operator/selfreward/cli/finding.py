@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from selfreward_steps.errors import StepError
 from selfreward_steps.store import Store, open_store
 
 from selfreward.api import SelfRewardRun
+from selfreward.api.yaml_text import NotYaml, read_document
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 from selfreward.render import store_config
@@ -46,16 +46,18 @@ def found(reference: str, workdir: Path) -> FoundRun:
     `kubectl get -o json` or `-o yaml` prints it. What has a status is the latter.
     """
     if reference == "-":
-        return FoundRun(_resource("standard input", sys.stdin.read()), None)
+        return FoundRun(_resource("standard input", sys.stdin.buffer.read().decode(errors="replace")), None)
     path = Path(reference)
     if not path.is_file():
         return _recorded(reference, workdir)
     document = _parsed(reference, path.read_text(encoding="utf-8", errors="replace"))
     if document.get("status"):
         return FoundRun(_validated(reference, document), None)
-    name = (document.get("metadata") or {}).get("name")
-    if not isinstance(name, str):
-        raise CommandError([f"{reference}: holds no SelfRewardRun with a name"])
+    match document:
+        case {"metadata": {"name": str(name)}}:
+            pass
+        case _:
+            raise CommandError([f"{reference}: holds no SelfRewardRun with a name"])
     return _recorded(name, workdir)
 
 
@@ -77,11 +79,9 @@ def _resource(where: str, text: str) -> SelfRewardRun:
 def _parsed(where: str, text: str) -> dict[str, Any]:
     """JSON is YAML, so one parser reads both."""
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CommandError([f"{where}: neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
-    if not isinstance(document, dict):
-        raise CommandError([f"{where}: holds no SelfRewardRun"])
+        document = read_document(text.encode())
+    except NotYaml as error:
+        raise CommandError([f"{where}: neither YAML nor JSON of a SelfRewardRun: {error}"]) from error
     if str(document.get("kind", "")).endswith("List"):
         raise CommandError([f"{where}: holds a list: name one run, as in kubectl get selfrewardrun NAME -o json"])
     return document

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from selfreward_steps.store import StoreReason
 
 from selfreward.api import RunStatus, SelfRewardRun
+from selfreward.api.mistakes import mistakes
 from selfreward.api.problems import described
 from selfreward.cluster.kubernetes.resources import Object, View
 
@@ -26,12 +27,15 @@ class UnreadableRun(Exception):
 def parse_run(raw: View, default_storage: str | None) -> SelfRewardRun:
     """The run, with its storage filled in: a default may change, a run that has begun keeps the one it began with.
 
-    Raises UnreadableRun for what the CRD's schema let through and for a run without storage.
+    Raises UnreadableRun for what the CRD's schema let through, for a run without storage, and for mistakes in one that
+    has not begun: found by a step, they would cost what came before it.
     """
     try:
         run = SelfRewardRun.model_validate({key: value for key, value in raw.items() if key in _READ})
     except ValidationError as error:
         raise UnreadableRun("; ".join(described(error, SelfRewardRun))) from error
+    if run.status.started_at is None and (wrong := list(mistakes(run.spec))):
+        raise UnreadableRun("; ".join(wrong))
     if run.spec.storage.uri is not None:
         return run
     uri = _begun_with(run) or default_storage

@@ -154,7 +154,6 @@ def test_a_loss_that_is_no_number_stops_the_step(bench: Bench) -> None:
 
 
 REFUSED = {
-    "unknown loss": ({"lossType": "sigmoidal"}, "BadLoss", "'sigmoidal' is not one of"),
     "smoothing that is ignored": ({"labelSmoothing": 0.1}, "BadLoss", "no effect on lossType 'sigmoid'"),
     "smoothing that is missing": ({"lossType": "exo_pair"}, "BadLoss", "needs one above 0"),
     "floor above peak": ({"minLearningRate": 1}, "BadLearningRate", "settings.minLearningRate: 1 is above"),

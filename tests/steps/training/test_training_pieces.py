@@ -136,13 +136,19 @@ def test_ranks_are_torchruns(variables: dict[str, str], expected: Ranks) -> None
 def test_the_losses_are_those_that_trl_names() -> None:
     import re
 
-    from selfreward_steps.training.arguments import LOSSES, SMOOTHED_LOSSES
+    from selfreward_steps.contract import DpoLoss
     from trl import DPOConfig
 
     help_text = DPOConfig.__dataclass_fields__["loss_type"].metadata["help"]
     named = set(re.findall(r"'([a-z_]+)'", help_text.split("If multiple")[0]))
-    assert named == LOSSES
-    assert SMOOTHED_LOSSES < LOSSES
+    assert named == set(DpoLoss)
+
+
+def test_the_trackers_are_those_that_transformers_knows() -> None:
+    from selfreward.api.spec import Tracker
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    assert set(Tracker) == set(INTEGRATION_TO_CALLBACK)
 
 
 def test_the_card_has_what_a_reader_of_the_model_asks() -> None:
