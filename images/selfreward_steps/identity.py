@@ -28,6 +28,7 @@ _NOT_CONTENT_ANYWHERE: Final = frozenset(
         "concurrency",
         "requestTimeoutSeconds",
         "reportTo",
+        "memoryLimits",
     }
 )
 

@@ -15,6 +15,7 @@ from selfreward_steps import identity
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import ImportConfig, artifact_names
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.importing.files import check_safetensors
 from selfreward_steps.importing.seed.datasets import import_seed
 from selfreward_steps.importing.sources import Place
 from selfreward_steps.importing.templates import import_template
@@ -69,12 +70,23 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Map
 
     item = next(model for model in context.config.models if model.output == output)
     imported = import_model(item, FIELDS.get(output, "model"), place)
-    if output not in FIELDS and not imported.system_role:
-        _refuse_system_messages(context, item.source.uri)
+    if output not in FIELDS:
+        _refuse_too_large(context.config, imported.folder)
+        if not imported.system_role:
+            _refuse_system_messages(context, item.source.uri)
     # Before the commit: what refuses the run must refuse it again at the next attempt.
     long = _too_long(context, imported.folder) if output == artifact_names.BASE_MODEL else {}
     context.commit(Output(output, imported.folder, imported.metadata))
     return long
+
+
+def _refuse_too_large(config: ImportConfig, folder: Path) -> None:
+    """Before any GPU is asked for: a training that cannot fit would be found by the first one, or by a later one that
+    needs more."""
+    parameters, _ = check_safetensors(folder, "model")
+    refused = [refusal for limit in config.memory_limits or () if (refusal := limit.refusal(parameters)) is not None]
+    if refused:
+        raise PermanentError("ModelTooLarge", "; ".join(refused))
 
 
 def _refuse_system_messages(context: StepContext[ImportConfig], uri: str) -> None:

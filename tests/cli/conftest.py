@@ -26,11 +26,12 @@ Command = Callable[..., Answer]
 def selfreward(tmp_path: Path) -> Command:
     """`selfreward ARGUMENTS` in a folder of its own; a traceback is never an answer."""
 
-    def run(*arguments: str, **variables: str) -> Answer:
+    def run(*arguments: str, stdin: str | None = None, **variables: str) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "selfreward.cli.main", *arguments],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=240,

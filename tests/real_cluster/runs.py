@@ -26,6 +26,7 @@ def whole(namespace: str, ground: Ground, name: str = "tiny", *, delay: float = 
     """One iteration through every step of the graph; `delay` is the server's, in seconds a request."""
     training = {"batchSize": 2, "perDeviceBatchSize": 2, "maxLength": 96, "maxSteps": 4, "checkpointSteps": 1}
     little = {"requests": {"cpu": "10m"}}
+    no_gpu = {"limits": {"nvidia.com/gpu": 0}}
     volume, mount = files_volume()
     one_thread = [{"name": "OMP_NUM_THREADS", "value": "1"}]
     spec = {
@@ -43,10 +44,10 @@ def whole(namespace: str, ground: Ground, name: str = "tiny", *, delay: float = 
         "retry": {"backoffSeconds": 1},
         "storage": {"uri": f"s3://{BUCKET}/runs", "endpointUrl": ground.endpoint, "secret": CREDENTIALS},
         "workloads": {
-            # Requests without a GPU: with none at all a server and a trainer ask for one.
-            "serving": {"resources": little, "volumes": [volume], "volumeMounts": [mount]},
+            # Unless told, a server and a trainer ask for a GPU.
+            "serving": {"resources": little | no_gpu, "volumes": [volume], "volumeMounts": [mount]},
             "generation": {"resources": little},
-            "training": {"resources": little, "env": one_thread},
+            "training": {"resources": little | no_gpu, "env": one_thread},
             "processing": {"resources": little, "env": one_thread},
         },
     }

@@ -56,6 +56,11 @@ def test_a_server_is_shared_evenly(spans: dict[str, tuple[float, float]], expect
         ),
         pytest.param(
             {"workloads": {"serving": {"resources": {"requests": {"cpu": "4"}}}}},
+            {"respond-1": 10},
+            id="a request without a GPU drops none",
+        ),
+        pytest.param(
+            {"workloads": {"serving": {"resources": {"limits": {"nvidia.com/gpu": "0"}}}}},
             {"respond-1": 0},
             id="a server on processors",
         ),

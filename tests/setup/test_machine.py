@@ -14,7 +14,7 @@ import machine
 import pytest
 from choice import sources
 from environment import ROOT
-from selfreward.cli import preparing
+from selfreward.cli import gpus
 from shell import Command, LocalShell, SetupError
 
 H200 = "echo NVIDIA H200; echo NVIDIA H200"
@@ -45,7 +45,7 @@ def test_gpus(
         (device_folder / device).touch()
     monkeypatch.setenv("PATH", str(bin_folder))
     assert [Path(name).name for name in machine.gpus(device_folder)] == found
-    assert preparing.nvidia_gpu(device_folder) == bool(found), "what is set up is what is used"
+    assert gpus.nvidia_gpu(device_folder) == bool(found), "what is set up is what is used"
 
 
 def test_a_build_in_a_folder_of_pips_settings_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ from selfreward_steps.contract.fetching import (
     SCRATCH_VARIABLE,
     FetchConfig,
 )
+from selfreward_steps.contract.memory import MemoryLimit, Remedy
 from selfreward_steps.contract.results import (
     MAX_RESULT_BYTES,
     TERMINATION_LOG_VARIABLE,
@@ -85,6 +86,7 @@ from selfreward_steps.contract.sources import (
 )
 from selfreward_steps.contract.training import (
     TRAINING_CURVE,
+    DpoLoss,
     DpoSettings,
     LoraSettings,
     Precision,
@@ -114,6 +116,7 @@ __all__ = [
     "DataFormat",
     "DataSource",
     "DpoConfig",
+    "DpoLoss",
     "DpoSettings",
     "EftConfig",
     "EftMode",
@@ -135,8 +138,10 @@ __all__ = [
     "JudgeSettings",
     "LmEvalSettings",
     "LoraSettings",
+    "MemoryLimit",
     "ModelImport",
     "ModelSource",
+    "ObjectName",
     "PairHistory",
     "PairSettings",
     "PairStrategy",
@@ -149,6 +154,7 @@ __all__ = [
     "PromptsConfig",
     "ReferenceModel",
     "RejectedSource",
+    "Remedy",
     "RespondConfig",
     "ResponseSettings",
     "Rounding",

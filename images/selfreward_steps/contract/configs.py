@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from selfreward_steps.contract.base import ContractModel
 from selfreward_steps.contract.evaluation import EvaluationData, EvaluationSettings
+from selfreward_steps.contract.memory import MemoryLimit
 from selfreward_steps.contract.settings import (
     CustomTemplate,
     EftSettings,
@@ -144,6 +145,8 @@ class ImportConfig(_Config):
     """How prompts will be answered, likewise."""
     max_model_length: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt plus completion that the model's server takes, in tokens; the model's own where it is absent."""
+    memory_limits: list[MemoryLimit] | None = None
+    """What the base model must fit, where the GPUs are known."""
 
 
 class SftConfig(_Config):

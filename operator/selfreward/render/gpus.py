@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from selfreward.api import SelfRewardRunSpec, Workload
+from selfreward.api.workloads import is_accelerator
 from selfreward.plan import ChildKind, Node
 
 
@@ -22,12 +21,9 @@ def gpus_of_server(spec: SelfRewardRunSpec) -> int:
 
 
 def _asked(workload: Workload, default: int) -> int:
-    """GPUs of a pod: what its resources name; `default` when they say nothing at all, as rendering does."""
+    """GPUs of a pod: what its resources name; `default` when they name none, as rendering does."""
     resources = workload.resources
-    if not resources.limits and not resources.requests:
+    if not resources.names_accelerator:
         return default
-    return _gpus((resources.requests | resources.limits).items())
-
-
-def _gpus(quantities: Iterable[tuple[str, str]]) -> int:
-    return sum(int(quantity) for name, quantity in quantities if "gpu" in name.lower() and quantity.isdigit())
+    named = resources.requests | resources.limits
+    return sum(int(quantity) for name, quantity in named.items() if is_accelerator(name) and quantity.isdigit())

@@ -9,6 +9,7 @@ from typing import Any, Final
 from selfreward_steps.contract import SCRATCH_VARIABLE, ConfigMapKeyRef, SecretKeyRef
 
 from selfreward.api import Workload
+from selfreward.api.workloads import is_accelerator
 from selfreward.render.metadata import Manifest
 
 SCRATCH: Final = "/scratch"
@@ -149,11 +150,16 @@ def _placement(workload: Workload) -> Manifest:
 
 
 def resources(workload: Workload, gpus: int = 0) -> Manifest:
-    """The user's requests and limits; with none at all, `gpus` NVIDIA GPUs."""
-    given = _given({"requests": dict(workload.resources.requests), "limits": dict(workload.resources.limits)})
-    if given or gpus == 0:
-        return given
-    return {"limits": {"nvidia.com/gpu": str(gpus)}}
+    """The user's requests and limits, and `gpus` NVIDIA GPUs where they name none: who asks for memory still needs
+    the GPU. Where they name 0, none."""
+    requests, limits = (_held(each) for each in (workload.resources.requests, workload.resources.limits))
+    if gpus and not workload.resources.names_accelerator:
+        limits["nvidia.com/gpu"] = str(gpus)
+    return _given({"requests": requests, "limits": limits})
+
+
+def _held(quantities: Mapping[str, str]) -> dict[str, str]:
+    return {name: quantity for name, quantity in quantities.items() if quantity != "0" or not is_accelerator(name)}
 
 
 def shared_memory() -> tuple[Manifest, Manifest]:
