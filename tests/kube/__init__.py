@@ -48,12 +48,13 @@ Pods refer to things: a missing Secret or ConfigMap blocks the container, a miss
 test creates it. `storage.uri: file://{tmp_path}/store` in the run's spec is where simulated steps commit.
 
 What is true to life, each with a test in this folder: what `writing`, `deleting`, `garbage`, `applying`, `listing`,
-`watching`, `schemas` and the simulators say in their docstrings. Surprises kept on purpose: a Job deleted without a
-propagation policy orphans its pods; deletion raises the generation; `CustomObjectsApi` gives None for the 201 of a
-creating apply; items of built-in lists have no kind; PyTorchJob's deadline does not fire. What is not there: RBAC
-(any token is admitted), strategic merge patch (415), conversion between versions, `events.k8s.io`, Events of the
-simulated controllers, and any admission but our CRD's schema and CEL, the training operator's webhook and the
-checks in `rules`. Times are shorter than life where a docstring says so (node loss, back-off of missing Secrets).
+`watching`, `schemas` and the simulators say in their docstrings. Tests that take the fixture `server` run on a real API
+server too (`real_server`); faults, time and the life of pods and jobs are the fake's alone. Surprises kept on purpose:
+a Job deleted without a propagation policy orphans its pods; deletion raises the generation; `CustomObjectsApi` gives
+None for the 201 of a creating apply; items of built-in lists have no kind; PyTorchJob's deadline does not fire. What is
+not there: RBAC (any token is admitted), strategic merge patch (415), conversion between versions, `events.k8s.io`,
+Events of the simulated controllers, and any admission but our CRD's schema and CEL, the training operator's webhook and
+the checks in `rules`. Times are shorter than life where a docstring says so (node loss, back-off of missing Secrets).
 """
 
 from kube.behaviour import Behaviour, Blocked, Ending, Playbook, StepPod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from kube import errors, rules
 from kube.cel_rules import cel_causes
@@ -22,6 +22,13 @@ from kube.typed import model_of, prune_typed, typed_causes
 
 Warn = Callable[[str], None]
 
+_BLOCKING: Final = frozenset({"FieldValueNotSupported", "FieldValueRequired", "FieldValueTypeInvalid"})
+_UNCHECKED: Final = Cause(
+    "<nil>",
+    "FieldValueInvalid",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation",
+)
 MAX_BYTES = 1_572_864
 """etcd's default limit of one request (1.5 MiB)."""
 
@@ -69,8 +76,10 @@ class Admission:
         causes: list[Cause] = []
         model = model_of(kind)
         if schema is not None:
-            # CEL comes after the schema: a rule may rely on the types it declares.
-            causes = self._validators[kind.resource].causes(item, old) or cel_causes(item, schema, old)
+            causes = self._validators[kind.resource].causes(item, old)
+            # A rule may rely on the types that the schema declares; bounds and patterns it does not wait for.
+            is_blocked = any(cause.reason in _BLOCKING for cause in causes)
+            causes += [_UNCHECKED] if is_blocked else cel_causes(item, schema, old)
         elif model is not None:
             causes = typed_causes(item, model, old)
         causes = causes or list(rules.causes(kind, item, old))

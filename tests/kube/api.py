@@ -103,8 +103,9 @@ class Api:
         options = DeleteOptions.read(request.body or {}, dict(request.query))
         item, gone = self.deleter.delete(request.kind, request.namespace, request.name, options)
         if not gone or request.kind.returns_deleted:
-            # 202 where the caller chose foreground and must wait (apiserver `handlers/delete.go`).
-            return 202 if not gone and options.propagation == "Foreground" else 200, item
+            # 202 where the caller asked in the old words that the dependents go first (apiserver `handlers/delete.go`).
+            asked = (request.body or {}).get("orphanDependents") is False
+            return 202 if not gone and asked else 200, item
         details = {"name": request.name, "kind": request.kind.plural, "uid": item["metadata"]["uid"]}
         if request.kind.group:
             details["group"] = request.kind.group
@@ -123,7 +124,9 @@ class Api:
 
         def told(message: str) -> None:
             if validation == "Strict":
-                raise errors.bad_request(f"strict decoding error: {message}")
+                kind = request.kind
+                what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+                raise errors.bad_request(f"{what}: strict decoding error: {message}")
             if validation == "Warn":
                 warn.append(message)
 
@@ -131,7 +134,7 @@ class Api:
         manager = query.get("fieldManager") or request.user_agent.partition("/")[0] or "unknown"
         dry_run = query.get("dryRun", "")
         if dry_run not in ("", "All"):
-            raise errors.bad_request(f'dryRun: Unsupported value: {dry_run!r}: supported values: "All"')
+            raise errors.invalid_dry_run(request.verb, dry_run)
         return Actor(manager, dry_run == "All", query.get("force") in ("true", "1"), told)
 
     def _learn(self, change: Change) -> None:

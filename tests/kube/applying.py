@@ -134,10 +134,13 @@ def _contested(
 
 def contested_causes(contested: list[tuple[Path, Owner]]) -> list[Cause]:
     """The causes of a 409, worded as managedfields' `NewConflictError`."""
-    return [
-        Cause(_shown(path), "FieldManagerConflict", f'conflict with "{owner.manager}" using {owner.api_version}')
-        for path, owner in contested
-    ]
+    return [Cause(_shown(path), "FieldManagerConflict", _conflict_with(owner)) for path, owner in contested]
+
+
+def _conflict_with(owner: Owner) -> str:
+    part = f' with subresource "{owner.subresource}"' if owner.subresource else ""
+    version = f" using {owner.api_version}" if owner.operation == "Update" else ""
+    return f'conflict with "{owner.manager}"{part}{version}'
 
 
 def _shown(path: Path) -> str:

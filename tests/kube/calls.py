@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from selfreward.api import PAUSED
 
 from selfreward.api import PAUSED
 
@@ -32,8 +33,8 @@ APPLY: Final = "application/apply-patch+yaml"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 
 HEADERS: Final = {"User-Agent": "tester/1"}
-GIVEN: Final = "kube-root-ca.crt"
-"""A ConfigMap that every namespace of a real cluster has; nothing is told of it."""
+GIVEN: Final = frozenset({"kube-root-ca.crt", "openshift-service-ca.crt"})
+"""ConfigMaps that a real cluster puts into every namespace; nothing is told of them."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Calls:
             assert response.status == 200, await response.text()
             async for line in response.content:
                 event = json.loads(line)
-                if event["object"]["metadata"].get("name") != GIVEN:
+                if event["object"].get("metadata", {}).get("name") not in GIVEN:
                     yield event
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class Calls:
     async def names(self, kind: str) -> list[str]:
         """Names of the namespace's objects, as the server sorts them."""
         items = (await self("GET", _path(kind))).body["items"]
-        return [item["metadata"]["name"] for item in items if item["metadata"]["name"] != GIVEN]
+        return [item["metadata"]["name"] for item in items if item["metadata"]["name"] not in GIVEN]
 
     async def revision(self) -> str:
         """The newest resourceVersion."""

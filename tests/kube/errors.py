@@ -70,6 +70,12 @@ def no_such_resource() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
+def not_allowed() -> ApiError:
+    """A verb that a path does not have: a create in no namespace."""
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message)
+
+
 def already_exists(kind: Kind, name: str) -> ApiError:
     return ApiError(409, "AlreadyExists", f'{kind.resource} "{name}" already exists', _details(kind, name))
 
@@ -100,6 +106,14 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> ApiError:
     group_kind = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
     details = {**_details(kind, name), "kind": kind.kind, "causes": [cause.as_json() for cause in causes]}
     return ApiError(422, "Invalid", f'{group_kind} "{name}" is invalid: {text}', details)
+
+
+def invalid_dry_run(verb: str, value: str) -> ApiError:
+    """A dry run of some stages only, which there is none of."""
+    options = {"create": "CreateOptions", "update": "UpdateOptions"}.get(verb, "PatchOptions")
+    cause = Cause("dryRun", "FieldValueNotSupported", f'Unsupported value: ["{value}"]: supported values: "All"')
+    details = {"group": "meta.k8s.io", "kind": options, "causes": [cause.as_json()]}
+    return ApiError(422, "Invalid", f'{options}.meta.k8s.io "" is invalid: dryRun: {cause.message}', details)
 
 
 def invalid_field(kind: Kind, name: str, path: str, value: object, message: str) -> ApiError:

@@ -35,11 +35,16 @@ def selection(kind: Kind, namespace: str, query: Mapping[str, str], name: str = 
     return matches
 
 
-def check_revision(storage: Storage, text: str) -> int:
-    """A `resourceVersion` parameter as a number; ApiError 504 for one from the future, 400 for no number."""
+def parse_revision(text: str) -> int:
+    """A `resourceVersion` parameter as a number; ApiError 400 for what is none."""
     if not text.isdecimal():
         raise errors.bad_request(f"Invalid value: {text!r}: resourceVersion")
-    if int(text) > storage.revision:
+    return int(text)
+
+
+def check_revision(storage: Storage, text: str) -> int:
+    """A list's `resourceVersion` as a number; ApiError 504 for one from the future, 400 for no number."""
+    if parse_revision(text) > storage.revision:
         details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
         message = f"Timeout: Too large resource version: {text}, current: {storage.revision}"
         raise errors.ApiError(504, "Timeout", message, details | {"retryAfterSeconds": 1})

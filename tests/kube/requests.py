@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kube.errors import bad_request, no_such_resource
+from kube.errors import bad_request, no_such_resource, not_allowed
 from kube.kinds import Kind
 
 WRITES: Final = frozenset({"create", "update", "patch", "apply", "delete", "deletecollection"})
@@ -129,8 +129,10 @@ def parse(method: str, path: str, query: Mapping[str, str], content_type: str, f
     is_known = kind is not None and known.get(subresource, subresource in kind.extra_subresources)
     if kind is None or not is_known or len(rest) > 3 or (bool(namespace) and not kind.namespaced):
         raise no_such_resource()
-    if kind.namespaced and not namespace and (name or method != "GET"):
+    if kind.namespaced and not namespace and name:
         raise no_such_resource()
+    if kind.namespaced and not namespace and method != "GET":
+        raise not_allowed()
     verb = _verb(method, name, query, content_type)
     return Request(verb, kind, namespace, name, subresource, query, content_type=content_type)
 

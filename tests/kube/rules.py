@@ -33,7 +33,10 @@ def apply_defaults(kind: Kind, item: Object) -> None:
         case "Service":
             for port in item.get("spec", {}).get("ports") or []:
                 port.setdefault("protocol", "TCP")
+        case "ConfigMap":
+            _drop_empty(item, "data", "binaryData")
         case "Secret":
+            _drop_empty(item, "data", "stringData")
             item.setdefault("type", "Opaque")
             for key, value in (item.pop("stringData", None) or {}).items():
                 item.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
@@ -41,6 +44,13 @@ def apply_defaults(kind: Kind, item: Object) -> None:
             item.setdefault("status", {"phase": "Active"})
         case _:
             pass
+
+
+def _drop_empty(item: Object, *fields: str) -> None:
+    """Fields of Go's structs with `omitempty`: empty is absent."""
+    for field in fields:
+        if not item.get(field, ...):
+            del item[field]
 
 
 def _default_job(item: Object) -> None:
@@ -108,7 +118,10 @@ def _job_causes(item: Object, old: Object | None) -> Iterator[Cause]:
     if "backoffLimitPerIndex" in spec and spec["completionMode"] != "Indexed":
         yield _bad("spec.backoffLimitPerIndex", spec["backoffLimitPerIndex"], "requires indexed completion mode")
     if old is not None:
-        for field in ("template", "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"):
+        # The labels of a job that never began may change: whoever lets it begin may say where (KEP-2926).
+        is_unbegun = old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime")
+        yield from _immutable(item, old, "spec", "template", *(("spec",) if is_unbegun else ()))
+        for field in ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"):
             yield from _immutable(item, old, "spec", field)
         if spec["completionMode"] == "NonIndexed":
             yield from _immutable(item, old, "spec", "completions")

@@ -116,7 +116,8 @@ def _bound(name: str, is_beyond: Callable[[float, float], bool]) -> Callable[...
         limit = int(bound) if isinstance(value, int) else bound
         is_exclusive = schema.get("exclusive" + name.capitalize(), False)
         if is_beyond(value, limit) or (is_exclusive and value == limit):
-            yield jsonschema.ValidationError(f"{value} is beyond the {name} of {limit}")
+            side = "greater" if name == "minimum" else "less"
+            yield jsonschema.ValidationError(f"should be {side} than {'' if is_exclusive else 'or equal to '}{limit}")
 
     return check
 
@@ -208,6 +209,15 @@ def _cause(root: str, error: jsonschema.ValidationError) -> Cause:
             kind = wanted if isinstance(wanted, str) else wanted[0]
             message = f"Invalid value: {_shown(_type_name(value))}: {path} in body must be of type {kind}: "
             return Cause(path, "FieldValueTypeInvalid", message + _shown(_type_name(value)))
+        case "pattern":
+            message = f"should match '{error.validator_value}'"
+            return Cause(path, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {path} in body {message}")
+        case "minimum" | "maximum":
+            return Cause(path, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {path} in body {error.message}")
+        case "format":
+            wanted = error.validator_value
+            message = f"must be of type {wanted}: {_shown(value)}"
+            return Cause(path, "FieldValueTypeInvalid", f"Invalid value: {_shown(value)}: {path} in body {message}")
         case _:
             return Cause(path, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {path} in body: {error.message}")
 

@@ -80,9 +80,9 @@ async def test_another_managers_field_is_a_conflict(server: Serve) -> None:
         stored = await call.get("ConfigMap", "map")
     assert (refused.code, refused.reason) == (409, "Conflict")
     assert refused.body["details"]["causes"] == [
-        {"reason": "FieldManagerConflict", "message": 'conflict with "one" using v1', "field": ".data.a"}
+        {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}
     ]
-    assert refused.message == 'Apply failed with 1 conflict: conflict with "one" using v1: .data.a'
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "one": .data.a'
     assert stored is not None
     assert stored["data"] == {"a": "1"}
 
@@ -196,12 +196,14 @@ async def test_our_manifests_are_accepted_and_applied_twice_without_a_write(serv
             kind = BY_NAME[manifest["kind"]]
             if (await call("GET", kind.path)).code == 404:
                 continue  # the training operator is no part of a cluster: ours has it, a real one may
+            # There is no such run here: a garbage collector would take what it owns.
+            manifest["metadata"].pop("ownerReferences", None)
             path = f"{kind.path}/namespaces/research/{kind.plural}/{manifest['metadata']['name']}"
             made = await apply(call, manifest, path=path)
             assert made.code == 201, made.body
             again = await apply(call, manifest, path=path)
             assert _written(again) == _written(made)
-            assert "Warning" not in made.headers
+            assert "unknown field" not in made.headers.get("Warning", "")
 
 
 def _written(answer: Answer) -> object:

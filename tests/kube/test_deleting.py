@@ -143,7 +143,7 @@ async def test_propagation(server: Serve, options: dict[str, Any], at_once: bool
             assert "ownerReferences" not in child["metadata"]
     # What is gone at once is answered with a Status, what is only marked with the object.
     assert (answer.body["kind"] == "Status") is at_once
-    assert answer.code == (202 if options.get("propagationPolicy") == "Foreground" else 200)
+    assert answer.code == 200
 
 
 async def test_the_collector_comes_later(tmp_path: Path) -> None:

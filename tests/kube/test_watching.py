@@ -82,6 +82,8 @@ async def test_initial_events_end_with_a_bookmark(server: Serve) -> None:
         options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
         seen = Seen(call, **options)
         await call.idle(1)
+    if "RequestWatchProgress is disabled" in str(seen.events[0]["object"].get("message")):
+        pytest.skip("this server's etcd is too old for streaming lists")
     assert [event["type"] for event in seen.events] == ["ADDED", "BOOKMARK"]
     assert seen.events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
@@ -149,9 +151,19 @@ async def test_a_version_that_is_too_old_is_an_error_event(tmp_path: Path) -> No
 
 async def test_a_watch_that_cannot_begin(server: Serve) -> None:
     async with server() as call:
-        future = await call("GET", CONFIG_MAPS, watch="true", resourceVersion="999999999")
         selector = await call("GET", CONFIG_MAPS, watch="true", fieldSelector="spec.x=1")
-    assert (future.code, selector.code) == (504, 400)
+    assert selector.code == 400
+
+
+async def test_a_watch_from_the_future_is_silent(server: Serve) -> None:
+    async with server() as call:
+        seen = Seen(call, resourceVersion="999999999", timeoutSeconds="3")
+        await call.idle(1)
+        await call.create(config_map())
+        assert not seen.ended
+        await call.idle(5)
+        assert seen.ended
+    assert seen.events == []
 
 
 FAULTS: list[tuple[WatchFaultKind, list[Any], bool]] = [

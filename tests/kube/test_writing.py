@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kube.calls import (
+    APPLY,
     CONFIG_MAPS,
     JOBS,
     JSON_PATCH,
@@ -59,8 +60,8 @@ REFUSED_CREATES: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("other kind", CONFIG_MAPS, {"kind": "Secret", "metadata": {"name": "x"}}, 400, "BadRequest"),
     ("other namespace", CONFIG_MAPS, {"metadata": {"name": "x", "namespace": "research"}}, 400, "BadRequest"),
     ("no such namespace", CONFIG_MAPS.replace("default", "absent"), config_map("x"), 404, "NotFound"),
-    ("no such resource", "/apis/batch/v1/namespaces/default/cronjobs", {}, 404, "NotFound"),
-    ("no namespace", "/api/v1/configmaps", config_map("x"), 404, "NotFound"),
+    ("no such resource", "/apis/batch/v1/namespaces/default/nonsense", {}, 404, "NotFound"),
+    ("no namespace", "/api/v1/configmaps", config_map("x"), 405, "MethodNotAllowed"),
     ("owner without uid", CONFIG_MAPS, {"metadata": {"name": "x", "ownerReferences": [{"name": "o"}]}}, 422, "Invalid"),
     ("pod without image", PODS, pod(containers=[{"name": "step"}]), 422, "Invalid"),
     ("job that restarts", JOBS, job(template={"spec": {**pod()["spec"], "restartPolicy": "Always"}}), 422, "Invalid"),
@@ -136,13 +137,20 @@ async def test_two_candidates_race_for_a_lease(server: Serve) -> None:
     assert held["spec"]["holderIdentity"] == "b"
 
 
-async def test_another_uid_is_a_conflict(server: Serve) -> None:
+async def test_another_uid_is_a_conflict_in_a_put_and_wrong_in_a_patch(server: Serve) -> None:
     async with server() as call:
-        await call.create(config_map())
-        patch = {"metadata": {"uid": "another"}, "data": {"a": "1"}}
-        answer = await call("PATCH", f"{CONFIG_MAPS}/map", patch, MERGE)
-    assert answer.code == 409
-    assert "UID in precondition: another" in answer.message
+        made = await call.create(config_map())
+        other = {**made, "metadata": {**made["metadata"], "uid": "another"}}
+        put = await call("PUT", f"{CONFIG_MAPS}/map", other)
+        patched = await call("PATCH", f"{CONFIG_MAPS}/map", {"metadata": {"uid": "another"}}, MERGE)
+        applied = await call("PATCH", f"{CONFIG_MAPS}/map", other_map(), APPLY, fieldManager="one")
+    assert (put.code, patched.code, applied.code) == (409, 422, 422)
+    assert "UID in precondition: another" in put.message
+    assert set(patched.causes) == set(applied.causes) == {"metadata.uid"}
+
+
+def other_map() -> dict[str, Any]:
+    return {**config_map(), "metadata": {"name": "map", "uid": "another"}}
 
 
 async def test_status_and_spec_are_apart(server: Serve) -> None:
@@ -227,7 +235,7 @@ async def test_json_patch(server: Serve, patch: Any, code: int) -> None:
         stored = await call.get("ConfigMap", "map")
     assert answer.code == code
     assert stored is not None
-    assert ("a" in stored["data"]) is (code != 200)
+    assert stored.get("data") == ({"a": "1"} if code != 200 else None)  # what is empty is absent
 
 
 async def test_strategic_merge_is_refused(server: Serve) -> None:
@@ -246,17 +254,22 @@ async def test_a_dry_run_changes_nothing(server: Serve) -> None:
         wrong = await call("POST", CONFIG_MAPS, config_map(), dryRun="Some")
         assert await call.get("ConfigMap", "kept") == kept
         assert await call.get("ConfigMap", "map") is None
-    assert (made.code, patched.code, deleted.code, wrong.code) == (201, 200, 200, 400)
+    assert (made.code, patched.code, deleted.code, wrong.code) == (201, 200, 200, 422)
+    assert wrong.causes == ["dryRun"]
     assert patched.body["data"] == {"a": "2"}
 
 
-async def test_a_job_template_is_immutable(server: Serve) -> None:
+@pytest.mark.parametrize(
+    ("suspend", "label", "image"), [(False, ["spec.template"], ["spec.template"]), (True, [], ["spec.template.spec"])]
+)
+async def test_a_job_template_is_immutable(server: Serve, suspend: bool, label: list[str], image: list[str]) -> None:
     async with server() as call:
-        await call.create(job(suspend=True))
-        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "other"}]
-        answer = await call("PATCH", f"{JOBS}/job", patch, JSON_PATCH)
+        await call.create(job(suspend=suspend))
+        changes = [("add", "metadata/labels/x"), ("replace", "spec/containers/0/image")]
+        patches = [[{"op": verb, "path": f"/spec/template/{path}", "value": "other"}] for verb, path in changes]
+        answers = [await call("PATCH", f"{JOBS}/job", patch, JSON_PATCH) for patch in patches]
         resumed = await call("PATCH", f"{JOBS}/job", {"spec": {"suspend": False}}, MERGE)
-    assert (answer.code, answer.causes) == (422, ["spec.template"])
+    assert [answer.causes if answer.code == 422 else [] for answer in answers] == [label, image]
     assert resumed.code == 200
 
 

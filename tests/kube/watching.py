@@ -17,7 +17,7 @@ from kube import errors
 from kube.clock import GRAIN, Clock
 from kube.faults import FaultPlan, WatchFaultKind
 from kube.kinds import Kind
-from kube.listing import check_revision, selection
+from kube.listing import parse_revision, selection
 from kube.requests import Request
 from kube.selectors import Matches
 from kube.storage import Change, Object, Storage, copied
@@ -47,11 +47,11 @@ class Watch:
     """True events whose stale twin was delivered."""
 
     def check(self) -> None:
-        """Raise ApiError for what is refused before the stream begins: bad selectors, a version from the future."""
+        """Raise ApiError for what is refused before the stream begins: bad selectors, a version that is no number."""
         selection(self.request.kind, self.request.namespace, self.request.query)
         since = self.request.query.get("resourceVersion", "")
         if since:
-            check_revision(self.storage, since)
+            parse_revision(since)
 
     async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send events, one JSON line each, until the watch ends."""
@@ -86,7 +86,7 @@ class Watch:
             for event in self._initial(kind, matches, query):
                 yield event
         else:
-            cursor = check_revision(self.storage, since)
+            cursor = parse_revision(since)  # from the future it is silence until then, not an error as a list's is
             if cursor < self.storage.compacted:
                 yield {"type": "ERROR", "object": errors.expired(f"too old resource version: {since}").as_status()}
                 return

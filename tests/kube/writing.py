@@ -73,6 +73,7 @@ class Writer:
             raise errors.not_found(kind, name)
         body = change(copied(live))
         self._check_address(kind, namespace, name, body)
+        _check_uid(kind, live, body)
         return self._replace(kind, live, body, actor, subresource)
 
     def apply(self, kind: Kind, namespace: str, name: str, body: Object, actor: Actor, subresource: str = "") -> Object:
@@ -96,10 +97,10 @@ class Writer:
                 raise errors.conflict(kind, name, why)
             created = applying.apply(None, body, kind, owner, force=True)
             return self._insert(kind, self._to_create(kind, namespace, created), actor)
+        _check_uid(kind, live, body)
         result = applying.apply(live, body, kind, owner, force=actor.force)
-        for key in ("uid", "resourceVersion"):
-            if key in body["metadata"]:
-                result["metadata"][key] = body["metadata"][key]
+        if "resourceVersion" in body["metadata"]:
+            result["metadata"]["resourceVersion"] = body["metadata"]["resourceVersion"]
         return self._replace(kind, live, result, actor, subresource, tracked=True)
 
     def _to_create(self, kind: Kind, namespace: str, body: Object) -> Object:
@@ -182,7 +183,14 @@ class Writer:
             new["metadata"]["namespace"] = live["metadata"]["namespace"]
 
     def _check_address(self, kind: Kind, namespace: str, name: str, body: Object) -> None:
-        """The body's kind, name and namespace against the URL's."""
+        """The body's kind, name and namespace against the URL's; of a built-in kind the URL says it, too."""
+        if kind.is_custom and not body.get("kind"):
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): Object 'Kind' is missing in '...'"
+            )
+        if kind.is_custom and not body.get("apiVersion"):
+            message = "the API version in the data () does not match the expected API version"
+            raise errors.bad_request(f"{message} ({kind.api_version})")
         for key, expected in (("apiVersion", kind.api_version), ("kind", kind.kind)):
             if body.setdefault(key, expected) != expected:
                 raise errors.bad_request(
@@ -207,6 +215,13 @@ class Writer:
 
     def _owner(self, kind: Kind, actor: Actor, operation: str, subresource: str) -> applying.Owner:
         return applying.Owner(actor.manager, operation, subresource, kind.api_version, self.clock.stamp(), frozenset())
+
+
+def _check_uid(kind: Kind, live: Object, body: Object) -> None:
+    """A patch may not change it; in a PUT it is a precondition."""
+    sent = body["metadata"].get("uid")
+    if sent and sent != live["metadata"]["uid"]:
+        raise errors.invalid_field(kind, live["metadata"]["name"], "metadata.uid", sent, "field is immutable")
 
 
 def _isolated(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
