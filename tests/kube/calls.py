@@ -13,8 +13,6 @@ from typing import Any, Final
 import aiohttp
 from selfreward.api import PAUSED
 
-from selfreward.api import PAUSED
-
 from kube import FakeCluster
 from kube.kinds import BY_NAME
 

@@ -46,7 +46,7 @@ def amount(quantity: str) -> Decimal:
 
 def _template_mistakes(spec: SelfRewardRunSpec) -> Iterator[str]:
     template = spec.judge.custom_template
-    if template is None:
+    if template is None or template.score_pattern is None:
         return
     field, pattern = "spec.judge.customTemplate.scorePattern", template.score_pattern
     try:
