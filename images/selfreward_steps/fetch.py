@@ -23,6 +23,12 @@ from selfreward_steps.store import Store, open_store
 FETCHED: Final = "artifacts"
 """Folder beside the served one that holds what a bucket's files are fetched to."""
 GENERATION_DEFAULTS: Final = "generation_config.json"
+_SAMPLING: Final = {"do_sample": True, "top_k": 0}
+"""What a request must be able to count on. `transformers serve` decodes greedily at any temperature unless the defaults
+say that it samples, and by itself generates from the 50 likeliest tokens only; 0 means from all."""
+_TOKEN: Final = "_token_id"
+"""End of the names of the defaults that say where a text begins and ends: the others would change what is asked for
+(the model's own top-k, penalties, forced tokens), and a request has no field to take them back with."""
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -67,8 +73,8 @@ def _lay_out(folder: Path, place: Path) -> None:
     defaults = place / GENERATION_DEFAULTS
     stated = json.loads(defaults.read_text(encoding="utf-8")) if defaults.exists() else {}
     defaults.unlink(missing_ok=True)
-    # `transformers serve` decodes greedily at any temperature unless the model's own defaults say that it samples.
-    defaults.write_text(json.dumps({**stated, "do_sample": True}, indent=2) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in stated.items() if name.endswith(_TOKEN) and not name.startswith("forced")}
+    defaults.write_text(json.dumps({**kept, **_SAMPLING}, indent=2) + "\n", encoding="utf-8")
 
 
 def _configuration(environment: Mapping[str, str]) -> tuple[FetchConfig, Path]:
