@@ -14,7 +14,7 @@ REGISTRY ?= selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart check test test-schedules test-api-server test-bare test-cluster evidence lint generate \
+.PHONY: help setup quickstart check test test-api-server test-bare test-cluster evidence lint generate \
   lock images clean
 
 help:  ## This list
@@ -33,13 +33,10 @@ quickstart: setup  ## A whole self-rewarding run on this machine
 PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: setup lint  ## Lint, types and the fast tests, while you edit
-	$(PYTEST) -m "not slow and not exhaustive" $(LONG:%=--ignore=%)
+	$(PYTEST) -m "not slow" $(LONG:%=--ignore=%)
 
-test: setup lint  ## What CI checks, with every tenth of its random schedules
-	$(PYTEST) -m "not exhaustive"
-
-test-schedules: setup  ## The random schedules that `make test` leaves to CI
-	$(BIN)/pytest -n auto -m exhaustive tests/control
+test: setup lint  ## Everything that CI checks
+	$(PYTEST)
 
 test-api-server: setup  ## Our API server's tests, on it and on the one that REAL_API_SERVER, a kubeconfig, names
 	$(BIN)/pytest -n 2 -k "memory or real" tests/kube
