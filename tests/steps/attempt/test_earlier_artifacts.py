@@ -2,6 +2,9 @@
 
 They were made by the steps `pairs` and `eft` of commit 9e6e911, whose steps were one folder of modules. Where a test
 fails, a run that was begun before the change would make everything again, on GPUs: mend the change, not the files.
+
+`pairs` has settings since then (`truncated`) and other statistics (exact intervals), so a `pairs` that is run again has
+another digest; the pairs themselves must be the same.
 """
 
 import json
@@ -46,8 +49,8 @@ def run(step: str, folder: Path) -> StepResult:
     return StepResult.model_validate_json(log.read_bytes())
 
 
-@pytest.mark.parametrize(("step", "artifact", "digest"), [PAIRS, EFT], ids=["pairs", "eft"])
-def test_a_step_finds_what_it_has_committed(folder: Path, step: str, artifact: str, digest: str) -> None:
+def test_a_step_finds_what_it_has_committed(folder: Path) -> None:
+    step, artifact, digest = EFT
     result = run(step, folder)
     assert (result.reason, result.outputs) == ("AlreadyCommitted", {artifact: digest})
 
@@ -60,8 +63,13 @@ def test_the_files_are_what_the_manifest_says(store: Store, step: str, artifact:
     assert store.verify(artifact) == []
 
 
-def test_pairs_made_anew_are_the_same_artifact(folder: Path, store: Store) -> None:
-    _, artifact, digest = PAIRS
+def test_pairs_made_anew_are_the_same_pairs(folder: Path, store: Store) -> None:
+    _, artifact, _ = PAIRS
+    earlier = store.read_manifest(artifact)
     store.delete(artifact)
-    result = run("pairs", folder)
-    assert (result.reason, result.outputs) == ("Committed", {artifact: digest})
+    assert run("pairs", folder).reason == "Committed"
+    anew = store.read_manifest(artifact)
+    assert earlier is not None
+    assert anew is not None
+    (before,), (after,) = ([file for file in each.files if file.name == "pairs.jsonl"] for each in (earlier, anew))
+    assert after == before
