@@ -161,12 +161,12 @@ def test_a_failed_run_says_why_and_goes_on_from_there_when_mended(
     assert f"{tmp_path.as_uri()}/better: holds no" in second.err
 
 
-def test_a_store_that_is_not_there_is_one_line(selfreward: Command, write: Callable[..., None]) -> None:
+def test_a_store_that_cannot_be_is_one_line(selfreward: Command, write: Callable[..., None]) -> None:
     write(storage={"uri": "s3://B/x"})
     answer = selfreward("run", "run.yaml")
     assert answer.code == 64
     (line,) = answer.err.splitlines()
-    assert line.startswith("run.yaml: StoreMisconfigured: ")
+    assert line.startswith("run.yaml: spec.storage.uri: s3://B/x: 'B' is not a bucket name")
 
 
 def test_an_iteration_that_needs_approval_ends_the_runner(

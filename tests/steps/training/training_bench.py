@@ -64,6 +64,7 @@ def precomputed(model: Path, dropout: float, adapters: bool, path: Path) -> None
     from selfreward_steps.training.arguments import common_arguments
     from selfreward_steps.training.batches import BatchPlan
     from selfreward_steps.training.ranks import Ranks
+    from selfreward_steps.training.rewards import Split
     from selfreward_steps.training.trainers import Preference, Setup
 
     settings = DpoSettings(precompute_ref_log_probs=True, lora=LoraSettings(rank=4) if adapters else None)
@@ -77,7 +78,7 @@ def precomputed(model: Path, dropout: float, adapters: bool, path: Path) -> None
     setup = Setup(
         method.arguments(BatchPlan.of(1, 1, 1), common, Ranks()),
         models.load_model(model, dropout=dropout),
-        Dataset.from_list([pair]),
+        Split(Dataset.from_list([pair]), {}),
         models.load_tokenizer(model),
         [],
         lambda role: model,
