@@ -27,7 +27,7 @@ def run_of(store: Store, **spec: Any) -> SelfRewardRun:
         "serving": {"generationShards": SHARDS},
         "storage": {"uri": uri},
     }
-    return SelfRewardRun.model_validate({"metadata": {"name": "demo"}, "spec": base | spec})
+    return SelfRewardRun.model_validate({"metadata": {"name": "demo", "uid": "0b5f8a52"}, "spec": base | spec})
 
 
 @pytest.fixture
