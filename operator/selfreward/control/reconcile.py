@@ -35,7 +35,7 @@ from selfreward.plan import (
     decide,
     stalled_status,
 )
-from selfreward.plan.obstacles import LASTING_SECONDS
+from selfreward.plan.obstacles import REFUSED_SECONDS
 
 _COMMIT_PERIOD: Final = 2.0
 """Seconds between two looks for the output of a child that has ended well."""
@@ -124,7 +124,7 @@ class Reconciler:
         """
         known = self._refusals.get(key)
         self._refusals[key] = obstacle if known is None else replace(obstacle, since=known.since)
-        if known is not None and (obstacle.since - known.since).total_seconds() >= LASTING_SECONDS:
+        if known is not None and (obstacle.since - known.since).total_seconds() >= REFUSED_SECONDS:
             await self._write_stalled(await self._client.get(RUNS, key.namespace, key.name), obstacle)
 
     async def _write_stalled(self, raw: View, obstacle: Obstacle) -> None:

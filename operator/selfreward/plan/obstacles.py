@@ -14,6 +14,8 @@ from selfreward.plan.types import Obstacle
 
 LASTING_SECONDS: Final = 30
 """How long an obstacle must last before it is told: an image pull may fail once, one refusal may be a hiccup."""
+REFUSED_SECONDS: Final = 20
+"""The same of what a walker was refused: it has asked more than once by then, further and further apart."""
 _FAILED_STARTS: Final = 2
 """Starts of a server that must have failed: one may be chance."""
 _REFUSED: Final = frozenset({Reason.REFUSED, Reason.NAME_TAKEN, Reason.TRAINING_OPERATOR_MISSING})
@@ -31,8 +33,12 @@ def note_obstacle(draft: Draft, *, acts: bool) -> None:
 
 def _lasting(draft: Draft) -> Obstacle | None:
     """The first of the observed obstacles that has lasted."""
-    lasting = [each for each in draft.observed.obstacles if draft.due(each.since, LASTING_SECONDS)]
+    lasting = [each for each in draft.observed.obstacles if draft.due(each.since, _patience(each))]
     return next(iter(lasting), None)
+
+
+def _patience(obstacle: Obstacle) -> int:
+    return REFUSED_SECONDS if obstacle.reason in _REFUSED else LASTING_SECONDS
 
 
 def _failing_server(draft: Draft) -> Obstacle | None:
