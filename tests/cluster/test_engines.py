@@ -146,7 +146,9 @@ async def test_an_engine_serves_samples(
         "serving": {"engine": engine, "maxModelLength": 512},
         "storage": {"uri": (tmp_path / "store").as_uri()},
     }
-    run = prepared(SelfRewardRun.model_validate({"metadata": {"name": "demo"}, "spec": spec}), tmp_path)
+    run = prepared(
+        SelfRewardRun.model_validate({"metadata": {"name": "demo", "uid": "0b5f8a52"}, "spec": spec}), tmp_path
+    )
     digest = commit_model(tmp_path / "store" / "default" / "demo", tmp_path / "model")
     deployment, _ = serving_manifests(run, CreateServing("demo-serve-m1-a1", "m1", 1, digest), Images())
     port = free_port()
