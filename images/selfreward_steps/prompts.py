@@ -16,7 +16,16 @@ from selfreward_steps.contract import PromptGenerator, PromptsConfig
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.prompting.filters import Pool
 from selfreward_steps.prompting.writing import PromptWriting
-from selfreward_steps.rows import InstructionRow, PromptRow, RankingRow, count_rows, read_rows, write_json, write_rows
+from selfreward_steps.rows import (
+    InstructionRow,
+    PromptRow,
+    RankingRow,
+    count_rows,
+    first_question,
+    read_rows,
+    write_json,
+    write_rows,
+)
 
 Context = StepContext[PromptsConfig]
 
@@ -168,7 +177,7 @@ def _given(seed: Path) -> Iterator[str]:
 
 def _ranked(seed: Path) -> Iterator[str]:
     for row in _rows(seed / "rankings.jsonl", RankingRow):
-        yield row["prompt"]
+        yield first_question(row)
 
 
 def _rows(path: Path, kind: type[Any]) -> Iterator[Any]:

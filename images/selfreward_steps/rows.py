@@ -7,7 +7,7 @@ module must not hold a dataset in memory and must not import anything heavy: jud
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
@@ -36,11 +36,28 @@ class RankedAnswer(TypedDict):
 
 
 class RankingRow(TypedDict):
-    """`seed/rankings.jsonl` and `eft/test.jsonl`: a prompt with answers that people ranked."""
+    """`seed/rankings.jsonl` and `eft/test.jsonl`: a prompt with answers that people ranked.
+
+    Where more than one question was asked, `messages` are all turns before the answers, and `prompt` is their text.
+    """
 
     id: str
     prompt: str
+    messages: NotRequired[list[Message]]
     answers: list[RankedAnswer]
+
+
+def first_exchange(turns: Sequence[Message]) -> list[Message]:
+    """The turns up to the first answer: what can be asked with nothing before it, and the answer if there is one."""
+    first = next((place for place, turn in enumerate(turns) if turn["role"] == "user"), len(turns))
+    return list(turns[: first + 2])
+
+
+def first_question(row: RankingRow) -> str:
+    """The user's first message with the system's at its head."""
+    if "messages" not in row:
+        return row["prompt"]
+    return "\n\n".join(turn["content"] for turn in first_exchange(row["messages"]) if turn["role"] != "assistant")
 
 
 class EftRow(TypedDict):

@@ -16,7 +16,15 @@ from typing import Any, Final, TypedDict
 from selfreward_steps.attempt.runtime import StepContext
 from selfreward_steps.contract import EvaluateConfig
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.rows import InstructionRow, PromptRow, QuestionRow, RankingRow, read_rows
+from selfreward_steps.rows import (
+    InstructionRow,
+    PromptRow,
+    QuestionRow,
+    RankingRow,
+    first_exchange,
+    first_question,
+    read_rows,
+)
 
 Context = StepContext[EvaluateConfig]
 
@@ -146,7 +154,7 @@ def _held_out(context: Context) -> list[PromptRow]:
     seen by no training step."""
     rows: list[PromptRow] = list(_optional(_own(context, "held_out"), PromptRow))
     if not rows:
-        rows = [{"id": row["id"], "prompt": row["prompt"]} for row in ranked_test_set(context)]
+        rows = [{"id": row["id"], "prompt": first_question(row)} for row in ranked_test_set(context)]
         if "seed" in context.config.inputs:
             rows += _optional(context.fetch("seed") / "prompts.jsonl", PromptRow)
     return rows[: context.config.settings.prompts]
@@ -174,8 +182,8 @@ def _opponents(context: Context, held_out: Iterable[PromptRow]) -> dict[Kind, Ma
 
 def _outside(context: Context) -> Iterator[tuple[str, str]]:
     for row in _optional(_own(context, "outside"), InstructionRow):
-        asked = [message["content"] for message in row["messages"] if message["role"] == "user"]
-        yield asked[0], row["messages"][-1]["content"]
+        *asked, answer = first_exchange(row["messages"])
+        yield "\n\n".join(message["content"] for message in asked), answer["content"]
 
 
 def _own(context: Context, name: str) -> Path | None:

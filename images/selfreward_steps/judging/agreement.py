@@ -37,7 +37,7 @@ def split_rankings(
     trained = {_normal(prompt) for prompt in trained_prompts}
     wanted = round(test_fraction * len(rows))
     order = sorted(range(len(rows)), key=lambda index: _lot(seed, rows[index]["id"]))
-    free = [index for index in order if _normal(rows[index]["prompt"]) not in trained]
+    free = [index for index in order if trained.isdisjoint(_asked(rows[index]))]
     held_out = set(free[:wanted])
     return Split(
         train=[row for index, row in enumerate(rows) if index not in held_out],
@@ -126,6 +126,12 @@ def _row(row: RankingRow, answer: int, critique: str, score: float) -> EftRow:
 def _lot(seed: int, identifier: str) -> bytes:
     """A row's place in a draw that does not depend on the order or number of the other rows."""
     return sha256(f"{seed}\x1f{identifier}".encode()).digest()
+
+
+def _asked(row: RankingRow) -> set[str]:
+    """What a training on the row's conversation may have seen as its prompt."""
+    questions = [turn["content"] for turn in row.get("messages", []) if turn["role"] == "user"]
+    return {_normal(text) for text in (row["prompt"], *questions)}
 
 
 def _normal(prompt: str) -> str:

@@ -107,3 +107,12 @@ def test_the_draw_does_not_depend_on_the_other_rows() -> None:
     other = split_rankings(rows, test_fraction=0.5, trained_prompts=(), seed=2)
     assert {row["id"] for row in first.test} == {row["id"] for row in again.test}
     assert {row["id"] for row in first.test} != {row["id"] for row in other.test}
+
+
+def test_a_conversation_is_no_test_of_a_judge_that_learnt_an_answer_in_it() -> None:
+    turns = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "The Ebro."}]
+    asked = [{"role": "system", "content": "Be brief."}, *turns, {"role": "user", "content": "How long is it?"}]
+    row: RankingRow = {**ranking([0, 1]), "messages": asked}  # type: ignore[typeddict-item]
+    for trained in ("Name a river.", "How long is it?", "prompt p"):
+        assert split_rankings([row], test_fraction=1.0, trained_prompts={trained}, seed=0).shared == 1
+    assert split_rankings([row], test_fraction=1.0, trained_prompts={"Be brief."}, seed=0).test == [row]

@@ -6,6 +6,7 @@ Pure. Every refusal names the field, the row and the column.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ from selfreward_steps.contract import DataFormat
 from selfreward_steps.importing.seed.reading import Row, bad_data
 from selfreward_steps.rows import Message
 
-PROMPT: Final = ("prompt", "prompt_text", "instruction", "question")
+PROMPT: Final = ("prompt", "prompt_text", "instruction", "question", "input")
 ANSWER: Final = ("response", "response_text", "completion", "answer", "output")
+CHATS: Final = ("messages", "conversations", "conversation")
 SCORE: Final = ("score", "quality_score", "rating", "overall_score")
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 _ROLES: Final = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
 
@@ -25,7 +28,7 @@ def first_of(row: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def is_messages(row: Mapping[str, Any]) -> bool:
-    return first_of(row, ("messages", "conversations")) is not None
+    return first_of(row, CHATS) is not None
 
 
 def is_alpaca(row: Mapping[str, Any]) -> bool:
@@ -45,8 +48,14 @@ def is_flat_ranked(row: Mapping[str, Any]) -> bool:
 
 
 def is_ranked(row: Mapping[str, Any]) -> bool:
-    nested = "prompt" in row and ("answers" in row or {"chosen", "rejected"} <= row.keys())
-    return nested or is_flat_ranked(row)
+    return ("answers" in row and first_of(row, PROMPT) is not None) or is_pair(row) or is_flat_ranked(row)
+
+
+def is_pair(row: Mapping[str, Any]) -> bool:
+    """A chosen and a rejected answer, to a prompt of its own or as whole conversations."""
+    if not {"chosen", "rejected"} <= row.keys():
+        return False
+    return first_of(row, PROMPT) is not None or all(isinstance(row[column], list) for column in ("chosen", "rejected"))
 
 
 def is_eft(row: Mapping[str, Any]) -> bool:
@@ -116,39 +125,68 @@ def number_in(value: object, column: str, row: Row, field: str) -> float | None:
     return float(value)
 
 
-def messages_in(row: Row, field: str) -> list[Message]:
-    """The checked messages of a chat, in any order."""
-    column = first_of(row.values, ("messages", "conversations"))
-    found = row.values[column] if column is not None else None
+def messages_in(row: Row, field: str, tally: Counter[str]) -> list[Message]:
+    """The checked messages of the row's chat, in any order."""
+    column = first_of(row.values, CHATS) or "messages"
+    return messages_of(row.values.get(column), column, row, field, tally)
+
+
+def messages_of(found: object, column: str, row: Row, field: str, tally: Counter[str]) -> list[Message]:
+    """The checked messages of a list: objects with role and content, objects with an input and its output, or texts of
+    user and assistant in turn. Counts `thoughts_left_out`: reasoning that stands beside the content."""
     if not isinstance(found, list) or not found:
-        raise bad_data(field, row.where, f"{column or 'messages'} is {_shown(found)}, expected a list of messages")
-    return [_message(item, f"{column}[{index}]", row, field) for index, item in enumerate(found)]
+        raise bad_data(field, row.where, f"{column} is {_shown(found)}, expected a list of messages")
+    if all(isinstance(item, str) for item in found):
+        found = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(found)]
+    messages: list[Message] = []
+    for index, item in enumerate(found):
+        messages += _messages(item, f"{column}[{index}]", row, field)
+        tally["thoughts_left_out"] += isinstance(item, Mapping) and any(item.get(name) for name in _THOUGHTS)
+    if any(message["role"] == "system" for message in messages[1:]):
+        raise bad_data(field, row.where, f"{column} has a system message among its turns: put it first")
+    return messages
 
 
-def answered_chat(row: Row, field: str) -> list[Message]:
+def until_answer(messages: list[Message], tally: Counter[str]) -> list[Message]:
+    """`messages` without what follows the assistant's last turn (`cut_after_answer`); none when it has no turn."""
+    last = max((place for place, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
+    tally["cut_after_answer"] += 0 <= last < len(messages) - 1
+    return messages[: last + 1]
+
+
+def checked_chat(messages: list[Message], row: Row, field: str) -> list[Message]:
     """A chat to learn from: an optional system message, then user and assistant in turn, the last the assistant's."""
-    messages = messages_in(row, field)
+    if not messages:
+        raise bad_data(field, row.where, "no message is from the assistant: there is nothing to learn")
     turns = messages[1:] if messages[0]["role"] == "system" else messages
     for index, message in enumerate(turns):
         expected = ("user", "assistant")[index % 2]
         if message["role"] != expected:
             problem = f"message {index + 1} is from {message['role']!r}, expected {expected!r}: turns must alternate"
             raise bad_data(field, row.where, problem)
-    if not turns or turns[-1]["role"] != "assistant":
-        raise bad_data(field, row.where, "the last message is not from the assistant: there is nothing to learn")
     return messages
 
 
-def _message(item: object, column: str, row: Row, field: str) -> Message:
+def _messages(item: object, column: str, row: Row, field: str) -> list[Message]:
     if not isinstance(item, Mapping):
         raise bad_data(field, row.where, f"{column} is {_shown(item)}, expected role and content")
+    if {"input", "output"} <= item.keys():
+        texts = [checked_text(item[name], f"{column}.{name}", row, field) for name in ("input", "output")]
+        return [Message(role="user", content=texts[0]), Message(role="assistant", content=texts[1])]
+    return [_message(item, column, row, field)]
+
+
+def _message(item: Mapping[str, Any], column: str, row: Row, field: str) -> Message:
     role = item.get("role", item.get("from"))
     if role not in _ROLES:
         raise bad_data(field, row.where, f"{column}.role is {_shown(role)}, expected user, assistant or system")
     content = item.get("content", item.get("value"))
     if isinstance(content, list):
         content = _joined(content, column, row, field)
-    return {"role": _ROLES[role], "content": checked_text(content, f"{column}.content", row, field)}
+    text = checked_text(content, f"{column}.content", row, field)
+    if item.get("tool_calls"):
+        raise bad_data(field, row.where, f"{column} calls tools, which cannot be kept: remove the row")
+    return {"role": _ROLES[role], "content": text}
 
 
 def _joined(parts: list[object], column: str, row: Row, field: str) -> str:

@@ -9,26 +9,27 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import JsonValue
 
 from selfreward_steps.contract import DataFormat, DataSource, EvaluationData, ImportConfig
+from selfreward_steps.importing.seed.asked import asked_in, conversation_text, with_system
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
-    PROMPT,
-    answered_chat,
+    checked_chat,
     first_of,
     messages_in,
     number_in,
     recognise,
     recognise_prompts,
     text_in,
+    until_answer,
 )
 from selfreward_steps.importing.seed.oasst import first_turns
 from selfreward_steps.importing.seed.questions import questions
@@ -38,6 +39,8 @@ from selfreward_steps.importing.sources import Place
 from selfreward_steps.rows import EftRow, InstructionRow, Message, PromptRow, RankingRow, write_rows
 from selfreward_steps.store.digests import canonical_json
 
+_NOT_TEXT: Final = ("tools", "functions", "image", "images", "audio", "audios", "video", "videos")
+"""Columns of what a row's text needs, and no chat of text can hold."""
 Rows = Iterator[Row]
 Reader = Callable[[Rows, str, Counter[str]], Iterator[Mapping[str, Any]]]
 
@@ -93,18 +96,32 @@ def roles(config: ImportConfig) -> list[Role]:
 
 
 def _import(role: Role, token: str | None, place: Place, folder: Path, tally: Counter[str]) -> str:
-    rows = read_source(role.source, role.field, token, place)
+    rows = _text_rows(read_source(role.source, role.field, token, place), tally)
     first = next(rows, None)
     if first is None:
-        raise bad_data(role.field, role.source.uri, "it has no rows")
+        raise bad_data(role.field, role.source.uri, f"it has no rows{_left_out(tally)}")
     recognised = recognise_prompts if role.readers is _PROMPTS else recognise
     kind = recognised(first, role.source.format, tuple(role.readers), role.field)
     found = role.readers[kind](chain([first], rows), role.field, tally)
     tally["kept"] = write_rows(folder / f"{role.name}.jsonl", _unique(found, tally))
     if tally["kept"] == 0:
-        left_out = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in sorted(tally.items()) if count)
-        raise bad_data(role.field, role.source.uri, f"no row of it can be used: left out: {left_out or 'all'}")
+        raise bad_data(role.field, role.source.uri, f"no row of it can be used{_left_out(tally)}")
     return kind.value
+
+
+def _left_out(tally: Counter[str]) -> str:
+    told = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in sorted(tally.items()) if count)
+    return f": left out: {told}" if told else ""
+
+
+def _text_rows(rows: Rows, tally: Counter[str]) -> Rows:
+    """Rows that are text alone; those with tools or images are left out and counted."""
+    for row in rows:
+        left_out = next((name for name in _NOT_TEXT if row.values.get(name) not in (None, [], "", "[]", b"")), None)
+        if left_out is None:
+            yield row
+        else:
+            tally[f"with_{left_out}"] += 1
 
 
 def _unique(rows: Iterator[Mapping[str, Any]], tally: Counter[str]) -> Iterator[Mapping[str, Any]]:
@@ -135,30 +152,31 @@ def _asked(row: Mapping[str, Any]) -> JsonValue:
 
 def _chats(rows: Rows, field: str, tally: Counter[str]) -> Iterator[InstructionRow]:
     for row in rows:
-        messages = answered_chat(row, field)
-        tally["system_messages"] += messages[0]["role"] == "system"
-        yield {"id": given_id(row), "messages": messages}
+        messages = until_answer(with_system(row, messages_in(row, field, tally), field), tally)
+        yield _instruction(given_id(row), checked_chat(messages, row, field), tally)
 
 
-def _instruction(prompt: str, answer: str, identifier: str = "") -> InstructionRow:
-    asked, answered = Message(role="user", content=prompt), Message(role="assistant", content=answer)
-    return {"id": identifier, "messages": [asked, answered]}
+def _instruction(identifier: str, messages: list[Message], tally: Counter[str]) -> InstructionRow:
+    tally["system_messages"] += messages[0]["role"] == "system"
+    return {"id": identifier, "messages": messages}
+
+
+def _answered(identifier: str, asked: Sequence[Message], answer: str, tally: Counter[str]) -> InstructionRow:
+    return _instruction(identifier, [*asked, Message(role="assistant", content=answer)], tally)
 
 
 def _alpaca(rows: Rows, field: str, tally: Counter[str]) -> Iterator[InstructionRow]:
-    for row in rows:
-        prompt, row = _alpaca_prompt(row, field)
-        yield _instruction(prompt, text_in(row, first_of(row.values, ANSWER), field), given_id(row))
+    for row in map(_first_instance, rows):
+        answer = text_in(row, first_of(row.values, ANSWER), field)
+        yield _answered(given_id(row), asked_in(row, field, tally), answer, tally)
 
 
-def _alpaca_prompt(row: Row, field: str) -> tuple[str, Row]:
-    """Instruction and input as one prompt. Self-Instruct keeps input and output in `instances`: the first is taken."""
+def _first_instance(row: Row) -> Row:
+    """Self-Instruct keeps input and output in `instances`: the first is taken."""
     instances = row.values.get("instances")
     if isinstance(instances, list) and instances and isinstance(instances[0], Mapping):
-        row = Row({**row.values, **instances[0]}, row.where)
-    prompt = text_in(row, first_of(row.values, PROMPT), field)
-    given = text_in(row, "input", field, empty=True) if "input" in row.values else ""
-    return (f"{prompt}\n\n{given}" if given.strip() else prompt), row
+        return Row({**row.values, **instances[0]}, row.where)
+    return row
 
 
 def _best_of_trees(rows: Rows, field: str, tally: Counter[str]) -> Iterator[InstructionRow]:
@@ -166,12 +184,13 @@ def _best_of_trees(rows: Rows, field: str, tally: Counter[str]) -> Iterator[Inst
         best = [content for content, goodness in group.answers if goodness == 0]
         tally["without_best_answer"] += not best
         if best:
-            yield _instruction(group.prompt, best[0], group.identifier)
+            yield _answered(group.identifier, group.asked, best[0], tally)
 
 
 def _best_of_rankings(rows: Rows, field: str, tally: Counter[str]) -> Iterator[InstructionRow]:
     for row in rankings(rows, field, tally):
-        yield _instruction(row["prompt"], row["answers"][0]["content"], row["id"])
+        asked = row.get("messages") or [Message(role="user", content=row["prompt"])]
+        yield _answered(row["id"], asked, row["answers"][0]["content"], tally)
 
 
 def _ranked_trees(rows: Rows, field: str, tally: Counter[str]) -> Iterator[RankingRow]:
@@ -189,7 +208,7 @@ def _eft(rows: Rows, field: str, tally: Counter[str], low: float, high: float) -
             raise bad_data(field, row.where, f"score is {found}, expected {low:g} … {high:g}, the judge's scale")
         yield {
             "id": given_id(row),
-            "prompt": text_in(row, "prompt", field),
+            "prompt": conversation_text(asked_in(row, field, tally)),
             "response": text_in(row, "response", field),
             "critique": text_in(row, "critique", field, empty=True),
             "score": score,
@@ -197,16 +216,24 @@ def _eft(rows: Rows, field: str, tally: Counter[str], low: float, high: float) -
 
 
 def _plain_prompts(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:
-    for row in rows:
-        yield {"id": given_id(row), "prompt": _alpaca_prompt(row, field)[0]}
+    for row in map(_first_instance, rows):
+        yield _first_question(row, asked_in(row, field, tally), tally)
 
 
 def _first_messages(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:
     for row in rows:
-        asked = [message["content"] for message in messages_in(row, field) if message["role"] == "user"]
-        if not asked:
+        messages = with_system(row, messages_in(row, field, tally), field)
+        if not any(message["role"] == "user" for message in messages):
             raise bad_data(field, row.where, "no message is from the user: there is no prompt in it")
-        yield {"id": given_id(row), "prompt": asked[0]}
+        yield _first_question(row, messages, tally)
+
+
+def _first_question(row: Row, messages: Sequence[Message], tally: Counter[str]) -> PromptRow:
+    """The first question with the system message at its head; questions after it are counted (`later_turns`)."""
+    asked = [place for place, message in enumerate(messages) if message["role"] == "user"]
+    tally["later_turns"] += len(asked) > 1
+    system = [message for message in messages if message["role"] == "system"]
+    return {"id": given_id(row), "prompt": conversation_text([*system, messages[asked[0]]])}
 
 
 def _tree_prompts(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:

@@ -13,6 +13,7 @@ from typing import Any
 from selfreward_steps.importing.seed.columns import number_in
 from selfreward_steps.importing.seed.rankings import Group
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.rows import Message
 
 
 def first_turns(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Group]:
@@ -77,7 +78,7 @@ class _Forest:
             return None
         if message.get("role") not in ("prompter", "user") or message.get("deleted"):
             return None
-        return Group(identifier, self._text(message, row), row)
+        return Group(identifier, [Message(role="user", content=self._text(message, row))], row)
 
     def _text(self, message: Mapping[str, Any], row: Row) -> str:
         text = message.get("text")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfreward_steps.importing.seed.asked import asked_in, conversation_text, ends_with_user, joined, with_system
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
     PROMPT,
@@ -18,11 +19,14 @@ from selfreward_steps.importing.seed.columns import (
     checked_text,
     first_of,
     is_flat_ranked,
+    is_pair,
+    messages_of,
     number_in,
     text_in,
+    until_answer,
 )
 from selfreward_steps.importing.seed.reading import Row, bad_data
-from selfreward_steps.rows import RankedAnswer, RankingRow
+from selfreward_steps.rows import Message, RankedAnswer, RankingRow
 
 
 @dataclass
@@ -30,10 +34,15 @@ class Group:
     """The answers to one prompt that have been read; `goodness` is higher for better ones."""
 
     identifier: str
-    prompt: str
+    asked: list[Message]
+    """The turns before the answers."""
     row: Row
     answers: list[tuple[str, float]] = field(default_factory=list)
     unscored: int = 0
+
+    @property
+    def prompt(self) -> str:
+        return conversation_text(self.asked)
 
     def add(self, content: str, goodness: float | None) -> None:
         if goodness is None:
@@ -45,9 +54,11 @@ class Group:
 def rankings(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[RankingRow]:
     """Rows of any ranked shape → ranking rows; `name` is the spec's field.
 
-    Counts `unscored` answers, and prompts that are `unordered` for want of two answers with different ranks.
+    Counts `unscored` answers, and prompts that are `unordered` for want of two answers with different ranks. Of pairs,
+    it counts and leaves out those whose conversations part before their last answers (`diverging`), whose prompt is not
+    the conversations' (`other_prompt`) and whose scores prefer the rejected answer (`contradicted`).
     """
-    for group in _groups(rows, name):
+    for group in _groups(rows, name, tally):
         if len(group.answers) + group.unscored < 2:
             answers = "one answer" if group.answers or group.unscored else "no answers"
             raise bad_data(
@@ -70,27 +81,32 @@ def ordered(group: Group, tally: Counter[str]) -> RankingRow | None:
         tally["unordered"] += 1
         return None
     answers = [RankedAnswer(content=content, rank=levels.index(goodness)) for content, goodness in best.items()]
-    return {
+    ranking: RankingRow = {
         "id": group.identifier,
         "prompt": group.prompt,
         "answers": sorted(answers, key=lambda answer: answer["rank"]),
     }
+    if len(group.asked) > 1:
+        ranking["messages"] = group.asked
+    return ranking
 
 
-def _groups(rows: Iterator[Row], name: str) -> Iterator[Group]:
+def _groups(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Group]:
     flat: dict[str, Group] = {}
     for row in rows:
         if "answers" in row.values:
-            yield _nested(row, name)
-        elif {"chosen", "rejected"} <= row.values.keys():
-            yield _pair(row, name)
+            yield _nested(row, name, tally)
+        elif is_pair(row.values):
+            group = _pair(row, name, tally)
+            if group is not None:
+                yield group
         else:
-            _add_flat(flat, row, name)
+            _add_flat(flat, row, name, tally)
     yield from flat.values()
 
 
-def _nested(row: Row, name: str) -> Group:
-    group = Group(given_id(row), text_in(row, "prompt", name), row)
+def _nested(row: Row, name: str, tally: Counter[str]) -> Group:
+    group = Group(given_id(row), asked_in(row, name, tally), row)
     answers = row.values["answers"]
     if not isinstance(answers, list):
         raise bad_data(name, row.where, f"answers is {answers!r:.60}, expected a list of content and rank")
@@ -104,29 +120,63 @@ def _nested(row: Row, name: str) -> Group:
     return group
 
 
-def _pair(row: Row, name: str) -> Group:
-    group = Group(given_id(row), _plain(row, "prompt", name), row)
-    group.add(_plain(row, "chosen", name), 1)
-    group.add(_plain(row, "rejected", name), 0)
+def _pair(row: Row, name: str, tally: Counter[str]) -> Group | None:
+    """Both answers to what was asked before them; None, counted, when that is not the same for both."""
+    asked = asked_in(row, name, tally) if first_of(row.values, PROMPT) is not None else with_system(row, [], name)
+    chosen, rejected = (_before_answer(row, column, asked, name, tally) for column in ("chosen", "rejected"))
+    if chosen[0] is None or rejected[0] is None:
+        tally["other_prompt"] += 1
+        return None
+    if chosen[0] != rejected[0]:
+        tally["diverging"] += 1
+        return None
+    better, worse = _pair_goodness(row, name)
+    if better < worse:
+        tally["contradicted"] += 1
+        return None
+    group = Group(given_id(row), ends_with_user(chosen[0], row, name), row)
+    group.add(chosen[1], better)
+    group.add(rejected[1], worse)
     return group
 
 
-def _plain(row: Row, column: str, name: str) -> str:
-    """Text, or the last message of a chat, as preference datasets write it."""
+def _before_answer(
+    row: Row, column: str, asked: list[Message], name: str, tally: Counter[str]
+) -> tuple[list[Message] | None, str]:
+    """The turns before the answer in `column`, and the answer: a text, or the assistant's last turn of a chat."""
     value = row.values[column]
-    if isinstance(value, list) and value and isinstance(value[-1], Mapping):
-        value = value[-1].get("content")
-    return checked_text(value, column, row, name)
+    if not isinstance(value, (list, Mapping)):
+        return asked, checked_text(value, column, row, name)
+    found = [value] if isinstance(value, Mapping) else value
+    chat = until_answer(messages_of(found, column, row, name, tally), tally)
+    if not chat:
+        raise bad_data(name, row.where, f"{column} has no message of the assistant: there is no answer to rank")
+    return joined(asked, chat[:-1]), chat[-1]["content"]
 
 
-def _add_flat(groups: dict[str, Group], row: Row, name: str) -> None:
+def _pair_goodness(row: Row, name: str) -> tuple[float, float]:
+    """The two answers' own scores where the row has both, equal where it says `tie`; else 1 and 0."""
+    if row.values.get("status") == "tie":
+        return 0, 0
+    for score in (*SCORE, "reward"):
+        for form in ("{score}_{which}", "{which}_{score}", "{score}-{which}", "{which}-{score}"):
+            better, worse = (form.format(score=score, which=which) for which in ("chosen", "rejected"))
+            if better in row.values and worse in row.values:
+                numbers = [number_in(row.values[column], column, row, name) for column in (better, worse)]
+                if None not in numbers:
+                    return numbers[0] or 0, numbers[1] or 0
+    return 1, 0
+
+
+def _add_flat(groups: dict[str, Group], row: Row, name: str, tally: Counter[str]) -> None:
     if not is_flat_ranked(row.values):
         found = ", ".join(row.values)
         raise bad_data(name, row.where, f"found columns {found}; expected prompt, response and rank or score")
-    prompt = text_in(row, first_of(row.values, PROMPT), name)
+    asked = asked_in(row, name, tally)
     identifier = row.values.get("prompt_id")
-    group = groups.setdefault(str(identifier or prompt), Group(str(identifier or ""), prompt, row))
-    if group.prompt != prompt:
+    key = str(identifier or conversation_text(asked))
+    group = groups.setdefault(key, Group(str(identifier or ""), asked, row))
+    if group.asked != asked:
         raise bad_data(name, row.where, f"prompt_id {identifier!r} has another prompt than in {group.row.where}")
     content = text_in(row, first_of(row.values, ANSWER), name)
     group.add(content, _goodness(row.values, "", row, name))

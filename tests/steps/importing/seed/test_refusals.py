@@ -70,7 +70,7 @@ def test_a_torn_parquet_file(tmp_path: Path) -> None:
     ("role", "row", "expected"),
     [
         ("instructions", {"question": "x", "topic": 1}, "line 2: found columns question, topic; expected messages | "),
-        ("instructions", {"messages": [USER]}, "line 2: the last message is not from the assistant"),
+        ("instructions", {"messages": [USER]}, "line 2: no message is from the assistant"),
         ("instructions", {"messages": [USER, USER, HI]}, "message 2 is from 'user', expected 'assistant'"),
         ("instructions", {"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role is 'tool'"),
         ("instructions", {"messages": [USER, {**HI, "content": " "}]}, "messages[1].content is empty"),
