@@ -55,7 +55,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "package left upwards": ({"model": {"uri": "package://name/%2e%2e/x"}}, "use package://NAME/PATH"),
     "NUL in a path": ({"model": {"uri": "file:///a%00b"}}, "holds a NUL, which no path can"),
     "storage in no bucket": ({"storage": {"uri": "s3://B/x"}}, "spec.storage.uri: s3://B/x: 'B' is not a bucket name"),
-    "storage with a query": ({"storage": {"uri": "s3://bucket/x?y"}}, "the prefix may not hold"),
+    "storage that leads up": ({"storage": {"uri": "s3://bucket/runs/../x"}}, "its path may hold no empty segment"),
+    "storage that leads up in a file's way": (
+        {"storage": {"uri": "file:///runs/%2e%2e/x"}},
+        "its path may hold no empty segment and no '.' or '..'",
+    ),
     "storage at the root": ({"storage": {"uri": "file:////"}}, "use a folder"),
     "no resource of Kubernetes": (
         resources("serving", limits={"gpu": 1}),

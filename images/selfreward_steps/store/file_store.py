@@ -6,7 +6,7 @@ mounted through FUSE do not: for those there is `s3://`.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,13 +82,17 @@ class FileStore(VerifyingStore):
 
     def delete(self, prefix: str) -> None:
         names.check_prefix(prefix)
+        found = self.artifacts(prefix)
+        foreign = self._foreign_roots(found)
         with disk_errors(self.root):
-            for artifact in self.artifacts(prefix):
-                remove(self.root / artifact)
+            for artifact in found:
+                if not names.within_any(artifact, foreign):
+                    remove(self.root / artifact)
             for folder in self._leftovers(prefix):
-                remove(folder)
+                if not names.within_any(folder.relative_to(self.root).as_posix(), foreign):
+                    remove(folder)
             self._delete_journals(prefix)
-            self._prune(self.root / prefix)
+            self._prune(self.root / prefix, foreign)
 
     def _manifest_bytes(self, artifact: str) -> bytes | None:
         path = self.root / artifact / names.MANIFEST
@@ -97,6 +101,9 @@ class FileStore(VerifyingStore):
                 return path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def _above(self) -> Iterator[VerifyingStore]:
+        return (FileStore(folder) for folder in self.root.parents if len(folder.parts) > names.ROOT_SEGMENTS)
 
     def _chunks(self, manifest: Manifest, entry: FileEntry) -> Iterator[bytes]:
         path = self.root / manifest.artifact / entry.name
@@ -138,11 +145,12 @@ class FileStore(VerifyingStore):
             remove(top / prefix)
             self._prune((top / prefix).parent)
 
-    def _prune(self, folder: Path) -> None:
+    def _prune(self, folder: Path, foreign: Collection[str] = ()) -> None:
         """Remove folders that a deletion left empty, below and above `folder`, up to the root."""
         for below, _, _ in os.walk(folder, topdown=False):
-            with suppress(OSError):
-                os.rmdir(below)
+            if not names.within_any(Path(below).relative_to(self.root).as_posix(), foreign):
+                with suppress(OSError):
+                    os.rmdir(below)
         while folder != self.root and self.root in folder.parents:
             folder = folder.parent
             if folder == self.root:

@@ -7,10 +7,15 @@ must not touch a disk or a network.
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 MANIFEST = "manifest.json"
 JOURNALS = ".journals"
+ROOT_SEGMENTS = 2
+"""A run's root is at least this deep: a folder for its namespace, and in it one for its name."""
+FIRST = "m0"
+"""The artifact that every run commits first, at the top of its root: where it is, a run's artifacts are."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _DATA_FOLDER = re.compile(r"data-[0-9a-f]{16}")
@@ -78,6 +83,21 @@ def parents(artifact: str) -> list[str]:
 def within(name: str, prefix: str) -> bool:
     """Whether `name` is `prefix` or lies under it: `m1` does not hold `m10`, and `""` holds everything."""
     return not prefix or name == prefix or name.startswith(prefix + "/")
+
+
+def within_any(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether `name` is one of `prefixes` or lies under one."""
+    return any(within(name, prefix) for prefix in prefixes)
+
+
+def root_of(place: str, artifact: str) -> str:
+    """The folder that holds a store's artifacts, of which the one at `place` is called `artifact` by its manifest.
+
+    `""` for our own. Where a run lies below ours (`ns/run/m1`, called `m1`) it is that run's root (`ns/run`).
+    """
+    if place == artifact:
+        return ""
+    return place.removesuffix(f"/{artifact}")
 
 
 def journal_folder(name: str, inputs_digest: str) -> str:

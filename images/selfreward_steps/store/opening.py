@@ -13,14 +13,17 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None) -> Store:
     """Open `file:///abs/path` or `s3://bucket/prefix`; nothing is read or written yet.
 
-    `endpoint_url` and `region` are for S3 and default to what the AWS environment says; credentials come
+    A `?` or `#` is no part of a path and is refused, since what follows would be lost, and with it the run's own
+    folder; so are the segments `.`, `..` and empty ones, written plainly or as %2E. `endpoint_url` and `region` are for S3 and default to what the AWS environment says; credentials come
     from there alone (environment, profile, pod or instance identity). Raises PermanentError
     StoreMisconfigured for any other URI.
     """
     parts = urlsplit(uri)
+    if "?" in uri or "#" in uri:
+        raise _bad(uri, "it may not hold '?' or '#' (in a file URI write %3F and %23)")
     match parts.scheme:
         case "file":
-            return _open_file(uri, parts.netloc, unquote(parts.path))
+            return _open_file(uri, parts.netloc, parts.path)
         case "s3":
             return _open_s3(uri, parts.netloc, parts.path, endpoint_url, region)
         case _:
@@ -32,18 +35,24 @@ def _open_file(uri: str, host: str, path: str) -> Store:
 
     if host or not path.startswith("/") or not path.strip("/"):
         raise _bad(uri, "a file URI has three slashes and an absolute path, as in file:///data/run")
-    return FileStore(Path(path))
+    _check_segments(uri, unquote(path))
+    return FileStore(Path(unquote(path)))
 
 
 def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None) -> Store:
     if _BUCKET.fullmatch(bucket) is None:
         raise _bad(uri, f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash")
-    if "?" in uri or "#" in uri or "//" in path.strip("/"):
-        raise _bad(uri, "the prefix may not hold '?', '#' or '//'")
+    _check_segments(uri, path)
     from .s3_client import connect
     from .s3_store import S3Store
 
     return S3Store(connect(bucket, endpoint_url=endpoint_url, region=region), path.strip("/"))
+
+
+def _check_segments(uri: str, path: str) -> None:
+    wrong = {"", ".", ".."}.intersection(path.strip("/").split("/")) if path.strip("/") else ()
+    if wrong or "\0" in path:
+        raise _bad(uri, "its path may hold no empty segment, no '.' or '..' and no NUL")
 
 
 def _bad(uri: str, hint: str) -> PermanentError:

@@ -97,10 +97,14 @@ def _path_problem(path: str) -> str | None:
 
 
 def _storage_problem(uri: str) -> str | None:
+    """Whatever would lead out of the run's own folder below the URI, URI/NAMESPACE/NAME, or not to any."""
     scheme, _, rest = uri.partition("://")
-    if scheme == "file":
-        return _path_problem(rest) or (None if rest.strip("/") else "use a folder, as in file:///data/runs")
-    bucket, _, prefix = rest.partition("/")
-    if "?" in uri or "#" in uri or "//" in prefix.strip("/"):
-        return "the prefix may not hold '?', '#' or '//'"
-    return _bucket_problem(bucket)
+    path = unquote(rest) if scheme == "file" else rest.partition("/")[2]
+    if problem := _path_problem(path):
+        return problem
+    inside = path.strip("/")
+    if scheme == "file" and not inside:
+        return "use a folder, as in file:///data/runs"
+    if inside and {"", ".", ".."}.intersection(inside.split("/")):
+        return "its path may hold no empty segment and no '.' or '..'"
+    return None if scheme == "file" else _bucket_problem(rest.partition("/")[0])

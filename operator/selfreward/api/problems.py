@@ -51,7 +51,9 @@ PATTERNS: Final[dict[str, str]] = {
     r"^(s3://|file:///|package://)[^\x00-\x1f]+$": (
         "must begin with s3://, file:/// or package://, without control characters"
     ),
-    r"^(s3://|file:///)[^\x00-\x1f]+$": "must begin with s3:// or file:///, without control characters",
+    r"^(s3://|file:///)[^\x00-\x1f?#]+$": (
+        "must begin with s3:// or file:///, without control characters, '?' and '#' (in a file URI: %3F, %23)"
+    ),
     r"^/[^\x00-\x1f]+$": "must be an absolute path, beginning with /",
     r"^https?://[^\x00-\x20]+$": "must begin with http:// or https://, without spaces",
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must be a name of Kubernetes: lower-case letters, digits, dashes and dots",

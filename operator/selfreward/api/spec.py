@@ -122,7 +122,7 @@ class Training(ContractModel):
 class Storage(ContractModel):
     """Where artifacts go: `URI/NAMESPACE/NAME/`."""
 
-    uri: Annotated[str, Field(pattern=r"^(s3://|file:///)[^\x00-\x1f]+$")] | None = None
+    uri: Annotated[str, Field(pattern=r"^(s3://|file:///)[^\x00-\x1f?#]+$")] | None = None
     """`s3://BUCKET/PREFIX`, or `file:///PATH` on a volume; on one machine a folder of the work directory."""
     endpoint_url: Annotated[str, Field(pattern=r"^https?://[^\x00-\x20]+$")] | None = None
     """An S3-compatible endpoint."""
