@@ -13,10 +13,10 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None) -> Store:
     """Open `file:///abs/path` or `s3://bucket/prefix`; nothing is read or written yet.
 
-    A `?` or `#` is no part of a path and is refused, since what follows would be lost, and with it the run's own
-    folder; so are the segments `.`, `..` and empty ones, written plainly or as %2E. `endpoint_url` and `region` are for S3 and default to what the AWS environment says; credentials come
-    from there alone (environment, profile, pod or instance identity). Raises PermanentError
-    StoreMisconfigured for any other URI.
+    A `?` or `#` is refused: what follows is no part of a path, and the run's own folder would be lost with it. So are
+    the segments `.`, `..` and empty ones, written plainly or as %2E. `endpoint_url` and `region` are for S3 and
+    default to what the AWS environment says; credentials come from there alone (environment, profile, pod or instance
+    identity). Raises PermanentError StoreMisconfigured for any other URI.
     """
     parts = urlsplit(uri)
     if "?" in uri or "#" in uri:
