@@ -60,12 +60,16 @@ class ProgressReporter:
         self._thread: threading.Thread | None = None
 
     def update(self, done: int, total: int | None = None, unit: str = "items", **metrics: float) -> None:
-        """Say how far the step is: `done` of `total` (None: unknown) `unit`, with a few newest metrics."""
-        # JSON has no NaN: a line that cannot be read back would hide the progress itself.
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        progress = Progress(done=done, total=total, unit=unit, metrics=finite)
+        """Say how far the step is: `done` of `total` (None: unknown) `unit`, with a few newest metrics.
+
+        A metric that is not named keeps its value while the unit stays the same, so that a reader of the last line
+        knows the newest value of each, whatever was replaced before it was printed. One that is no number goes.
+        """
         with self._changed:
-            self._last = progress
+            before = self._last.metrics if self._last is not None and self._last.unit == unit else {}
+            # JSON has no NaN: a line that cannot be read back would hide the progress itself.
+            finite = {name: value for name, value in {**before, **metrics}.items() if math.isfinite(value)}
+            self._last = Progress(done=done, total=total, unit=unit, metrics=finite)
             self._pending = self._ticked = True
             if time.monotonic() - self._printed_at >= self._min_seconds:
                 self._print()

@@ -73,6 +73,24 @@ def test_not_a_number_is_left_out_so_that_every_line_is_json() -> None:
     assert json.loads(stream.getvalue())["metrics"] == {"rate": 3.0}
 
 
+def test_an_update_that_names_no_metrics_keeps_the_newest() -> None:
+    stream = io.StringIO()
+    with ProgressReporter(stream, min_seconds=30) as progress:
+        progress.update(0, 2, "steps")
+        progress.update(1, 2, "steps", loss=2.0, rate=3.0)
+        progress.update(2, 2, "steps", rate=float("nan"))
+        progress.update(2, 2, "steps")
+    assert lines(stream)[-1].metrics == {"loss": 2.0}
+
+
+def test_metrics_of_another_unit_are_not_kept() -> None:
+    stream = io.StringIO()
+    with ProgressReporter(stream, min_seconds=30) as progress:
+        progress.update(1, 2, "answers", tokens_per_second=5)
+        progress.update(0, 9, "requests")
+    assert lines(stream)[-1].metrics == {}
+
+
 def test_another_rank_is_silent() -> None:
     stream = io.StringIO()
     with ProgressReporter(stream, enabled=False) as progress:

@@ -25,12 +25,19 @@ def test_the_real_command_prefers_the_chosen_answers(bench: Bench) -> None:
     assert metrics["reward_margin"] > 0.05
     assert metrics["reward_chosen"] > metrics["reward_rejected"]
     assert metrics["reward_accuracy"] > 0.5
-    assert [line["done"] for line in done.progress][-1] == 12
+    # Of a throttled stream only the last line is sure.
+    assert done.progress[-1]["done"] == 12
+    assert done.progress[-1]["metrics"].keys() == {
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "reward_margin",
+        "reward_accuracy",
+    }
     curve = _curve(bench, "m2")
     assert [point["step"] for point in curve] == list(range(1, 13))
     assert curve[0]["loss"] == metrics["loss_first"]
     assert curve[-1].keys() == {"step", "loss", "learning_rate", "grad_norm", "reward_margin", "reward_accuracy"}
-    assert "reward_margin" in next(line for line in reversed(done.progress) if line["metrics"])["metrics"]
 
     question = [{"role": "user", "content": "Count to 3"}]
     chosen, rejected = "0 1 2 3.", "The sea and the wind."

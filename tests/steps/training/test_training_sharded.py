@@ -7,7 +7,7 @@ import signal
 import pytest
 from safetensors.torch import load_file
 from selfreward_steps.contract import DpoSettings
-from training_bench import Bench, Finished
+from training_bench import Bench
 from transformers import AutoModelForCausalLM
 
 DPO = {"model": "m0", "reference": "m0", "pairs": "iteration-1/pairs"}
@@ -82,7 +82,7 @@ def test_two_processes_stopped_and_resumed_under_torchrun_end_where_one_does(ben
     command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "selfreward_steps"]
     resumed = bench.command(command, "dpo", "two", SETTINGS, inputs=DPO, iteration=1)
     assert (resumed.code, resumed.result["reason"]) == (0, "Committed"), resumed.errors
-    assert f"step-{_first_done(resumed):06d}" in checkpoint
+    assert f"step-{resumed.resumed_after:06d}" in checkpoint
     assert _same(bench, "one", "two") < 1e-5
     assert bench.checkpoints("two") == []
     AutoModelForCausalLM.from_pretrained(bench.model("two"))
@@ -101,14 +101,9 @@ def test_two_nodes_keep_and_resume_a_checkpoint_of_two_parts(bench: Bench) -> No
     assert {artifact.rsplit("/", 1)[1] for artifact in bench.checkpoints("two")} == {"node-0", "node-1"}
     resumed = bench.run("dpo", "two", settings, inputs=DPO, iteration=1, ranks=2, nodes=2)
     assert resumed.result["succeeded"], resumed.errors
-    assert _first_done(resumed) >= 4
+    assert resumed.resumed_after >= 4
     assert _same(bench, "one", "two") < 1e-5
     assert bench.checkpoints("two") == []
-
-
-def _first_done(finished: Finished) -> int:
-    done: int = finished.progress[1]["done"]
-    return done
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -101,6 +102,15 @@ class Finished:
     def progress(self) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.output.splitlines()]
         return [line for line in lines if line["kind"] == "progress"]
+
+    @property
+    def resumed_after(self) -> int:
+        """The step of the checkpoint that this attempt began with, and no line told of an earlier one."""
+        found = re.search(r"resuming from the checkpoint after step (\d+)", self.errors)
+        assert found is not None, self.errors
+        step = int(found[1])
+        assert all(line["done"] >= step for line in self.progress if "total" in line)
+        return step
 
 
 @dataclass
