@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -18,22 +19,13 @@ from selfreward_steps.training.checkpoints import Uploader
 from selfreward_steps.training.interruption import Interruption
 from selfreward_steps.training.ranks import Council
 
-_SHOWN: Final = {
-    "loss": "loss",
-    "learning_rate": "learning_rate",
-    "grad_norm": "grad_norm",
-    "rewards/margins": "reward_margin",
-    "rewards/accuracies": "reward_accuracy",
-    "mean_token_accuracy": "token_accuracy",
-}
-"""Metrics in progress lines: TRL's name to ours."""
-
 
 class Telling(TrainerCallback):  # type: ignore[misc]
-    """Each step's numbers as a progress line."""
+    """Each step's numbers as a progress line; `names` gives TRL's log entries by our name."""
 
-    def __init__(self, progress: ProgressReporter) -> None:
+    def __init__(self, progress: ProgressReporter, names: Mapping[str, str]) -> None:
         self._progress = progress
+        self._names = names
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -48,9 +40,9 @@ class Telling(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        known = {name: float(logs[key]) for key, name in _SHOWN.items() if key in logs} if logs else {}
-        finite = {name: value for name, value in known.items() if math.isfinite(value)}
-        self._progress.update(state.global_step, state.max_steps, "steps", **finite)
+        entries = logs or {}
+        known = {name: float(entries[key]) for name, key in self._names.items() if key in entries}
+        self._progress.update(state.global_step, state.max_steps, "steps", **known)
 
 
 class LossWatch(TrainerCallback):  # type: ignore[misc]

@@ -144,7 +144,7 @@ class _Session:
         interruption = Interruption()
         checkpointing = Checkpointing(uploader, self.council, interruption)
         watch = LossWatch(step_name, self.settings.learning_rate)
-        callbacks = [Telling(self.context.progress), watch, checkpointing]
+        callbacks = [Telling(self.context.progress, self.method.logged), watch, checkpointing]
         self.trainer = self.method.trainer(
             Setup(self.args, self.model, data, tokenizer, callbacks, self.fetch, self.ranks)
         )
@@ -183,8 +183,8 @@ class _Session:
         last = logs[-LAST_STEPS:]
         means = {
             name: sum(float(entry[key]) for entry in last) / len(last)
-            for name, key in self.method.metrics.items()
-            if key in last[-1]
+            for name, key in self.method.logged.items()
+            if name in self.method.metrics and key in last[-1]
         }
         return {
             **means,
@@ -208,7 +208,7 @@ class _Session:
                 seed=self.context.seed,
                 adapters=self.settings.lora,
             )
-            write_rows(self.folder / TRAINING_CURVE, curve(self.trainer.state.log_history, self.method.curve))
+            write_rows(self.folder / TRAINING_CURVE, curve(self.trainer.state.log_history, self.method.logged))
         # What rank 0 has just done may take longer than a collective waits.
         self.council.wait()
         if meter is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol
@@ -18,7 +18,7 @@ from selfreward_steps.training.models import load_model, lora_config, without_dr
 from selfreward_steps.training.ranks import Ranks
 from selfreward_steps.training.rewards import RewardMeter, Split, split
 
-_CURVE: Final = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
+_LOGGED: Final = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Method(Protocol):
     """A method of training: what SFT and DPO each do their own way."""
 
     name: ClassVar[Literal["sft", "dpo"]]
-    metrics: ClassVar[Mapping[str, str]]
-    """TRL's log entries that become the step's metrics, by our name."""
-    curve: ClassVar[Mapping[str, str]]
-    """TRL's log entries that make the training's curve, by our name."""
+    logged: ClassVar[Mapping[str, str]]
+    """TRL's log entries by our name: what progress lines and the training's curve hold."""
+    metrics: ClassVar[Collection[str]]
+    """Those of them, by our name, whose means over the last steps become the step's metrics."""
 
     @property
     def settings(self) -> TrainingSettings: ...
@@ -62,8 +62,8 @@ class Supervised:
 
     settings: TrainingSettings
     name: ClassVar[Literal["sft", "dpo"]] = "sft"
-    metrics: ClassVar[Mapping[str, str]] = {"loss": "loss", "token_accuracy": "mean_token_accuracy"}
-    curve: ClassVar[Mapping[str, str]] = {**_CURVE, "token_accuracy": "mean_token_accuracy"}
+    logged: ClassVar[Mapping[str, str]] = {**_LOGGED, "token_accuracy": "mean_token_accuracy"}
+    metrics: ClassVar[Collection[str]] = ("loss", "token_accuracy")
 
     def data(self, examples: Dataset) -> Split:
         return Split(examples, {})
@@ -96,12 +96,12 @@ class Preference:
     own_reference: bool
     """Whether the reference is the model that training starts from."""
     name: ClassVar[Literal["sft", "dpo"]] = "dpo"
-    metrics: ClassVar[Mapping[str, str]] = {"loss": "loss"}
-    curve: ClassVar[Mapping[str, str]] = {
-        **_CURVE,
+    logged: ClassVar[Mapping[str, str]] = {
+        **_LOGGED,
         "reward_margin": "rewards/margins",
         "reward_accuracy": "rewards/accuracies",
     }
+    metrics: ClassVar[Collection[str]] = ("loss",)
 
     def data(self, examples: Dataset) -> Split:
         return split(examples, self.settings.held_out_pairs)
