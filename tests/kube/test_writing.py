@@ -21,7 +21,6 @@ from kube.calls import (
     PODS,
     RUNS,
     SECRETS,
-    STRATEGIC,
     Serve,
     calling,
     config_map,
@@ -207,42 +206,6 @@ async def test_a_write_without_change_commits_nothing(tmp_path: Path) -> None:
         await call("PATCH", f"{CONFIG_MAPS}/map", {"data": {"a": "1"}}, MERGE)
         committed = [entry.committed for entry in call.cluster.requests.writes()]
     assert committed == [True, False]
-
-
-async def test_merge_patch(server: Serve) -> None:
-    async with server() as call:
-        await call.create(config_map(a="1", b="2"))
-        answer = await call("PATCH", f"{CONFIG_MAPS}/map", {"data": {"a": None, "c": "3"}}, MERGE)
-        stale = await call("PATCH", f"{CONFIG_MAPS}/map", {"metadata": {"resourceVersion": "1"}}, MERGE)
-        absent = await call("PATCH", f"{CONFIG_MAPS}/absent", {}, MERGE)
-    assert answer.body["data"] == {"b": "2", "c": "3"}
-    assert (stale.code, absent.code) == (409, 404)
-
-
-JSON_PATCHES: list[tuple[str, Any, int]] = [
-    ("test holds", [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}], 200),
-    ("test fails", [{"op": "test", "path": "/data/a", "value": "2"}, {"op": "remove", "path": "/data/a"}], 422),
-    ("no such path", [{"op": "remove", "path": "/data/z"}], 422),
-    ("not a list", {"op": "remove"}, 400),
-]
-
-
-@pytest.mark.parametrize(("patch", "code"), [pytest.param(*case[1:], id=case[0]) for case in JSON_PATCHES])
-async def test_json_patch(server: Serve, patch: Any, code: int) -> None:
-    async with server() as call:
-        await call.create(config_map(a="1"))
-        answer = await call("PATCH", f"{CONFIG_MAPS}/map", patch, JSON_PATCH)
-        stored = await call.get("ConfigMap", "map")
-    assert answer.code == code
-    assert stored is not None
-    assert stored.get("data") == ({"a": "1"} if code != 200 else None)  # what is empty is absent
-
-
-async def test_strategic_merge_is_refused(server: Serve) -> None:
-    async with server() as call:
-        await call.create(run_manifest())
-        answer = await call("PATCH", f"{RUNS}/demo", {}, STRATEGIC)
-    assert (answer.code, answer.reason) == (415, "UnsupportedMediaType")
 
 
 async def test_a_dry_run_changes_nothing(server: Serve) -> None:

@@ -1,96 +1,16 @@
 """One attempt from configuration to result: every way it can end, in a process of its own."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import pytest
 from selfreward_steps.attempt.launch import MODULES
-from selfreward_steps.contract import MAX_RESULT_BYTES, FailureClass, StepName, StepResult
-from selfreward_steps.store import Store, open_store
-from selfreward_steps.store.digests import digest_of
-
-LAUNCHED = Path(__file__).with_name("launched.py")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one test's run lies."""
-
-    root: Path
-
-    @property
-    def store(self) -> Store:
-        return open_store(self.uri)
-
-    @property
-    def uri(self) -> str:
-        return f"file://{self.root}/store"
-
-    def put(self, artifact: str, text: str) -> str:
-        """Commit an artifact of one text file; returns its digest."""
-        folder = self.root / "made" / artifact
-        folder.mkdir(parents=True)
-        (folder / "content.txt").write_text(text)
-        return self.store.commit(artifact, folder, inputs_digest=digest_of(text), step="test").digest
-
-    def config(self, step: str = "pairs", **fields: Any) -> dict[str, Any]:
-        own: dict[str, Any] = {"settings": {}}
-        if step == "judge":
-            own["serving"] = {"url": "http://127.0.0.1:1/v1", "model": "m1"}
-        return {
-            "run": "demo",
-            "step": step,
-            "store": {"uri": self.uri},
-            "output": f"iteration-1/{step}",
-            **own,
-            **fields,
-        }
-
-    def environment(self, config: Mapping[str, Any] | str | None, **more: str) -> dict[str, str]:
-        text = config if isinstance(config, str) else json.dumps(config)
-        given = {} if config is None else {"SELFREWARD_CONFIG": text}
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return {
-            **kept,
-            **given,
-            "SELFREWARD_SCRATCH": str(self.root / "scratch"),
-            "SELFREWARD_TERMINATION_LOG": str(self.log),
-            "MARKER": str(self.root / "marker"),
-            **more,
-        }
-
-    @property
-    def log(self) -> Path:
-        return self.root / "termination-log"
-
-    def result(self) -> StepResult:
-        return StepResult.model_validate_json(self.log.read_bytes())
-
-    def launch(
-        self, behaviour: str, config: Mapping[str, Any] | str | None, step: str = "pairs", **more: str
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "error", str(LAUNCHED), step, behaviour]
-        environment = self.environment(config, **more)
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-def last_line(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+from selfreward_steps.contract import MAX_RESULT_BYTES, FailureClass, StepName
+from steps.attempt.launching import LAUNCHED, Place, last_line
 
 
 def test_a_step_commits_reports_and_cleans_up(place: Place) -> None:
@@ -197,82 +117,6 @@ def test_a_signal_stops_cleanly(place: Place, number: signal.Signals, code: int)
     assert time.monotonic() - started < 5
     assert "Traceback" not in errors
     assert (place.result().reason, place.result().failure_class) == ("Stopped", FailureClass.INFRASTRUCTURE)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (None, "SELFREWARD_CONFIG is not set"),
-        ("{", "Invalid JSON"),
-        ({"step": "pairs", "runn": "x"}, "pairs.run: Field required"),
-        ({"step": "dpo"}, "dpo.run: Field required"),
-    ],
-    ids=["absent", "torn", "misspelt", "incomplete"],
-)
-def test_a_broken_configuration_names_the_field(place: Place, config: Any, message: str) -> None:
-    ended = place.launch("commits", config)
-    assert ended.returncode == 64
-    assert len(ended.stderr.splitlines()) == 1
-    assert message in ended.stderr
-
-
-def test_a_configuration_of_another_step_is_refused(place: Place) -> None:
-    ended = place.launch("commits", place.config("judge"))
-    assert ended.returncode == 64
-    assert "'judge', but 'pairs' was asked for" in ended.stderr
-
-
-def test_an_unknown_step_lists_the_known_ones(place: Place) -> None:
-    command = [sys.executable, "-m", "selfreward_steps", "train"]
-    ended = subprocess.run(command, env=place.environment(None), capture_output=True, text=True, check=False)
-    assert ended.returncode == 64
-    assert "STEP is one of import, sft-baseline" in ended.stderr
-
-
-@pytest.mark.parametrize("index", [{}, {"JOB_COMPLETION_INDEX": "2"}, {"JOB_COMPLETION_INDEX": "-1"}])
-def test_a_shard_out_of_range_is_refused(place: Place, index: dict[str, str]) -> None:
-    ended = place.launch("commits", place.config("judge", shards=2), "judge", **index)
-    assert ended.returncode == 64
-    assert "is not a shard of 2" in ended.stderr
-
-
-def test_pinned_inputs_are_checked(place: Place) -> None:
-    digest = place.put("iteration-1/prompts", "as decided")
-    good = {"prompts": {"artifact": "iteration-1/prompts", "digest": digest}}
-    assert place.launch("commits", place.config(inputs=good)).returncode == 0
-    other = {"prompts": {"artifact": "iteration-1/prompts", "digest": digest_of("another")}}
-    changed = place.launch("commits", place.config(inputs=other, output="other"))
-    assert (changed.returncode, place.result().reason) == (64, "InputChanged")
-    assert f"inputs.prompts: {place.uri}/iteration-1/prompts has digest {digest}" in changed.stderr
-    missing = {"prompts": {"artifact": "iteration-2/prompts", "digest": digest}}
-    ended = place.launch("commits", place.config(inputs=missing, output="other"))
-    assert (ended.returncode, place.result().reason) == (69, "InputMissing")
-
-
-def test_every_shard_is_read_in_order_by_a_step_that_has_none(place: Place) -> None:
-    digests = [place.put(f"iteration-1/responses/shard-{index:05d}", f"part {index}") for index in range(3)]
-    pinned = {"responses": {"artifact": "iteration-1/responses", "shards": 3, "digest": digest_of(digests)}}
-    assert place.launch("commits", place.config(inputs=pinned)).returncode == 0
-    with place.store.open("iteration-1/pairs", "seen.txt") as file:
-        assert file.read().decode().endswith("{'responses': ['part 0', 'part 1', 'part 2']}")
-
-
-def test_a_shard_waits_for_its_own_input_shard_only(place: Place) -> None:
-    inputs = {"responses": {"artifact": "iteration-1/responses", "shards": 2}}
-    config = place.config("judge", shards=2, inputs=inputs)
-    command = [sys.executable, str(LAUNCHED), "judge", "commits"]
-    environment = place.environment(config, JOB_COMPLETION_INDEX="1")
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["unit"] == "waiting for input"
-        place.put("iteration-1/responses/shard-00001", "mine")
-        process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert place.result().shard == 1
-    with place.store.open("iteration-1/judge/shard-00001", "seen.txt") as file:
-        shard, seed, inputs_seen = file.read().decode().split(" ", 2)
-    assert (shard, inputs_seen) == ("1", "{'responses': ['mine']}")
-    assert 0 <= int(seed) < 2**31
 
 
 def test_only_rank_zero_reports_success(place: Place) -> None:

@@ -3,8 +3,6 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,31 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from selfreward_steps.contract import PairSettings, PairStrategy
-from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose, perfect
-
-
-def rules(iteration: int = 1, seed: int = 0, **settings: Any) -> PairRules:
-    return PairRules.of(PairSettings.model_validate(settings), iteration, seed)
-
-
-def candidates(*scores: float | Sequence[float], lengths: Sequence[int] = ()) -> list[ScoredCandidate]:
-    """One candidate for each entry: its score, or the scores of its judgements; every text is another one."""
-    each = [[entry] if isinstance(entry, int | float) else list(entry) for entry in scores]
-    texts = [chr(ord("a") + index) * (lengths[index] if lengths else 5) for index in range(len(each))]
-    return [ScoredCandidate.of(i, text, one) for i, (text, one) in enumerate(zip(texts, each, strict=True))]
-
-
-def outcome(choice: Pair | NoPair) -> tuple[int, int | None] | NoPair:
-    """Chosen and rejected index, or why there is no pair."""
-    if isinstance(choice, NoPair):
-        return choice
-    return choice.chosen.index, None if choice.rejected is None else choice.rejected.index
-
-
-def cut(scored: list[ScoredCandidate], *places: int) -> list[ScoredCandidate]:
-    """The same, of which these reached the longest completion."""
-    return [replace(each, truncated=place in places) for place, each in enumerate(scored)]
-
+from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose
+from steps.pairing.scored import candidates, cut, outcome, rules
 
 CASES: dict[str, tuple[dict[str, Any], list[ScoredCandidate], tuple[int, int | None] | NoPair]] = {
     "best against worst": ({}, candidates(3, 5, 1, 4), (1, 2)),
@@ -142,84 +117,6 @@ def test_a_pair_is_not_made_of_one_judgement_of_three() -> None:
     ]
     assert choose(rules(max_score_std=0.5), "p1", scored) is NoPair.NOISY
     assert isinstance(choose(rules(), "p1", scored), Pair)
-
-
-def anchors(*scores: float | Sequence[float], lengths: Sequence[int] = ()) -> list[ScoredCandidate]:
-    """M1's answers; their texts are none of the candidates'."""
-    return [replace(each, text=each.text.upper(), anchored=True) for each in candidates(*scores, lengths=lengths)]
-
-
-ANCHORED: dict[str, tuple[dict[str, Any], list[ScoredCandidate], list[ScoredCandidate], str | NoPair]] = {
-    "M1's worst is worse": ({}, candidates(3, 5, 2), anchors(4, 1), "1 over anchor 1"),
-    "M1's worst is better": ({}, candidates(3, 5, 2), anchors(4, 3), "1 over 2"),
-    "M1's worst is equal: the candidate": ({}, candidates(3, 5, 2), anchors(2), "1 over 2"),
-    "an anchor is never chosen": ({}, candidates(3, 2), anchors(5, 5), "0 over 1"),
-    "tied candidates, a worse anchor": ({}, candidates(4, 4), anchors(1), "0 over anchor 0"),
-    "one candidate is enough": ({}, candidates(4), anchors(1), "0 over anchor 0"),
-    "no candidate has a score": ({}, [], anchors(1, 2), NoPair.UNSCORED),
-    "all better": ({}, candidates(2, 2), anchors(5), NoPair.TIED),
-    "below the margin": ({"minMargin": 3}, candidates(4, 4), anchors(2), NoPair.BELOW_MARGIN),
-    "a cut-off anchor is not rejected": ({}, candidates(4, 3), cut(anchors(0), 0), "0 over 1"),
-    "only a cut-off anchor is worse": ({}, candidates(4), cut(anchors(0), 0), NoPair.TRUNCATED),
-    "a quarrelled-over anchor": ({"maxScoreStd": 1}, candidates(4, 3), anchors([0, 4]), "0 over 1"),
-    "rho: the longest of the bottom tier, whoever wrote it": (
-        {"lengthControl": [0.25]},
-        candidates(5, 2, lengths=[5, 5]),
-        anchors(1, 1.9, lengths=[5, 90]),
-        "0 over anchor 1",
-    ),
-}
-
-
-@pytest.mark.parametrize(("settings", "scored", "first", "expected"), ANCHORED.values(), ids=ANCHORED.keys())
-def test_anchored_choice(
-    settings: dict[str, Any], scored: list[ScoredCandidate], first: list[ScoredCandidate], expected: str | NoPair
-) -> None:
-    found = choose(rules(**settings), "p1", scored, first)
-    if isinstance(found, Pair):
-        assert not found.chosen.anchored
-        assert found.rejected is not None
-        kind = "anchor " if found.rejected.anchored else ""
-        assert f"{found.chosen.index} over {kind}{found.rejected.index}" == expected
-    else:
-        assert found is expected
-
-
-POSITIVE: dict[str, tuple[dict[str, Any], list[ScoredCandidate], list[int] | NoPair]] = {
-    "every perfect answer": ({}, candidates(3, 5, 5, 1), [1, 2]),
-    "perfect every time": ({}, candidates([5, 5, 4], [5, 5, 5]), [1]),
-    "one candidate is enough": ({}, candidates(5), [0]),
-    "the best is not perfect": ({}, candidates(4.9, 3), NoPair.IMPERFECT),
-    "none has a score": ({}, [], NoPair.UNSCORED),
-    "a perfect one that was cut off": ({}, cut(candidates(5, 3), 0), NoPair.IMPERFECT),
-    "all were cut off": ({}, cut(candidates(5, 5), 0, 1), NoPair.TRUNCATED),
-    "keep": ({"truncated": "keep"}, cut(candidates(5, 3), 0), [0]),
-}
-
-
-@pytest.mark.parametrize(("settings", "scored", "expected"), POSITIVE.values(), ids=POSITIVE.keys())
-def test_positive_only_takes_perfect_answers(
-    settings: dict[str, Any], scored: list[ScoredCandidate], expected: list[int] | NoPair
-) -> None:
-    found = perfect(rules(strategy="positive-only", **settings), scored)
-    if isinstance(found, NoPair):
-        assert found is expected
-    else:
-        assert [pair.chosen.index for pair in found] == expected
-        assert [pair.rejected for pair in found] == [None] * len(found)
-
-
-def test_perfect_is_the_top_of_the_judges_scale() -> None:
-    of_ten = PairRules.of(PairSettings(strategy=PairStrategy.POSITIVE_ONLY), 1, 0, top_score=10)
-    assert perfect(of_ten, candidates(5, 9)) is NoPair.IMPERFECT
-    assert perfect(of_ten, candidates(5, 10)) != NoPair.IMPERFECT
-
-
-def test_the_same_perfect_text_is_learnt_once() -> None:
-    same = [replace(each, text="same") for each in candidates(5, 5, 5)]
-    found = perfect(rules(strategy="positive-only"), same)
-    assert not isinstance(found, NoPair)
-    assert [pair.chosen.index for pair in found] == [0]
 
 
 @pytest.mark.parametrize(
