@@ -1,48 +1,11 @@
-"""Rules that one field's schema cannot say, written once, in CEL.
-
-The API server enforces them from the CRD; on one machine :func:`violations` evaluates the very same
-expressions, so that `selfreward validate` and `kubectl apply` agree. Expressions see what the API server sees:
-camelCase names, defaults filled in, absent values absent.
-
-A rule with `oldSelf` is a transition rule: it compares an update with what was stored.
-"""
+"""Rules that every spec keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from selfreward_steps.contract import DpoLoss
 
-from selfreward.api.run import SelfRewardRun
-from selfreward.api.schedule import NEVER, hours_in
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One CEL validation at one place of the resource."""
-
-    path: str
-    """Dotted path of the object that `self` stands for; empty for the whole resource."""
-    expression: str
-    message: str
-    field: str = ""
-    """The field to name to the user, relative to `path`."""
-
-    @property
-    def is_transition(self) -> bool:
-        """Whether the rule compares with the stored object."""
-        return "oldSelf" in self.expression
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A rule that a resource breaks."""
-
-    path: str
-    message: str
-
+from selfreward.api.rules.rule import Rule
+from selfreward.api.schedule import NEVER
 
 MODEL_SOURCES = ("spec.model", "spec.judge.source", "spec.evaluation.judge.source")
 DATA_SOURCES = (
@@ -100,33 +63,10 @@ def _divisible_batch(stage: str) -> Rule:
     )
 
 
-def _frozen(fields: tuple[str, ...], since: str, words: str) -> tuple[Rule, ...]:
-    """Fields that cannot change once `since`, an expression over the stored resource, holds."""
-    return tuple(
-        Rule(
-            "",
-            f"!has(oldSelf.status) || !({since}) || {_same(field)}",
-            f"cannot change once {words}; use a new run",
-            f"spec.{field}",
-        )
-        for field in fields
-    )
-
-
-def _same(field: str) -> str:
-    """Whether both say the same of it, or both nothing: most fields are there by their defaults, some are not."""
-    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
-    return f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
-
-
-_STARTED = "has(oldSelf.status.model) && oldSelf.status.model != ''"
-"""Something is committed. Before, whoever mistyped a path may mend it: nothing has used it yet."""
-_ITERATING = "has(oldSelf.status.iteration) && oldSelf.status.iteration > 0"
-
 _SMOOTHED = (DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.EXO_PAIR, DpoLoss.ROBUST)
 """The losses that honour `labelSmoothing`; TRL ignores it with the others without a word."""
 
-RULES: tuple[Rule, ...] = (
+SPEC_RULES: tuple[Rule, ...] = (
     *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
     *_exactly_when("model", "model", "source"),
     *_exactly_when("model", "endpoint", "endpoint"),
@@ -263,69 +203,4 @@ RULES: tuple[Rule, ...] = (
         "must not be above maxBackoffSeconds",
         "backoffSeconds",
     ),
-    *_frozen(("model", "seedData", "eft", "storage", "randomSeed"), _STARTED, "the base model is imported"),
-    *_frozen(("training.sft",), _STARTED, "the base model is imported"),
-    # What is imported beside it, or decides how evaluation fine-tuning data look.
-    *_frozen(
-        ("prompts.source", "judge.model", "judge.source", "judge.template", "judge.customTemplate"),
-        _STARTED,
-        "the base model is imported",
-    ),
-    # Where a judge listens may be put right at any time: it is found to be wrong only by using it.
-    *_frozen(
-        ("prompts", "responses", "judge.mode", "judge.samples", "judge.sampling", "preferences", "training.dpo"),
-        _ITERATING,
-        "an iteration has used it",
-    ),
-    *_frozen(
-        (
-            "serving.generationShards",
-            *(f"evaluation.{field}" for field in ("prompts", "sampling", "source", "outside", "mtBench")),
-            *(f"evaluation.{field}" for field in ("safetyPrompts", "judge.model", "judge.source", "lmEval")),
-        ),
-        _ITERATING,
-        "an iteration has used it",
-    ),
-    Rule(
-        "",
-        "self.spec.iterations >= oldSelf.spec.iterations",
-        "can only be raised",
-        "spec.iterations",
-    ),
 )
-
-
-def violations(run: SelfRewardRun, old: SelfRewardRun | None = None) -> list[Violation]:
-    """Every rule that `run` breaks; with `old`, as an update of it, transition rules too."""
-    stored = None if old is None else _as_stored(old)
-    return list(_broken(_as_stored(run), stored))
-
-
-def _broken(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Violation]:
-    import cel  # 0.2 s that the pure rooms above should not pay for at import
-
-    for rule in RULES:
-        if rule.is_transition and old is None:
-            continue
-        value = _at(new, rule.path)
-        if value is None:
-            continue
-        context = cel.Context(variables={"self": value})
-        context.add_function("getHours", hours_in)
-        if rule.is_transition:
-            context.add_variable("oldSelf", _at(old or {}, rule.path))
-        if cel.evaluate(rule.expression, context) is not True:
-            yield Violation(".".join(part for part in (rule.path, rule.field) if part), rule.message)
-
-
-def _as_stored(run: SelfRewardRun) -> dict[str, Any]:
-    return run.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _at(document: Mapping[str, Any], path: str) -> Any:
-    value: Any = document
-    for part in path.split(".") if path else []:
-        value = value.get(part)
-        if value is None:
-            return None
-    return value
