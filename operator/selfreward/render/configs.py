@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from selfreward_steps.contract import (
@@ -44,39 +45,7 @@ _IMPORTED: Final = {str(StepName.IMPORT): artifact_names.SEED, EVALUATION_IMPORT
 
 def step_config(run: SelfRewardRun, node: Node, create: CreateStep) -> StepConfig:
     """The configuration of one attempt at `node`; raises ValueError when the run has no storage yet."""
-    spec = run.spec
-    common = _common(run, node, create)
-    match node.step:
-        case StepName.IMPORT:
-            return _import_evaluation(run, common) if node.key == EVALUATION_IMPORT else _import(run, common)
-        case StepName.SFT_BASELINE | StepName.SFT:
-            return SftConfig(
-                **common,
-                step=node.step,
-                settings=spec.training.sft,
-                judge=spec.judge,
-                report_to=spec.training.report_to,
-            )
-        case StepName.EFT:
-            return EftConfig(**common, settings=spec.eft, judge=spec.judge, serving=_optional_endpoint(run, node))
-        case StepName.PROMPTS:
-            return PromptsConfig(**common, settings=spec.prompts, serving=_optional_endpoint(run, node))
-        case StepName.RESPOND:
-            return RespondConfig(**common, settings=spec.responses, serving=_endpoint(run, node))
-        case StepName.JUDGE:
-            return JudgeConfig(**common, settings=spec.judge, serving=_judge_endpoint(run, node))
-        case StepName.PAIRS:
-            return PairsConfig(**common, settings=spec.preferences, max_score=spec.judge.score_range[1])
-        case StepName.DPO:
-            return DpoConfig(**common, settings=spec.training.dpo, report_to=spec.training.report_to)
-        case StepName.EVALUATE:
-            return EvaluateConfig(
-                **common,
-                settings=spec.evaluation,
-                judge=spec.judge,
-                serving=_comparing_endpoint(run, node),
-                compares=artifact_names.is_evaluation(node.output),
-            )
+    return _CONFIGS[node.step](run, node, _common(run, node, create))
 
 
 def _common(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, Any]:
@@ -92,7 +61,12 @@ def _common(run: SelfRewardRun, node: Node, create: CreateStep) -> dict[str, Any
     }
 
 
-def _import(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
+def _import(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> ImportConfig:
+    return _import_evaluation(run, common) if node.key == EVALUATION_IMPORT else _import_seed(run, common)
+
+
+def _import_seed(run: SelfRewardRun, common: dict[str, Any]) -> ImportConfig:
+    """The base model, the human data, and the judge that scores."""
     spec = run.spec
     tokens = hub_tokens(spec)
 
@@ -137,6 +111,64 @@ def _import_evaluation(run: SelfRewardRun, common: dict[str, Any]) -> ImportConf
         evaluation=mine.data,
         token_variables={role: tokens[role].variable for role in EVALUATION_ROLES if role in tokens},
     )
+
+
+def _sft(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> SftConfig:
+    training = run.spec.training
+    return SftConfig(
+        **common, step=node.step, settings=training.sft, judge=run.spec.judge, report_to=training.report_to
+    )
+
+
+def _eft(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> EftConfig:
+    serving = _optional_endpoint(run, node)
+    return EftConfig(**common, settings=run.spec.eft, judge=run.spec.judge, serving=serving)
+
+
+def _prompts(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PromptsConfig:
+    return PromptsConfig(**common, settings=run.spec.prompts, serving=_optional_endpoint(run, node))
+
+
+def _respond(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> RespondConfig:
+    return RespondConfig(**common, settings=run.spec.responses, serving=_endpoint(run, node))
+
+
+def _judge(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> JudgeConfig:
+    return JudgeConfig(**common, settings=run.spec.judge, serving=_judge_endpoint(run, node))
+
+
+def _pairs(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PairsConfig:
+    return PairsConfig(**common, settings=run.spec.preferences, max_score=run.spec.judge.score_range[1])
+
+
+def _dpo(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> DpoConfig:
+    training = run.spec.training
+    return DpoConfig(**common, settings=training.dpo, report_to=training.report_to)
+
+
+def _evaluate(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> EvaluateConfig:
+    return EvaluateConfig(
+        **common,
+        settings=run.spec.evaluation,
+        judge=run.spec.judge,
+        serving=_comparing_endpoint(run, node),
+        compares=artifact_names.is_evaluation(node.output),
+    )
+
+
+_CONFIGS: Final[Mapping[StepName, Callable[[SelfRewardRun, Node, dict[str, Any]], StepConfig]]] = {
+    StepName.IMPORT: _import,
+    StepName.SFT_BASELINE: _sft,
+    StepName.EFT: _eft,
+    StepName.SFT: _sft,
+    StepName.PROMPTS: _prompts,
+    StepName.RESPOND: _respond,
+    StepName.JUDGE: _judge,
+    StepName.PAIRS: _pairs,
+    StepName.DPO: _dpo,
+    StepName.EVALUATE: _evaluate,
+}
+"""The configuration of each step from the run, the node and what all steps have."""
 
 
 def _endpoint(run: SelfRewardRun, node: Node) -> ServingEndpoint:
