@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 from selfreward.api import RunStatus, SelfRewardRun
-from selfreward.cli.live import LiveDisplay
-from selfreward.cli.outcome import step_table
-from selfreward.cli.plain import PlainDisplay
+from selfreward.cli.displays.live import LiveDisplay
+from selfreward.cli.displays.outcome import step_table
+from selfreward.cli.displays.plain import PlainDisplay
 from selfreward.plan import Decision, Observed, RunEvent
 from selfreward.plan.types import EventReason
 from selfreward_steps.errors import InfrastructureError

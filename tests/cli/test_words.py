@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from selfreward.api import StepStatus
 from selfreward.api.status import Progress
-from selfreward.cli.pace import Paces
-from selfreward.cli.words import progress
+from selfreward.cli.displays.pace import Paces
+from selfreward.cli.displays.words import progress
 from selfreward.report.highlights import highlights
 from selfreward.report.words import duration, number
 from selfreward_steps.contract import StepName

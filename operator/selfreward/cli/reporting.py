@@ -10,9 +10,9 @@ from selfreward_steps.errors import StepError
 from selfreward_steps.store import Store
 
 from selfreward.api import SelfRewardRun, StepState
+from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
-from selfreward.cli.words import rows
 from selfreward.cluster.local.record import RunFolder
 from selfreward.report.page import render_report
 from selfreward.report.reading import DEFAULT_CANDIDATES, read_report

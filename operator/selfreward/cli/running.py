@@ -16,14 +16,14 @@ from selfreward_steps.store import Store, open_store
 
 from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, RunStatus, SelfRewardRun, StepState
 from selfreward.api.load import changes_refused
+from selfreward.cli.displays.live import LiveDisplay
+from selfreward.cli.displays.outcome import print_report
+from selfreward.cli.displays.plain import PlainDisplay
+from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
-from selfreward.cli.live import LiveDisplay
-from selfreward.cli.outcome import print_report
-from selfreward.cli.plain import PlainDisplay
 from selfreward.cli.preparing import prepared
 from selfreward.cli.reporting import page_at_the_end
 from selfreward.cli.validating import loaded
-from selfreward.cli.words import rows
 from selfreward.cluster.local import LocalCluster
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder, RunLocked, recorded
 from selfreward.cluster.local.walk import Walk, waits_for_approval

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from selfreward.api import SelfRewardRun
 from selfreward.api.load import RunInvalid, load_run
+from selfreward.cli.displays.outcome import step_table
 from selfreward.cli.errors import CommandError
-from selfreward.cli.outcome import step_table
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 
 

@@ -16,8 +16,8 @@ from rich.text import Text
 from selfreward_steps.errors import InfrastructureError
 
 from selfreward.api import IterationStatus, SelfRewardRun, ServingState, StepState, StepStatus
-from selfreward.cli.pace import Paces
-from selfreward.cli.words import progress, took
+from selfreward.cli.displays.pace import Paces
+from selfreward.cli.displays.words import progress, took
 from selfreward.plan import Decision, Observed
 from selfreward.report.highlights import highlights
 from selfreward.report.words import duration

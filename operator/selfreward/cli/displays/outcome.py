@@ -15,8 +15,8 @@ from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
 from selfreward.api import ConditionStatus, ConditionType, Reason, SelfRewardRun, StepState
-from selfreward.cli.samples import Sample, samples
-from selfreward.cli.words import rows, took
+from selfreward.cli.displays.samples import Sample, samples
+from selfreward.cli.displays.words import rows, took
 from selfreward.plan import evaluation_key, model_artifact
 from selfreward.report.highlights import highlights
 from selfreward.report.words import duration

@@ -9,8 +9,8 @@ import click
 from selfreward_steps.errors import InfrastructureError
 
 from selfreward.api import SelfRewardRun, ServingState, StepState
-from selfreward.cli.pace import Paces
-from selfreward.cli.words import progress, rows
+from selfreward.cli.displays.pace import Paces
+from selfreward.cli.displays.words import progress, rows
 from selfreward.plan import Decision, Observed
 from selfreward.plan.types import EventReason
 from selfreward.report.highlights import highlights

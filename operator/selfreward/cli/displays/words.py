@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from selfreward.api import RunStatus, StepState, StepStatus
-from selfreward.cli.pace import Pace
+from selfreward.cli.displays.pace import Pace
 from selfreward.report.words import duration
 
 
