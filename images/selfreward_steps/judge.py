@@ -113,7 +113,7 @@ class _Totals:
 
     judgements: int = 0
     scores: int = 0
-    """Judgements that state one."""
+    """Judgements that state a score."""
     mass: float = 0.0
     masses: int = 0
 

@@ -16,19 +16,19 @@ class Traffic:
     configured: int
     clock: Callable[[], float] = time.monotonic
     meter: ConcurrencyMeter = field(default_factory=ConcurrencyMeter)
-    """Of the newest batch."""
+    """Requests in flight over the newest batch."""
     requests: int = 0
-    """Answered."""
+    """Requests that were answered."""
     refused: int = 0
-    """Not taken by the server: the matter of their rows alone."""
+    """Requests that the server did not take: the matter of their rows alone."""
     retries: int = 0
     tokens: int = 0
     _seconds: float = 0.0
-    """Of the batches that have ended."""
+    """Time of the batches that have ended."""
     _began: float | None = None
     _area: float = 0.0
     _area_seconds: float = 0.0
-    """Of their times before the tail."""
+    """Time of the batches that have ended, each without its tail."""
 
     def begin(self) -> None:
         """Start the clock of a batch, whose first request is about to be sent."""

@@ -26,7 +26,7 @@ from selfreward_steps.contract import LmEvalSettings, ServingEndpoint
 from selfreward_steps.errors import InfrastructureError, PermanentError
 
 LM_EVAL: Final = "lm_eval"
-"""Part of `metrics.json`."""
+"""Key of lm-eval's part in `metrics.json`."""
 RESULTS: Final = "lm_eval_results.json"
 """lm-eval's own results, as it returns them."""
 TOKENIZER_FILES: Final = ("*.json", "*.jinja", "*.model", "*.txt")

@@ -43,19 +43,19 @@ class Kind(StrEnum):
     JUDGEMENT = "judgement"
     """The evaluated model judges the answers of the ranked test set."""
     ANSWER = "answer"
-    """It answers the held-out prompts."""
+    """The evaluated model answers the held-out prompts."""
     SAFETY_ANSWER = "safety-answer"
-    """It answers the safety prompts."""
+    """The evaluated model answers the safety prompts."""
     TURN = "turn"
-    """It answers the turns of MT-Bench's questions."""
+    """The evaluated model answers the turns of MT-Bench's questions."""
     AGAINST = "against"
-    """Its answers are compared with M1's."""
+    """The evaluated model's answers are compared with M1's."""
     PREVIOUS = "previous"
-    """With those of the model before it."""
+    """They are compared with those of the model before it."""
     OUTSIDE = "outside"
-    """With another system's."""
+    """They are compared with another system's."""
     SAFETY = "safety"
-    """The safety of its answers is judged."""
+    """The safety of the evaluated model's answers is judged."""
 
 
 OPPONENTS: Final = (Kind.AGAINST, Kind.PREVIOUS, Kind.OUTSIDE)
@@ -70,7 +70,7 @@ class Work:
     safety: list[PromptRow]
     questions: list[QuestionRow]
     opponents: Mapping[Kind, Mapping[str, str]]
-    """Their answers by prompt id."""
+    """The opponents' answers by prompt id."""
     judges_safety: bool
     given: Mapping[str, str] | None = None
     given_safety: Mapping[str, str] | None = None

@@ -28,7 +28,7 @@ class _Kind:
     """One kind of row: what will be asked about each, and the settings that decide how long that is."""
 
     name: str
-    """Of the metric."""
+    """Name of the metric that counts the rows."""
     field: str
     requests: Iterator[tuple[str, list[Message]]]
     """A row's id and the messages."""

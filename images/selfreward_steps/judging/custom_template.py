@@ -9,7 +9,7 @@ from typing import Final
 from selfreward_steps.contract import JudgeSettings
 
 ROLE: Final = "template"
-"""Input of the step."""
+"""Role of the step's input that holds the template's text."""
 FILE: Final = "template.txt"
 """In the artifact that the import makes of the text."""
 

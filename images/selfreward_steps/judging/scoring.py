@@ -70,7 +70,7 @@ _NOT_GIVEN = re.compile(
 )
 """A sentence that speaks of a score which the answer did not get."""
 _SENTENCE = 300
-"""Characters of one that are looked at."""
+"""Characters of a sentence that are looked at."""
 _SENTENCE_END = re.compile(r"[!?\n]|\.(?!\d)")
 _ONLY_SCALED = re.compile(rf"[\s(]*(?P<value>{_NUMBER})(?={_POINTS}{_B}*\(?{_TOP}[\s).]*\Z)", re.IGNORECASE)
 _ONLY_NUMBER = re.compile(rf"[\s(]*(?P<value>{_NUMBER})(?={_POINTS}[\s).]*\Z)", re.IGNORECASE)

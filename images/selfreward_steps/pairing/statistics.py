@@ -44,12 +44,12 @@ class PairStatistics:
     """Candidates that reached the longest completion."""
     truncated_chosen: int = 0
     truncated_rejected: int = 0
-    """How many of them are learnt from (`preferences.truncated: keep`)."""
+    """How many of the truncated candidates are learnt from (`preferences.truncated: keep`)."""
     unscored_candidates: int = 0
     refused_candidates: int = 0
     """Of those without a score, the ones that the judge's server did not take."""
     noisy_candidates: int = 0
-    """Left out by `maxScoreStd`."""
+    """Candidates that `maxScoreStd` leaves out."""
     judgements: int = 0
     parsed: int = 0
     """Judgements that state a score."""

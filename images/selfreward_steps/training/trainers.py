@@ -31,7 +31,7 @@ class Setup:
     tokenizer: Any
     callbacks: Sequence[Any]
     fetch: Callable[[str], Path]
-    """A role's local folder. Collective."""
+    """The local folder of a role's artifact. Collective."""
     ranks: Ranks
 
 

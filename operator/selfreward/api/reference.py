@@ -92,7 +92,7 @@ def _default(schema: Schema) -> str:
 
 
 def _anchor(path: str) -> str:
-    """As GitHub makes them of headings."""
+    """The anchor that GitHub makes of a heading."""
     return path.lower().replace(".", "").replace("[]", "")
 
 

@@ -49,28 +49,28 @@ class StepStatus(ContractModel):
     failures: int = 0
     """Failures that count against the retry limit."""
     infrastructure_failures: int = 0
-    """Failures that do not."""
+    """Failures of the infrastructure, which do not count."""
     infrastructure_since: datetime | None = None
     """When the present streak of infrastructure faults began."""
     child: str | None = None
     """Name of the current attempt's child."""
     child_uid: str | None = None
-    """Its uid, once seen."""
+    """Uid of the current attempt's child, once it was seen."""
     outputs: dict[str, str] = {}
-    """Digest by artifact."""
+    """Digests of the committed artifacts, by name."""
     metrics: dict[str, float] = {}
-    """The step's own numbers."""
+    """Numbers that the step reports: its newest while it runs, its result's at the end."""
     progress: Progress | None = None
-    """How far it is."""
+    """How far the current attempt is."""
     started_at: datetime | None = None
     """When the current attempt's intent was written."""
     running_at: datetime | None = None
     """When the current attempt's child was first seen running."""
     progressed_at: datetime | None = None
-    """When it last said something new."""
+    """Time of the newest progress line that was written down."""
     finished_at: datetime | None = None
     retry_at: datetime | None = None
-    """No attempt before this time."""
+    """Earliest time of the next attempt."""
     reason: str = ""
     """Of the closed list in :class:`Reason`, or the step's own."""
     message: str = ""
@@ -104,7 +104,7 @@ class ServingStatus(ContractModel):
     """When the state was entered."""
     attempt: int = 1
     failures: int = 0
-    """Starts that failed."""
+    """Starts of the server that failed."""
     retry_at: datetime | None = None
     reason: str = ""
     message: str = ""
@@ -112,7 +112,7 @@ class ServingStatus(ContractModel):
 
 
 class Phase(StrEnum):
-    """The run in one word."""
+    """Phase of a run: a summary in one word."""
 
     PENDING = "Pending"
     SEEDING = "Seeding"
@@ -125,7 +125,7 @@ class Phase(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """Conditions; the first three are kstatus'."""
+    """Types of a run's conditions; the first three are those of kstatus."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -212,7 +212,7 @@ class Reason(StrEnum):
 
 
 MAX_MESSAGE: Final = 1024
-"""Characters of a condition's message."""
+"""Longest message of a condition, in characters."""
 
 
 class Condition(ContractModel):
@@ -227,18 +227,18 @@ class Condition(ContractModel):
 
 
 class RunStatus(ContractModel):
-    """The whole story."""
+    """What happened to a run so far: its steps, its servers, and summaries of both."""
 
     observed_generation: int = -1
     """Generation that this status answers; -1 before the first look."""
     phase: Phase = Phase.PENDING
-    """Summary."""
+    """Summary: the run in one word."""
     iteration: int = 0
     """Summary: the iteration under way, 0 before the first."""
     step: str = ""
     """Summary: what runs now."""
     progress: str = ""
-    """Summary: done/total of it."""
+    """Summary: how far that step is, as done/total."""
     model: str = ""
     """Newest committed model, such as `m2`; the last good one when a gate has stopped the run."""
     pairs: int | None = None

@@ -144,7 +144,7 @@ class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
         return values, depth
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """The tag of what has none."""
+        """The tag of a node that names none."""
         if kind is not yaml.ScalarNode:
             return _TAG + ("map" if kind is yaml.MappingNode else "seq")
         return _TAG + (_plain_tag(value) if implicit[0] else "str")

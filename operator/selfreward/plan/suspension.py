@@ -20,7 +20,7 @@ class Hold(StrEnum):
     STARTS = "Starts"
     """What runs may end; nothing starts."""
     ALL = "All"
-    """Nothing runs."""
+    """Everything is held: what runs is halted, nothing starts."""
 
 
 def hold_of(draft: Draft) -> Hold:

@@ -100,7 +100,7 @@ class Obstacle:
     message: str
     """One line: the field, what is wrong with it."""
     since: datetime
-    """When it was first there."""
+    """When the obstacle was first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Observed:
     that an older run of the same name left behind with other settings has another inputs digest in its manifest
     and must not be listed, since what is listed is taken as this run's result."""
     shards_committed: Mapping[str, int] = field(default_factory=dict)
-    """Committed shards by folder."""
+    """Number of committed shards of each sharded artifact, by its folder."""
     obstacles: tuple[Obstacle, ...] = ()
     """What the cluster sees, or has refused the walker; the first is told first."""
 

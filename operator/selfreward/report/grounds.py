@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 FEWEST_PROMPTS: Final = 30
-"""What a claim needs at least."""
+"""Fewest prompts that a claim may rest on."""
 LEVEL: Final = 0.05
 """A sign test below this is a difference."""
 
@@ -25,7 +25,7 @@ def is_difference(prompts: float | None, p_value: float | None) -> bool:
 
 
 def too_few(prompts: float) -> str:
-    """Why nothing is claimed of so few."""
+    """Words for a claim that is not made, since it would rest on so few prompts."""
     return f"too few to tell: {prompts:.0f} prompts, {FEWEST_PROMPTS} are needed"
 
 

@@ -17,7 +17,7 @@ class Stillborn(Child):
         self._failure = failure
 
     def refresh(self, now: datetime) -> None:
-        """Nothing of it can change."""
+        """Nothing to do: a child that never started cannot change."""
 
     def observed(self) -> ObservedChild:
         identity = self.identity
