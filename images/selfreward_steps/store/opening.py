@@ -10,13 +10,14 @@ from .interface import Store, StoreReason
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None) -> Store:
+def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None, brief: bool = False) -> Store:
     """Open `file:///abs/path` or `s3://bucket/prefix`; nothing is read or written yet.
 
     A `?` or `#` is refused: what follows is no part of a path, and the run's own folder would be lost with it. So are
     the segments `.`, `..` and empty ones, written plainly or as %2E. `endpoint_url` and `region` are for S3 and
     default to what the AWS environment says; credentials come from there alone (environment, profile, pod or instance
-    identity). Raises PermanentError StoreMisconfigured for any other URI.
+    identity). `brief` gives a server seconds to answer, for a caller who asks again himself. Raises PermanentError
+    StoreMisconfigured for any other URI.
     """
     parts = urlsplit(uri)
     if "?" in uri or "#" in uri:
@@ -25,7 +26,7 @@ def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None 
         case "file":
             return _open_file(uri, parts.netloc, parts.path)
         case "s3":
-            return _open_s3(uri, parts.netloc, parts.path, endpoint_url, region)
+            return _open_s3(uri, parts.netloc, parts.path, endpoint_url, region, brief)
         case _:
             raise _bad(uri, "use file:///absolute/path or s3://bucket/prefix")
 
@@ -39,14 +40,16 @@ def _open_file(uri: str, host: str, path: str) -> Store:
     return FileStore(Path(unquote(path)))
 
 
-def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None) -> Store:
+def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None, brief: bool) -> Store:
     if _BUCKET.fullmatch(bucket) is None:
         raise _bad(uri, f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash")
     _check_segments(uri, path)
-    from .s3_client import connect
+    from .s3_client import BRIEF, connect
     from .s3_store import S3Store
 
-    return S3Store(connect(bucket, endpoint_url=endpoint_url, region=region), path.strip("/"))
+    return S3Store(
+        connect(bucket, endpoint_url=endpoint_url, region=region, options=BRIEF if brief else None), path.strip("/")
+    )
 
 
 def _check_segments(uri: str, path: str) -> None:

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class S3Options:
     part_bytes: int = 8 * MIB
     parallel_files: int = 4
     parallel_parts: int = 4
+
+
+BRIEF = S3Options(attempts=2, connect_timeout_s=3.0, read_timeout_s=5.0)
+"""For the control plane, which asks again later and has others to look after."""
 
 
 @dataclass(frozen=True)
@@ -192,20 +197,24 @@ def connect(
     """A client for `bucket`; sends nothing yet. A named endpoint is spoken to in path style."""
     options = options or S3Options()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     try:
         with s3_errors(f"s3://{bucket}"):
-            client = boto3.session.Session().client(
-                "s3",
-                endpoint_url=endpoint,
-                region_name=region or os.environ.get("AWS_REGION") or None,
-                config=_config(options, compatible=endpoint is not None),
-            )
+            client = _client(endpoint, region or os.environ.get("AWS_REGION") or None, options, settings)
     except ValueError as error:
         raise PermanentError(
             StoreReason.MISCONFIGURED,
             f"s3://{bucket}: endpoint {endpoint!r}: {error}: use http(s)://host:port",
         ) from error
     return Bucket(bucket, client, options)
+
+
+@lru_cache(maxsize=64)
+def _client(endpoint: str | None, region: str | None, options: S3Options, settings: tuple[tuple[str, str], ...]) -> Any:
+    """The client for all buckets of an endpoint, each being 12 MiB; `settings`, of the environment, name the account."""
+    return boto3.session.Session().client(
+        "s3", endpoint_url=endpoint, region_name=region, config=_config(options, compatible=endpoint is not None)
+    )
 
 
 def _config(options: S3Options, *, compatible: bool) -> Config:

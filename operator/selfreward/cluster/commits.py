@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from selfreward_steps.contract.artifact_names import shards as shard_names
@@ -16,6 +17,9 @@ from selfreward.api import SelfRewardRun
 from selfreward.cluster.ownership import Ownership, paired_shards
 from selfreward.plan import Graph, Node
 
+_Manifests = Mapping[str, Manifest | None]
+Ask = Callable[[Callable[[], _Manifests]], Awaitable[_Manifests]]
+"""A way to make a blocking call from the event loop."""
 _PARALLEL: Final = 8
 """Look-ups at the same time: in a bucket each takes tens of milliseconds."""
 
@@ -29,9 +33,18 @@ class _Commit:
 class Commits:
     """The manifests that were found in one run's store, and which of them are the run's own."""
 
-    def __init__(self, store: Store, *, pause: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """`pause`: seconds before a missing artifact is looked for again; more than 0 spares a bucket."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        ask: Ask = asyncio.to_thread,
+        pause: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ask` calls the store, which blocks. `pause`: seconds before a missing artifact is looked for again; more
+        than 0 spares a bucket."""
         self._store = store
+        self._ask = ask
         self._pause = pause
         self._clock = clock
         self._ownership = Ownership()
@@ -83,12 +96,12 @@ class Commits:
             if name not in self._found and now - self._missed_at.get(name, float("-inf")) >= self._pause
         ]
         parts = [due[start::_PARALLEL] for start in range(min(_PARALLEL, len(due)))]
-        for part in await asyncio.gather(*(asyncio.to_thread(self._read, part) for part in parts)):
+        for part in await asyncio.gather(*(self._ask(partial(self._read, part)) for part in parts)):
             for name, manifest in part.items():
                 if manifest is None:
                     self._missed_at[name] = now
                 else:
                     self._found[name] = _Commit(manifest.inputs_digest, manifest.digest)
 
-    def _read(self, names: Iterable[str]) -> dict[str, Manifest | None]:
+    def _read(self, names: Iterable[str]) -> _Manifests:
         return {name: self._store.read_manifest(name) for name in names}

@@ -7,11 +7,13 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from kubernetes.aio.client import ApiClient
 
 from selfreward.cluster.kubernetes import KubernetesClient
+from selfreward.cluster.stores import THREADS, Stores
 from selfreward.control.credentials import kopf_login, load_configuration
 from selfreward.control.election import Election
 from selfreward.control.endpoints import answering
@@ -45,7 +47,13 @@ async def run(settings: Settings) -> int:
         client = KubernetesClient(api)
         # kopf takes the signals for itself each time its watches begin.
         operator = Operator(
-            client, settings, lambda: kopf_login(configuration), _now, metrics=metrics, begun=take_signals
+            client,
+            settings,
+            lambda: kopf_login(configuration),
+            _now,
+            metrics=metrics,
+            begun=take_signals,
+            stores=Stores(ThreadPoolExecutor(THREADS, thread_name_prefix="store")),
         )
         election = Election(client, settings.lease_namespace, settings.lease_name, settings.identity, _now)
         async with answering(settings.port, operator.ailment, metrics):

@@ -6,7 +6,6 @@ run only while that run asks for its artifacts to be deleted with it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
@@ -73,8 +72,7 @@ class Lifecycle:
         if run.spec.deletion_policy.artifacts is ArtifactPolicy.DELETE:
             if await self._cluster.remove_children(run, build_graph(run.spec)):
                 return 2.0
-            store = await asyncio.to_thread(self._cluster.store_of, run)
-            await asyncio.to_thread(store.delete, "")
+            await self._cluster.delete_artifacts(run)
             logger.info("%s/%s: artifacts deleted", run.metadata.namespace, run.metadata.name)
         await self._write_finalizers(raw, wanted=False)
         return None

@@ -26,6 +26,7 @@ from selfreward.cluster.kubernetes import (
     Unavailable,
 )
 from selfreward.cluster.kubernetes.resources import View
+from selfreward.cluster.stores import Stores
 from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
@@ -60,6 +61,7 @@ class Operator:
         metrics: Metrics | None = None,
         begun: Callable[[], None] = lambda: None,
         open_run_store: Callable[[StoreConfig], Store] | None = None,
+        stores: Stores | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()
         self.queue: WorkQueue[RunKey] = WorkQueue()
@@ -68,7 +70,7 @@ class Operator:
         self._login = login
         self._begun = begun
         self._cache = Cache()
-        self._cluster = KubernetesCluster(client, self._cache, settings.images, now, open_run_store)
+        self._cluster = KubernetesCluster(client, self._cache, settings.images, now, open_run_store, stores)
         self._resync = Resync(client, self._cache, settings.namespaces, self.queue.add)
         self._reconciler = Reconciler(
             client,

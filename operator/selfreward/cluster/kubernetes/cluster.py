@@ -6,10 +6,10 @@ created, the API server itself is asked, for a cache may be behind.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from selfreward_steps.contract import StoreConfig
@@ -39,6 +39,7 @@ from selfreward.cluster.kubernetes.resources import (
     uid_of,
 )
 from selfreward.cluster.kubernetes.training import cautions, choose
+from selfreward.cluster.stores import Stores
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed, RunEvent
 from selfreward.render import (
     Images,
@@ -55,8 +56,6 @@ from selfreward.render.metadata import COMPONENT, KEY, MODEL
 from selfreward.render.resource import Resource
 
 _WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
-_STORES: Final = 8
-"""Runs whose store is read at the same time; each read is a thread."""
 _FEW_SHARDS: Final = 16
 _PAUSE: Final = 5.0
 """Seconds between two look-ups of the same missing artifact, where there are many shards to look up."""
@@ -72,13 +71,14 @@ class KubernetesCluster:
         images: Images,
         now: Callable[[], datetime],
         open_run_store: Callable[[StoreConfig], Store] | None = None,
+        stores: Stores | None = None,
     ) -> None:
         self._client = client
         self._cache = cache
         self._images = images
         self._open_store = open_run_store or _opened
         self._logs = PodLogs(client, now)
-        self._stores = asyncio.Semaphore(_STORES)
+        self._stores = stores or Stores()
         self._commits: dict[str, tuple[StoreConfig, Commits]] = {}
         self.served: Collection[Resource] = ()
         """Which of the optional resource types the cluster has; kept up to date by whoever watches."""
@@ -145,24 +145,24 @@ class KubernetesCluster:
             del self._commits[uid]
         self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
 
-    def store_of(self, run: SelfRewardRun) -> Store:
-        """The run's folder in the store, to be used in a thread."""
-        return self._open_store(store_config(run))
+    async def delete_artifacts(self, run: SelfRewardRun) -> None:
+        """Delete all that the run committed, and its journals."""
+        config = store_config(run)
+        await self._stores.ask(config, lambda: self._open_store(config).delete(""))
 
     async def _observe_commits(
         self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
     ) -> tuple[dict[str, str], dict[str, int]]:
         if not artifacts:
             return {}, {}
-        async with self._stores:
-            known = self._commits.get(run.metadata.uid)
-            config = store_config(run)
-            if known is None or known[0] != config:
-                store = await asyncio.to_thread(self._open_store, config)
-                pause = _PAUSE if run.spec.serving.generation_shards > _FEW_SHARDS else 0.0
-                known = (config, Commits(store, pause=pause))
-                self._commits[run.metadata.uid] = known
-            return await known[1].observe(run, graph, artifacts)
+        config = store_config(run)
+        known = self._commits.get(run.metadata.uid)
+        if known is None or known[0] != config:
+            store = await self._stores.open(config, self._open_store)
+            pause = _PAUSE if run.spec.serving.generation_shards > _FEW_SHARDS else 0.0
+            known = (config, Commits(store, ask=partial(self._stores.ask, config), pause=pause))
+            self._commits[run.metadata.uid] = known
+        return await known[1].observe(run, graph, artifacts)
 
     def _objects(self, run: SelfRewardRun) -> RunObjects:
         uid = run.metadata.uid
@@ -265,4 +265,4 @@ def _is_owned(item: View, run: SelfRewardRun) -> bool:
 
 
 def _opened(config: StoreConfig) -> Store:
-    return open_store(config.uri, endpoint_url=config.endpoint_url, region=config.region)
+    return open_store(config.uri, endpoint_url=config.endpoint_url, region=config.region, brief=True)
