@@ -11,6 +11,7 @@ from charts.helm import CHART, NAMESPACE, Helm, Manifest, of_kind, only
 from selfreward.api import SelfRewardRun
 from selfreward.api.rules import violations
 from selfreward.control.settings import Settings, read_settings
+from selfreward.control.storage import StoragePolicy
 from selfreward.render import Images
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,13 @@ EVERYTHING: dict[str, Any] = {
         "operator": {"repository": "selfreward/operator", "digest": f"sha256:{'a' * 64}"},
         "trainer": {"repository": "selfreward/trainer", "tag": "cuda12"},
     },
-    "storage": {"uri": "s3://bucket/runs"},
+    "storage": {
+        "uri": "s3://bucket/runs",
+        "endpointUrl": "http://minio:9000",
+        "region": "eu-west-1",
+        "endpoints": ["https://s3.example.com", "http://other:9000"],
+        "allowed": ["s3://shared", "team-a=s3://team-a/runs"],
+    },
     "watchNamespaces": ["team-a", "team-b", "team-a"],
     "leaderElection": {"leaseName": "leader"},
     "workers": 3,
@@ -93,7 +100,13 @@ def test_the_operator_reads_what_is_set(helm: Helm) -> None:
         images=Images(
             generator=f"{mirror}/generator:0.1.0", judge=f"{mirror}/judge:0.1.0", trainer=f"{mirror}/trainer:cuda12"
         ),
-        storage_uri="s3://bucket/runs",
+        storage=StoragePolicy(
+            uri="s3://bucket/runs",
+            endpoint_url="http://minio:9000",
+            region="eu-west-1",
+            endpoints=("https://s3.example.com", "http://other:9000"),
+            allowed=("s3://shared", "team-a=s3://team-a/runs"),
+        ),
         workers=3,
         identity="demo-selfreward-abc",
         lease_namespace=NAMESPACE,

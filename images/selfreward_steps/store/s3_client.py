@@ -211,7 +211,7 @@ def connect(
 
 @lru_cache(maxsize=64)
 def _client(endpoint: str | None, region: str | None, options: S3Options, settings: tuple[tuple[str, str], ...]) -> Any:
-    """The client for all buckets of an endpoint, each being 12 MiB; `settings`, of the environment, name the account."""
+    """The client for all buckets of an endpoint: one is 12 MiB. `settings`, of the environment, name the account."""
     return boto3.session.Session().client(
         "s3", endpoint_url=endpoint, region_name=region, config=_config(options, compatible=endpoint is not None)
     )

@@ -63,7 +63,7 @@ class Stores:
             return await self._in_thread(endpoint, question)
 
     async def open(self, config: StoreConfig, opened: Callable[[StoreConfig], Store]) -> Store:
-        """The store of `config`, opened in a thread: nothing is sent, but a client takes a third of a second to make."""
+        """The store of `config`, opened in a thread: nothing is sent, but making a client takes a third of a second."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, opened, config)
 
     async def _try(self, endpoint: _Endpoint, config: StoreConfig, question: Callable[[], object]) -> None:

@@ -75,10 +75,10 @@ class Operator:
         self._reconciler = Reconciler(
             client,
             self._cluster,
-            Lifecycle(client, self._cluster, now),
+            Lifecycle(client, self._cluster, now, settings.storage),
             self.metrics,
             now,
-            settings.storage_uri,
+            settings.storage,
         )
         self._deaf_rounds: Counter[Resource] = Counter()
         self._streamed: set[Resource] = set()

@@ -25,6 +25,7 @@ from selfreward.control.keys import RunKey
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
 from selfreward.control.runs import UnreadableRun, annotation, parse_run, parse_status, with_status
+from selfreward.control.storage import StoragePolicy
 from selfreward.plan import (
     Decision,
     Graph,
@@ -53,7 +54,7 @@ class Reconciler:
         lifecycle: Lifecycle,
         metrics: Metrics,
         now: Callable[[], datetime],
-        default_storage: str | None = None,
+        storage: StoragePolicy,
     ) -> None:
         self._client = client
         self._cluster = cluster
@@ -61,7 +62,7 @@ class Reconciler:
         self._metrics = metrics
         self._now = now
         self._events = Events(client, now)
-        self._default_storage = default_storage
+        self._storage = storage
         self._refusals: dict[RunKey, Obstacle] = {}
         self._graphs: dict[RunKey, tuple[SelfRewardRunSpec, Graph]] = {}
 
@@ -76,15 +77,15 @@ class Reconciler:
         except NotFound:
             self._forget(key)
             return None
+        if raw["metadata"].get("deletionTimestamp") is not None:
+            return await self._delete(raw)
         if annotation(raw, PAUSED) == "true":
             return None
         try:
-            run = parse_run(raw, self._default_storage)
+            run = parse_run(raw, self._storage)
         except UnreadableRun as error:
             await self._write_stalled(raw, Obstacle(Reason.INVALID_SPEC, str(error), self._now()))
             return None
-        if run.metadata.deletion_timestamp is not None:
-            return await self._lifecycle.delete(raw, run)
         settled = await self._lifecycle.settle(raw, run)
         if settled is not None:
             return settled
@@ -96,6 +97,13 @@ class Reconciler:
         refused = self._refusals.pop(key, None)
         # What was refused has been done: the next look takes the conditions back that said so.
         return wait if refused is None else 0.0
+
+    async def _delete(self, raw: View) -> float | None:
+        going = await self._lifecycle.delete(raw)
+        if going.obstacle is not None:
+            await self._write_stalled(raw, going.obstacle)
+        await self._events.post(raw, going.events)
+        return going.wait
 
     async def _walk(self, key: RunKey, raw: View, run: SelfRewardRun) -> float | None:
         graph = self._graph(key, run)

@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pydantic import ValidationError
+from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import StoreReason
 
-from selfreward.api import RunStatus, SelfRewardRun
+from selfreward.api import ObjectMeta, RunStatus, SelfRewardRun, Storage
 from selfreward.api.mistakes import mistakes
 from selfreward.api.problems import described
+from selfreward.api.spec import ArtifactPolicy
 from selfreward.cluster.kubernetes.resources import Object, View
+from selfreward.control.storage import StoragePolicy
+from selfreward.render.storage import store_at
 
 FINALIZER: Final = "selfreward.dev/artifacts"
 """Only on runs that ask for their artifacts to be deleted with them."""
@@ -24,11 +28,11 @@ class UnreadableRun(Exception):
     """The resource cannot be understood; `str(error)` names the field."""
 
 
-def parse_run(raw: View, default_storage: str | None) -> SelfRewardRun:
+def parse_run(raw: View, policy: StoragePolicy) -> SelfRewardRun:
     """The run, with its storage filled in: a default may change, a run that has begun keeps the one it began with.
 
-    Raises UnreadableRun for what the CRD's schema let through, for a run without storage, and for mistakes in one that
-    has not begun: found by a step, they would cost what came before it.
+    Raises UnreadableRun for what the CRD's schema let through, for storage that the operator does not have or may not
+    use, and for mistakes in a run that has not begun: found by a step, they would cost what came before it.
     """
     try:
         run = SelfRewardRun.model_validate({key: value for key, value in raw.items() if key in _READ})
@@ -36,14 +40,37 @@ def parse_run(raw: View, default_storage: str | None) -> SelfRewardRun:
         raise UnreadableRun("; ".join(described(error, SelfRewardRun))) from error
     if run.status.started_at is None and (wrong := list(mistakes(run.spec))):
         raise UnreadableRun("; ".join(wrong))
-    if run.spec.storage.uri is not None:
-        return run
-    uri = _begun_with(run) or default_storage
-    if uri is None:
-        message = "spec.storage.uri: is required: this operator has no default storage"
-        raise UnreadableRun(f"{message} ({StoreReason.MISCONFIGURED})")
-    storage = run.spec.storage.model_copy(update={"uri": uri})
+    storage = policy.completed(run.spec.storage, _begun_with(run.metadata, run.status))
+    if wrong := list(policy.problems(storage, run.metadata)):
+        raise UnreadableRun(f"{'; '.join(wrong)} ({StoreReason.MISCONFIGURED})")
     return run.model_copy(update={"spec": run.spec.model_copy(update={"storage": storage})})
+
+
+def parse_store(raw: View, policy: StoragePolicy) -> StoreConfig:
+    """Where the run's artifacts lie, however little else of its spec can be read.
+
+    Raises UnreadableRun for storage that cannot be read or may not be used.
+    """
+    try:
+        metadata = ObjectMeta.model_validate(raw["metadata"])
+        storage = Storage.model_validate((raw.get("spec") or {}).get("storage") or {})
+    except ValidationError as error:
+        raise UnreadableRun(f"spec.storage: {error.errors(include_input=False)[0]['msg']}") from error
+    storage = policy.completed(storage, _begun_with(metadata, parse_status(raw)))
+    if wrong := list(policy.problems(storage, metadata)):
+        raise UnreadableRun("; ".join(wrong))
+    return store_at(storage, metadata)
+
+
+def deletes_artifacts(raw: View) -> bool:
+    """Whether the run asks for its artifacts to be deleted with it; the rest of its spec need not be readable."""
+    policy = (raw.get("spec") or {}).get("deletionPolicy")
+    return isinstance(policy, dict) and policy.get("artifacts") == ArtifactPolicy.DELETE
+
+
+def has_begun(raw: View) -> bool:
+    """Whether anything can have been committed for the run."""
+    return parse_status(raw).started_at is not None
 
 
 _READ: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
@@ -68,6 +95,6 @@ def annotation(raw: View, name: str) -> str:
     return str((raw["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def _begun_with(run: SelfRewardRun) -> str | None:
-    tail = f"/{run.metadata.namespace}/{run.metadata.name}"
-    return run.status.artifacts.removesuffix(tail) if run.status.artifacts.endswith(tail) else None
+def _begun_with(metadata: ObjectMeta, status: RunStatus) -> str | None:
+    tail = f"/{metadata.namespace}/{metadata.name}"
+    return status.artifacts.removesuffix(tail) if status.artifacts.endswith(tail) else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from selfreward.control.storage import StoragePolicy
 from selfreward.render import Images
 
 
@@ -20,8 +21,8 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     """Watched namespaces; all of them when empty."""
     images: Images = field(default_factory=Images)
-    storage_uri: str | None = None
-    """Storage of runs whose spec.storage names none."""
+    storage: StoragePolicy = field(default_factory=StoragePolicy)
+    """Storage of runs that name none, and which runs may name."""
     workers: int = 8
     """Runs looked at at the same time."""
     identity: str = ""
@@ -43,6 +44,16 @@ _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "judge-image": ("SELFREWARD_JUDGE_IMAGE", "default image of the steps without torch"),
     "trainer-image": ("SELFREWARD_TRAINER_IMAGE", "default image of the steps with torch"),
     "storage-uri": ("SELFREWARD_STORAGE_URI", "storage of runs that name none, such as s3://BUCKET/PREFIX"),
+    "storage-endpoint-url": ("SELFREWARD_STORAGE_ENDPOINT_URL", "its S3 endpoint; AWS when empty"),
+    "storage-region": ("SELFREWARD_STORAGE_REGION", "its S3 region"),
+    "storage-endpoints": (
+        "SELFREWARD_STORAGE_ENDPOINTS",
+        "comma-separated S3 endpoints that runs may name beside it: the operator's credentials go there; * for any",
+    ),
+    "storage-allowed": (
+        "SELFREWARD_STORAGE_ALLOWED",
+        "comma-separated prefixes that spec.storage.uri must begin with, each of all namespaces or as NAMESPACE=PREFIX",
+    ),
     "workers": ("SELFREWARD_WORKERS", "runs looked at at the same time (8)"),
     "identity": ("POD_NAME", "this replica's name in the Lease"),
     "lease-namespace": ("POD_NAMESPACE", "namespace of the Lease"),
@@ -65,9 +76,15 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     if given.log_format not in ("", "json", "text"):
         parser.error(f"--log-format: {given.log_format}: must be json or text")
     return Settings(
-        namespaces=tuple(name.strip() for name in given.namespaces.split(",") if name.strip()),
+        namespaces=_listed(given.namespaces),
         images=Images(**{role: image for role, image in images.items() if image}),
-        storage_uri=given.storage_uri or None,
+        storage=StoragePolicy(
+            uri=given.storage_uri or None,
+            endpoint_url=given.storage_endpoint_url or None,
+            region=given.storage_region or None,
+            endpoints=_listed(given.storage_endpoints),
+            allowed=_listed(given.storage_allowed),
+        ),
         workers=_number(parser, "workers", given.workers, default.workers),
         identity=given.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
         lease_namespace=given.lease_namespace or default.lease_namespace,
@@ -76,6 +93,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         port=_number(parser, "port", given.port, default.port),
         log_format=given.log_format or default.log_format,
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _number(parser: argparse.ArgumentParser, flag: str, text: str, default: int) -> int:

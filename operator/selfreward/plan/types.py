@@ -173,6 +173,8 @@ class EventReason(StrEnum):
     RUN_RESUMED = "RunResumed"
     RUN_REOPENED = "RunReopened"
     """A finished run goes on: iterations were raised, or the spec was repaired."""
+    ARTIFACTS_LEFT = "ArtifactsLeft"
+    """The run is deleted, and artifacts that were to go with it stay: the message says why."""
     RUN_SUCCEEDED = "RunSucceeded"
     RUN_FAILED = "RunFailed"
 

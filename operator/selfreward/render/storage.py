@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from selfreward_steps.contract import StoreConfig
 
-from selfreward.api import SelfRewardRun, Storage
+from selfreward.api import ObjectMeta, SelfRewardRun, Storage
 from selfreward.render.metadata import Manifest
 
 
@@ -16,11 +16,15 @@ def store_config(run: SelfRewardRun) -> StoreConfig:
     Raises ValueError without `spec.storage.uri`: whoever walks the run fills in its default first, since
     a default chosen here would change under a running run.
     """
-    storage = run.spec.storage
+    return store_at(run.spec.storage, run.metadata)
+
+
+def store_at(storage: Storage, metadata: ObjectMeta) -> StoreConfig:
+    """The folder of the run with that metadata; raises ValueError without a URI."""
     if storage.uri is None:
         raise ValueError("spec.storage.uri is empty: it must be set before anything is rendered")
     return StoreConfig(
-        uri=f"{storage.uri.rstrip('/')}/{run.metadata.namespace}/{run.metadata.name}",
+        uri=f"{storage.uri.rstrip('/')}/{metadata.namespace}/{metadata.name}",
         endpoint_url=storage.endpoint_url,
         region=storage.region,
     )

@@ -166,19 +166,19 @@ SPEC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.storage",
-        "!has(self.claimName) || (has(self.uri) && self.uri.startsWith('file://'))",
+        "!has(self.claimName) || !has(self.uri) || self.uri.startsWith('file://')",
         "only a file:// URI lies on a volume",
         "claimName",
     ),
     Rule(
         "spec.storage",
-        "!has(self.endpointUrl) || (has(self.uri) && self.uri.startsWith('s3://'))",
+        "!has(self.endpointUrl) || !has(self.uri) || self.uri.startsWith('s3://')",
         "only an s3:// URI has an endpoint",
         "endpointUrl",
     ),
     Rule(
         "spec.storage",
-        "!has(self.secret) || (has(self.uri) && self.uri.startsWith('s3://'))",
+        "!has(self.secret) || !has(self.uri) || self.uri.startsWith('s3://')",
         "only an s3:// URI takes credentials",
         "secret",
     ),

@@ -33,6 +33,7 @@ from selfreward.cluster.kubernetes.resources import (
     SECRETS,
     Object,
     View,
+    is_going,
     label_of,
     name_of,
     resource_of,
@@ -123,17 +124,24 @@ class KubernetesCluster:
             if found is not None and uid_of(found) == child.uid:
                 await self._delete(resource, namespace, found)
                 return
-        for pod in self._cache.of_run(PODS, run_uid):
+        for pod in self._pods(namespace, run_uid):
             if child.uid == f"pods-of-{uid_of(pod)}":
                 await self._delete_leftovers(namespace, run_uid, pod)
 
-    async def remove_children(self, run: SelfRewardRun, graph: Graph) -> bool:
-        """Delete whatever the run has; returns whether anything is still there."""
-        children = tuple(observed_children(run, graph, self._objects(run), self._logs.heard, self._images))
-        for child in children:
-            if not child.deleting:
-                await self.delete(run, DeleteChild(child.name, child.uid, child.kind, "its run is deleted"))
-        return bool(children)
+    async def remove_children(self, namespace: str, run_uid: str) -> bool:
+        """Delete whatever a run has, whose spec need not be readable; returns whether anything is still there."""
+        workloads = [
+            (resource, item)
+            for resource in _WORKLOADS
+            for item in self._cache.of_run(resource, run_uid)
+            if _belongs(item, namespace, run_uid)
+        ]
+        pods = [pod for pod in self._pods(namespace, run_uid) if not is_over(pod)]
+        # The pods of a workload go with it; those that are left without one go by themselves.
+        for resource, item in workloads or [(PODS, pod) for pod in pods]:
+            if not is_going(item):
+                await self._delete(resource, namespace, item)
+        return bool(workloads or pods)
 
     def cautions(self, run: SelfRewardRun, graph: Graph) -> list[RunEvent]:
         """What will be in the way later, to be said when the run begins."""
@@ -145,9 +153,8 @@ class KubernetesCluster:
             del self._commits[uid]
         self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
 
-    async def delete_artifacts(self, run: SelfRewardRun) -> None:
-        """Delete all that the run committed, and its journals."""
-        config = store_config(run)
+    async def delete_artifacts(self, config: StoreConfig) -> None:
+        """Delete all that lies in a run's own folder of the store, and its journals."""
         await self._stores.ask(config, lambda: self._open_store(config).delete(""))
 
     async def _observe_commits(
@@ -165,9 +172,13 @@ class KubernetesCluster:
         return await known[1].observe(run, graph, artifacts)
 
     def _objects(self, run: SelfRewardRun) -> RunObjects:
-        uid = run.metadata.uid
+        namespace, uid = run.metadata.namespace, run.metadata.uid
         workloads = [item for each in _WORKLOADS for item in self._cache.of_run(each, uid)]
-        return RunObjects([item for item in workloads if _is_owned(item, run)], self._cache.of_run(PODS, uid))
+        return RunObjects([item for item in workloads if _belongs(item, namespace, uid)], self._pods(namespace, uid))
+
+    def _pods(self, namespace: str, run_uid: str) -> list[Object]:
+        """The pods that bear the run's labels in its namespace: elsewhere anybody may have put them on."""
+        return [pod for pod in self._cache.of_run(PODS, run_uid) if pod["metadata"]["namespace"] == namespace]
 
     async def _ask_for_missing(self, run: SelfRewardRun, graph: Graph) -> None:
         """A child that status or its pods know and the cache does not is either gone or not heard of yet.
@@ -182,7 +193,7 @@ class KubernetesCluster:
                     found = await self._client.get(resource, run.metadata.namespace, name)
                 except NotFound:
                     continue
-                if _is_owned(found, run):
+                if _belongs(found, run.metadata.namespace, run.metadata.uid):
                     self._cache.put(resource, found)
 
     def _expected(self, run: SelfRewardRun, graph: Graph) -> Iterator[tuple[tuple[Resource, ...], str]]:
@@ -212,7 +223,7 @@ class KubernetesCluster:
             found = None
         if found is None:
             found = await self._client.apply(resource, manifest)
-        elif not _is_owned(found, run):
+        elif not _belongs(found, namespace, run.metadata.uid):
             message = f"{resource.kind} {name_of(manifest)} exists and belongs to another: delete it or rename the run"
             raise Occupied(message, reason="NameTaken")
         self._cache.put(resource, found)
@@ -248,7 +259,7 @@ class KubernetesCluster:
 
     async def _delete_leftovers(self, namespace: str, run_uid: str, one: View) -> None:
         place = (label_of(one, KEY), label_of(one, MODEL))
-        for pod in self._cache.of_run(PODS, run_uid):
+        for pod in self._pods(namespace, run_uid):
             if (label_of(pod, KEY), label_of(pod, MODEL)) == place and not is_over(pod):
                 await self._delete(PODS, namespace, pod)
 
@@ -260,8 +271,11 @@ def _speaking(run: SelfRewardRun, pods: Iterable[View]) -> Iterator[View]:
     return (pod for pod in pods if label_of(pod, COMPONENT) == "step" and place_of(pod) in current)
 
 
-def _is_owned(item: View, run: SelfRewardRun) -> bool:
-    return any(owner["uid"] == run.metadata.uid for owner in item["metadata"].get("ownerReferences") or [])
+def _belongs(item: View, namespace: str, run_uid: str) -> bool:
+    """Whether the run owns it. Who may create objects may write any label and any owner, in a namespace of his own."""
+    metadata = item["metadata"]
+    owners = metadata.get("ownerReferences") or []
+    return metadata["namespace"] == namespace and any(owner["uid"] == run_uid for owner in owners)
 
 
 def _opened(config: StoreConfig) -> Store:
