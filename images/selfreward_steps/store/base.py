@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from ..errors import PermanentError
 from . import names
@@ -52,6 +52,9 @@ class VerifyingStore(Store):
         raw = self._manifest_bytes(artifact)
         if raw is None:
             return None
+        if len(raw) > names.MAX_MANIFEST:
+            too_long = ValueError(f"it has more than {names.MAX_MANIFEST} bytes")
+            raise corrupt(self.address(artifact), _unreadable(too_long))
         try:
             manifest = Manifest.from_json(raw)
         except ValueError as error:
@@ -189,4 +192,12 @@ def prepare(
 
 
 def _unreadable(error: ValueError) -> Problem:
-    return Problem(names.MANIFEST, ProblemKind.UNREADABLE, " ".join(str(error).split())[:300])
+    return Problem(names.MANIFEST, ProblemKind.UNREADABLE, _without_content(error)[:300])
+
+
+def _without_content(error: ValueError) -> str:
+    """What is wrong, and none of what was read: whoever named the store would see what he could not read himself."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['type']}"

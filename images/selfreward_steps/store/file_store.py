@@ -98,7 +98,8 @@ class FileStore(VerifyingStore):
         path = self.root / artifact / names.MANIFEST
         with disk_errors(path):
             try:
-                return path.read_bytes()
+                with path.open("rb") as file:
+                    return file.read(names.MAX_MANIFEST + 1)
             except (FileNotFoundError, NotADirectoryError):
                 return None
 

@@ -12,6 +12,10 @@ from pathlib import PurePosixPath
 
 MANIFEST = "manifest.json"
 JOURNALS = ".journals"
+MAX_MANIFEST = 16 << 20
+"""Bytes of a manifest that are read: ten thousand files have 2 MB. More is nobody's manifest, and would fill memory."""
+MAX_NAMES = 1_000_000
+"""Names below one root that are listed."""
 ROOT_SEGMENTS = 2
 """A run's root is at least this deep: a folder for its namespace, and in it one for its name."""
 FIRST = "m0"

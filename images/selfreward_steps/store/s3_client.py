@@ -24,6 +24,7 @@ from botocore.exceptions import (
 )
 
 from ..errors import InfrastructureError, PermanentError
+from . import names
 from .checking import HashingReader
 from .disk import disk_errors
 from .interface import StoreReason
@@ -65,17 +66,17 @@ class Bucket:
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def get(self, key: str) -> bytes | None:
-        """A small object whole; None when there is none."""
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """A small object whole, or its first `limit` bytes; None when there is none."""
         try:
-            return self.read(key)[0]
+            return self.read(key, limit=limit)[0]
         except PermanentError as error:
             if is_missing(error):
                 return None
             raise
 
-    def read(self, key: str, span: tuple[int, int] | None = None) -> tuple[bytes, int]:
-        """The bytes from the first to the last of `span`, or all of them; and the whole object's size."""
+    def read(self, key: str, span: tuple[int, int] | None = None, limit: int | None = None) -> tuple[bytes, int]:
+        """The bytes from the first to the last of `span`, or all, or `limit` of them; and the whole object's size."""
         wanted = {} if span is None else {"Range": f"bytes={span[0]}-{span[1]}"}
         left = self.options.attempts
         while True:
@@ -83,8 +84,10 @@ class Bucket:
             with s3_errors(self.uri(key)):
                 answer = self.client.get_object(Bucket=self.name, Key=key, **wanted)
                 whole = answer.get("ContentRange", f"/{answer['ContentLength']}").rpartition("/")[2]
+                # A body that is read to its end is checked for being whole.
+                part = limit if limit is not None and answer["ContentLength"] > limit else None
                 try:
-                    return bytes(answer["Body"].read()), int(whole)
+                    return bytes(answer["Body"].read(part)), int(whole)
                 except TORN_BODY:
                     # boto3 tries a request again, but not a body that breaks off while it is read.
                     if left <= 0:
@@ -151,12 +154,14 @@ class Bucket:
         return source.entry(name)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Every key that starts with `prefix`, in order."""
+        """Every key that starts with `prefix`, in order; PermanentError StoreMisconfigured when there is no end."""
         with s3_errors(self.uri(prefix)):
-            pages = self.client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                for item in page.get("Contents", ()):
-                    yield str(item["Key"])
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            for count, item in enumerate(item for page in pages for item in page.get("Contents", ())):
+                if count == names.MAX_NAMES:
+                    problem = f"more than {names.MAX_NAMES} objects: no run has so many"
+                    raise PermanentError(StoreReason.MISCONFIGURED, f"{self.uri(prefix)}: {problem}")
+                yield str(item["Key"])
 
     def delete(self, key: str) -> None:
         # One by one: the batch request needs a header that not every S3-compatible server agrees on.

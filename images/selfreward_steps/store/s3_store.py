@@ -94,7 +94,7 @@ class S3Store(VerifyingStore):
         self._abort_uploads(prefix, foreign)
 
     def _manifest_bytes(self, artifact: str) -> bytes | None:
-        return self._bucket.get(self._key(artifact, names.MANIFEST))
+        return self._bucket.get(self._key(artifact, names.MANIFEST), names.MAX_MANIFEST + 1)
 
     def _above(self) -> Iterator[VerifyingStore]:
         segments = self._root.strip("/").split("/")

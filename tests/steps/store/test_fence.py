@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from selfreward_steps.store import names as store_names
 from selfreward_steps.store.file_store import FileStore
 from selfreward_steps.store.s3_store import S3Store
 
-from .stored_bytes import A, B, everything
+from .stored_bytes import A, B, everything, overwrite_manifest
 
 
 def below(store: Store, path: str) -> Store:
@@ -102,3 +104,35 @@ def test_an_address_that_leads_elsewhere_is_refused(uri: str) -> None:
     with pytest.raises(PermanentError) as caught:
         open_store(f"{uri}/namespace/name")
     assert caught.value.reason == "StoreMisconfigured"
+
+
+def test_a_manifest_that_would_fill_memory_is_not_read(store: Store, output: Path) -> None:
+    store.commit("m1", output, inputs_digest=A, step="sft")
+    overwrite_manifest(store, "m1", b" " * (store_names.MAX_MANIFEST + 10_000_000))
+    tracemalloc.start()
+    with pytest.raises(PermanentError, match=f"it has more than {store_names.MAX_MANIFEST} bytes"):
+        store.read_manifest("m1")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * store_names.MAX_MANIFEST
+
+
+def test_what_a_store_holds_is_not_told_in_errors(store: Store, output: Path) -> None:
+    store.commit("m1", output, inputs_digest=A, step="sft")
+    for content in (b'{"token": "AKIA-secret"}', b"AKIA-secret", b'{"artifact": "AKIA-secret\\n"}', b"[" * 100_000):
+        overwrite_manifest(store, "m1", content)
+        with pytest.raises(PermanentError) as caught:
+            store.read_manifest("m1")
+        assert "secret" not in str(caught.value)
+        assert "manifest.json: unreadable: " in str(caught.value)
+
+
+def test_a_listing_without_an_end_is_left(
+    s3_store_at: Callable[[str], S3Store], s3_endpoint: str, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = s3_store_at(s3_endpoint)
+    monkeypatch.setattr(store_names, "MAX_NAMES", 3)
+    for name in ("m0", "m1", "m2"):
+        store.commit(name, output, inputs_digest=A, step="sft")
+    with pytest.raises(PermanentError, match="more than 3 objects"):
+        store.delete("")
