@@ -71,7 +71,7 @@ async def ground(api: Api) -> AsyncIterator[Ground]:
 async def operators(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Operators]:
     """Two replicas from the chart, under its own ServiceAccount."""
     folder = tmp_path_factory.mktemp("helm")
-    await install(HOME, ground.images, folder)
+    await install(HOME, ground.images, ground.endpoint, folder)
     made = Operators(ground.api, HOME, RELEASE)
     await until(made.all_ready, "both replicas answer and one leads", 120)
     yield made

@@ -17,11 +17,12 @@ RELEASE: Final = "selfreward"
 _SECONDS: Final = 300
 
 
-async def install(namespace: str, images: Images, folder: Path) -> None:
-    """`helm upgrade --install --wait`, with nothing but the chart's defaults, the images and the bucket's Secret."""
+async def install(namespace: str, images: Images, endpoint: str, folder: Path) -> None:
+    """`helm upgrade --install --wait`, with nothing but the chart's defaults, the images and the bucket."""
     values: dict[str, Any] = {
         "images": {"registry": images.registry} | {role: {"tag": images.tag} for role in _ROLES},
-        # The operator reads the store too.
+        # The operator reads the store too, with its own credentials.
+        "storage": {"endpoints": [endpoint]},
         "extraEnvFrom": [{"secretRef": {"name": CREDENTIALS}}],
     }
     arguments = ["--namespace", namespace, "--values", "-", "--wait", f"--timeout={_SECONDS}s"]

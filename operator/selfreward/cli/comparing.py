@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from selfreward_steps.errors import StepError
 
+from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
 from selfreward.report import comparison, figures
@@ -41,7 +40,7 @@ def compare_runs(references: Sequence[str], workdir: Path, output: Path | None) 
         output.write_bytes(_document(reports, output.suffix, now))
     except OSError as error:
         raise CommandError([f"{error.filename or output}: {error.strerror}"], FAILED) from error
-    click.echo(output)
+    echo(str(output))
 
 
 def _report(reference: str, workdir: Path, now: datetime) -> RunReport:
@@ -66,7 +65,7 @@ def _document(reports: Sequence[RunReport], suffix: str, now: datetime) -> bytes
 
 
 def _print(reports: Sequence[RunReport]) -> None:
-    console = Console(width=None if Console().is_terminal else 170)
+    console = Terminal(piped_width=170)
     for table in (comparison.model_table(reports), comparison.differences(reports)):
         if table is not None:
             console.print(_drawn(table))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from selfreward.cli.displays.terminal import echo
 from selfreward.cli.errors import INTERRUPTED, USAGE, CommandError
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -72,7 +73,7 @@ def validate(file: Path, overrides: tuple[str, ...], presets: tuple[str, ...], f
     are there."""
     from selfreward.cli.validating import validate_file
 
-    click.echo(validate_file(file, overrides, presets, for_cluster=for_cluster))
+    echo(validate_file(file, overrides, presets, for_cluster=for_cluster))
 
 
 @cli.command()
@@ -95,7 +96,7 @@ def suspend(name: str, namespace: str | None, at_boundary: bool) -> None:
     """Hold run NAME on the cluster: its pods go, what is committed stays."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.suspend(name, namespace, at_boundary=at_boundary))
+    echo(cluster.suspend(name, namespace, at_boundary=at_boundary))
 
 
 @cli.command()
@@ -105,7 +106,7 @@ def resume(name: str, namespace: str | None) -> None:
     """Let a suspended run NAME on the cluster go on."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.resume(name, namespace))
+    echo(cluster.resume(name, namespace))
 
 
 @cli.command()
@@ -115,7 +116,7 @@ def retry(name: str, namespace: str | None) -> None:
     """Try a failed run NAME on the cluster again, from its failed step."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.retry(name, namespace))
+    echo(cluster.retry(name, namespace))
 
 
 @cli.command()
@@ -126,7 +127,7 @@ def approve(name: str, namespace: str | None, iteration: int | None) -> None:
     """Let the next iteration of run NAME start, where spec.schedule.approval asks for it."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.approve(name, namespace, iteration))
+    echo(cluster.approve(name, namespace, iteration))
 
 
 @cli.command()
@@ -136,7 +137,7 @@ def pause(name: str, namespace: str | None) -> None:
     """Make the operator leave run NAME alone; what runs goes on."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.pause(name, namespace, paused=True))
+    echo(cluster.pause(name, namespace, paused=True))
 
 
 @cli.command()
@@ -146,7 +147,7 @@ def unpause(name: str, namespace: str | None) -> None:
     """Make the operator look after run NAME again."""
     from selfreward.cli import cluster
 
-    click.echo(cluster.pause(name, namespace, paused=False))
+    echo(cluster.pause(name, namespace, paused=False))
 
 
 @cli.command()
@@ -174,7 +175,7 @@ def report(name: str, workdir: Path, store: str | None, output: Path | None, can
     """
     from selfreward.cli.reporting import write_report
 
-    click.echo(write_report(name, workdir, store=store, output=output, candidates=candidates))
+    echo(str(write_report(name, workdir, store=store, output=output, candidates=candidates)))
 
 
 @cli.command()
@@ -199,12 +200,12 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except CommandError as error:
         for line in error.lines:
-            click.echo(line, err=True)
+            echo(line, err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
-        click.echo(f"selfreward: {error.format_message()}", err=True)
+        echo(f"selfreward: {error.format_message()}", err=True)
         sys.exit(USAGE)
     except BrokenPipeError:
         # `selfreward status | head`: whoever read has enough.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
 from selfreward_steps.errors import StepError
 from selfreward_steps.store import Store
 
 from selfreward.api import SelfRewardRun, StepState
+from selfreward.cli.displays.terminal import echo
 from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
@@ -42,7 +42,7 @@ def page_at_the_end(run: SelfRewardRun, folder: RunFolder, store: Store) -> Path
     try:
         return _written(run, store, folder.path / PAGE, DEFAULT_CANDIDATES)
     except (StepError, OSError) as error:
-        click.echo(f"no report was written: {error}: selfreward report {run.metadata.name} tries again", err=True)
+        echo(f"no report was written: {error}: selfreward report {run.metadata.name} tries again", err=True)
         return None
 
 

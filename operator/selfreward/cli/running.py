@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-from rich.console import Console
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.store import Store, open_store
 
@@ -19,6 +17,7 @@ from selfreward.api.load import changes_refused
 from selfreward.cli.displays.live import LiveDisplay
 from selfreward.cli.displays.outcome import print_report
 from selfreward.cli.displays.plain import PlainDisplay
+from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
 from selfreward.cli.preparing import prepared
@@ -60,13 +59,13 @@ def _run(file: Path, run: SelfRewardRun, folder: RunFolder, *, plain: bool) -> i
     store = open_store(config.uri, endpoint_url=config.endpoint_url, region=config.region)
     cluster = LocalCluster(folder.path, store, _now)
     if cluster.leftovers:
-        click.echo(f"ended {cluster.leftovers} processes that an earlier runner left behind")
+        echo(f"ended {cluster.leftovers} processes that an earlier runner left behind")
     run, interrupted = _walked(run, cluster, folder, plain=plain)
     return _ended(file, run, folder, store, interrupted=interrupted)
 
 
 def _walked(run: SelfRewardRun, cluster: LocalCluster, folder: RunFolder, *, plain: bool) -> tuple[SelfRewardRun, bool]:
-    console = Console()
+    console = Terminal()
     live = console.is_terminal and not plain
     display = LiveDisplay(console) if live else PlainDisplay()
     shown: AbstractContextManager[object] = display if isinstance(display, LiveDisplay) else nullcontext()
@@ -95,7 +94,7 @@ def _tried_again(run: SelfRewardRun) -> SelfRewardRun:
     if _failure(run.status) is None:
         return run
     failed = ", ".join(row.key for row in rows(run.status) if row.state is StepState.FAILED)
-    click.echo(f"run {run.metadata.name} failed before: trying again{f' from {failed}' if failed else ''}")
+    echo(f"run {run.metadata.name} failed before: trying again{f' from {failed}' if failed else ''}")
     return run.model_copy(update={"status": retry_failed(run.status, _now())})
 
 
@@ -104,28 +103,28 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     name, status = run.metadata.name, run.status
     page = page_at_the_end(run, folder, store) if status.finished_at is not None else None
     if (failure := _failure(status)) is not None:
-        click.echo(f"{file}: run {name} failed: {failure.reason}: {failure.message}", err=True)
+        echo(f"{file}: run {name} failed: {failure.reason}: {failure.message}", err=True)
         for row in rows(status):
             if row.state is StepState.FAILED and row.child:
-                click.echo(f"logs: {folder.path / 'children' / row.child}", err=True)
+                echo(f"logs: {folder.path / 'children' / row.child}", err=True)
         if page is not None:
-            click.echo(f"report: {page}", err=True)
-        click.echo("the same command tries again from there", err=True)
+            echo(f"report: {page}", err=True)
+        echo("the same command tries again from there", err=True)
         return USAGE if failure.reason == Reason.CONFIGURATION_ERROR else FAILED
     if status.finished_at is not None:
         print_report(run, folder.path, store, page)
         return 0
     if interrupted:
-        click.echo(f"run {name} is stopped; the same command resumes it", err=True)
+        echo(f"run {name} is stopped; the same command resumes it", err=True)
         return INTERRUPTED
     if (suspended := _true(status, ConditionType.SUSPENDED)) is not None and suspended.reason == Reason.PAUSED_BY_GATE:
-        click.echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
+        echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
         return 0
     if waits_for_approval(status):
         words = next(condition.message for condition in status.conditions if condition.type is ConditionType.READY)
-        click.echo(f"run {name}: {words} in {file} and run the same command", err=True)
+        echo(f"run {name}: {words} in {file} and run the same command", err=True)
         return 0
-    click.echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
+    echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
     return 0
 
 

@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from selfreward.api import SelfRewardRun
 from selfreward.api.load import RunInvalid, load_run
 from selfreward.cli.displays.outcome import step_table
+from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.errors import CommandError
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 
@@ -28,7 +27,7 @@ def show_status(name: str | None, workdir: Path, namespace: str | None, output: 
     documents: list[Any] = [run.model_dump(mode="json", by_alias=True, exclude_none=True) for run in runs]
     document = documents[0] if name is not None else documents
     text = json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False)
-    click.echo(text)
+    echo(text)
 
 
 def _found(name: str | None, workdir: Path, namespace: str | None) -> list[SelfRewardRun]:
@@ -67,7 +66,7 @@ def _load(folder: RunFolder) -> SelfRewardRun | None:
 
 
 def _print_tables(runs: list[SelfRewardRun], *, whole: bool) -> None:
-    console = Console(width=None if Console().is_terminal else 140)
+    console = Terminal(piped_width=140)
     summary = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("run", "phase", "iteration", "step", "progress", "model", "pairs", "judge accuracy"):
         summary.add_column(heading)

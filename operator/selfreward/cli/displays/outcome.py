@@ -16,6 +16,7 @@ from selfreward_steps.store import Store
 
 from selfreward.api import ConditionStatus, ConditionType, Reason, SelfRewardRun, StepState
 from selfreward.cli.displays.samples import Sample, samples
+from selfreward.cli.displays.terminal import Terminal
 from selfreward.cli.displays.words import rows, took
 from selfreward.plan import evaluation_key, model_artifact
 from selfreward.report.highlights import highlights
@@ -24,7 +25,7 @@ from selfreward.report.words import duration
 
 def print_report(run: SelfRewardRun, folder: Path, store: Store, page: Path | None) -> None:
     """Print it on standard output; `page` is where the report was written."""
-    console = Console(width=None if Console().is_terminal else 140)
+    console = Terminal(piped_width=140)
     console.print(step_table(run))
     last = _last_round(run)
     for sample in samples(store, last, run.spec.serving.generation_shards) if last else ():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-import click
 from selfreward_steps.errors import InfrastructureError
 
 from selfreward.api import SelfRewardRun, ServingState, StepState
 from selfreward.cli.displays.pace import Paces
+from selfreward.cli.displays.terminal import echo
 from selfreward.cli.displays.words import progress, rows
 from selfreward.plan import Decision, Observed
 from selfreward.plan.types import EventReason
@@ -54,7 +54,7 @@ class PlainDisplay:
             self._say(now, f"{subject}: {text}")
 
     def _say(self, now: datetime, text: str) -> None:
-        click.echo(f"{now:%H:%M:%S} {text}")
+        echo(f"{now:%H:%M:%S} {text}")
 
 
 def _spaced(reason: EventReason) -> str:
