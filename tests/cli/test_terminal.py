@@ -46,7 +46,9 @@ def test_text_drives_no_terminal(attack: str, capsys: pytest.CaptureFixture[str]
 
 def test_a_terminal_keeps_its_own_colours() -> None:
     written = io.StringIO()
-    Terminal(file=written, force_terminal=True, color_system="standard").print("gate\x1b[2J", style="yellow", highlight=False)
+    Terminal(file=written, force_terminal=True, color_system="standard").print(
+        "gate\x1b[2J", style="yellow", highlight=False
+    )
     assert written.getvalue() == "\x1b[33mgate\ufffd[2J\x1b[0m\n"
 
 
