@@ -158,7 +158,7 @@ class Bench:
 
     async def finished(self, name: str = "demo", timeout: float = 3600) -> RunStatus:
         """Let time pass until the run has finished."""
-        await self.cluster.until(lambda: self._has_finished(name), timeout)
+        await self.cluster.until(lambda: self._has_finished(name), timeout, every=60)
         return status_of(self.cluster, name)
 
     def _has_finished(self, name: str) -> bool:

@@ -211,10 +211,10 @@ class FakeCluster:
         """Pods that hold a GPU: bound to a node, asking for one, not ended."""
         return [pod for pod in self.peek("Pod") if _asks_for_gpu(pod) and _is_bound(pod)]
 
-    async def until(self, holds: Callable[[], object], timeout: float = 600) -> None:
+    async def until(self, holds: Callable[[], object], timeout: float = 600, *, every: float = 1) -> None:
         """Let time pass until `holds()` is true; TimeoutError after `timeout` virtual seconds.
 
-        Looked at after every change of an object and, for what is not an object, every second.
+        Looked at after every change of an object and, for what is not an object, `every` so many seconds.
         """
         ends = self.clock.seconds + timeout
         changed = asyncio.Event()
@@ -227,7 +227,7 @@ class FakeCluster:
                     raise TimeoutError(f"not so after {timeout} s: {getattr(holds, '__name__', holds)}")
                 changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
+                    async with asyncio.timeout(every):
                         await changed.wait()
         finally:
             stop()
