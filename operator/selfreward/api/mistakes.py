@@ -13,9 +13,8 @@ from typing import Final
 
 from selfreward.api.addresses import bad_addresses
 from selfreward.api.spec import SelfRewardRunSpec
-from selfreward.api.workloads import Workload, is_accelerator
+from selfreward.api.workloads import STANDARD_RESOURCES, Workload, is_accelerator
 
-_STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _SUFFIXES: Final = {
     **{
         suffix: Decimal(1000) ** power
@@ -73,7 +72,7 @@ def _resource_mistakes(field: str, workload: Workload) -> Iterator[str]:
 
 def _quantity_problem(name: str, quantity: str) -> str | None:
     number = amount(quantity)
-    if name not in _STANDARD and "/" not in name and not name.startswith("hugepages-"):
+    if name not in STANDARD_RESOURCES and "/" not in name and not name.startswith("hugepages-"):
         return "no resource of Kubernetes: use cpu, memory, ephemeral-storage, or a device's full name (nvidia.com/gpu)"
     if number < 0:
         return "must not be below 0"

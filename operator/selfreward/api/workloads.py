@@ -34,6 +34,8 @@ Quantity = Annotated[
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 
 
+STANDARD_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
+"""What every container has; all else is a device."""
 _ACCELERATOR: Final = re.compile(r"gpu|/mig-|gaudi|/tpu|neuron|/npu", re.IGNORECASE)
 
 

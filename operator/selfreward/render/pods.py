@@ -9,7 +9,7 @@ from typing import Any, Final
 from selfreward_steps.contract import SCRATCH_VARIABLE, ConfigMapKeyRef, SecretKeyRef
 
 from selfreward.api import Workload
-from selfreward.api.workloads import is_accelerator
+from selfreward.api.workloads import STANDARD_RESOURCES, is_accelerator
 from selfreward.render.metadata import Manifest
 
 SCRATCH: Final = "/scratch"
@@ -155,6 +155,13 @@ def resources(workload: Workload, gpus: int = 0) -> Manifest:
     requests, limits = (_held(each) for each in (workload.resources.requests, workload.resources.limits))
     if gpus and not workload.resources.names_accelerator:
         limits["nvidia.com/gpu"] = str(gpus)
+    return _given({"requests": requests, "limits": limits})
+
+
+def without_devices(workload: Workload) -> Manifest:
+    """The user's requests and limits of processors, memory and disk."""
+    asked = (workload.resources.requests, workload.resources.limits)
+    requests, limits = ({name: each[name] for name in each if name in STANDARD_RESOURCES} for each in asked)
     return _given({"requests": requests, "limits": limits})
 
 

@@ -40,6 +40,7 @@ from selfreward.render.pods import (
     shared_memory,
     value,
     value_from_secret,
+    without_devices,
 )
 from selfreward.render.revision import REVISION, serving_revision
 from selfreward.render.secrets import SERVING_KEY
@@ -98,6 +99,9 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
         environment=[*places, json_value(FETCH_VARIABLE, fetch.model_dump_json(by_alias=True, exclude_none=True))],
         environment_from=storage_environment(run.spec.storage),
         mounts=[models_mount, *mounts],
+        # Where a quota counts requests or limits, a container without them is refused, and with it every server. The
+        # server's own cost nothing here: a pod asks for the larger of the two, and they do not run together.
+        resources=without_devices(workload),
     )
     server = Container(
         name="server",
