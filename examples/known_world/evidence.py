@@ -102,7 +102,7 @@ def run_variant(folder: Path, variant: Variant, seed: int) -> Result:
             [sys.executable, "-m", "selfreward.cli.main", "run", str(file), "--workdir", str(runs), "--plain"],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            env=_environment(),
             check=False,
         )
     return _result(runs, variant, seed, changed, time.time() - started)
@@ -111,7 +111,16 @@ def run_variant(folder: Path, variant: Variant, seed: int) -> Result:
 def _base_model(seeded: Path, seed: int) -> None:
     """M0, which every run of a seed starts from; in a process of its own, so that several are made at a time."""
     if not (seeded / "m0" / "model.safetensors").exists():
-        subprocess.run([sys.executable, "-m", "known_world.world", str(seeded), "--seed", str(seed)], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "known_world.world", str(seeded), "--seed", str(seed)],
+            env=_environment(),
+            check=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """One thread a process: so small a model gains nothing by more, and threads of several that spin stand still."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float) -> Result:
