@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.initialization import no_init_weights
 
 from selfreward_steps.contract import LoraSettings
 from selfreward_steps.errors import PermanentError
@@ -43,19 +44,32 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder)
 
 
-def load_model(folder: Path, *, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> Any:
+def load_model(folder: Path, *, dropout: float = 0.0, weights: bool = True) -> Any:
     """The weights, in evaluation mode, on the CPU, with `dropout` in every field its architecture has.
 
-    float32 also where the computation is in bfloat16: an update of 1e-6 is lost in bfloat16 weights.
+    float32 also where the computation is in bfloat16: an update of 1e-6 is lost in bfloat16 weights. Without `weights`
+    the model has room for them that is never written, and so takes no memory, until sharding fills each rank's part
+    (sharding.py).
     """
     config = load_config(folder)
     set_dropout(config, dropout)
     with _readable(folder):
-        model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype)
+        if weights:
+            model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
+        else:
+            model = _without_weights(config)
     # TRL writes into it and checkpoints save it, where an imported one that transformers finds inconsistent would
     # be an error. The artifact gets the imported file back (export.py).
     model.generation_config = GenerationConfig()
     return model
+
+
+def _without_weights(config: Any) -> Any:
+    # Not on the meta device: accelerate (1.15) finds an optimiser's parameters by their addresses, which are 0 there.
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.tie_weights()
+    return model.eval()
 
 
 def set_dropout(config: Any, dropout: float) -> tuple[str, ...]:

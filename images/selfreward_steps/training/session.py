@@ -126,7 +126,8 @@ class _Session:
         yield from self.rows(self.context.fetch)
 
     def _model_and_room(self, counts: Counts) -> None:
-        self.model = models.load_model(self.source, dropout=self.settings.dropout)
+        self.model = sharding.load_for(self.ranks, self.source, dropout=self.settings.dropout)
+        sharding.hand_on_weights(self.args, self.model)
         self.dropout_fields = models.set_dropout(self.model.config, self.settings.dropout)
         self.model.register_forward_pre_hook(lambda *_: self.context.progress.alive())
         fields = ", ".join(self.dropout_fields) or "no field, as the architecture has none"

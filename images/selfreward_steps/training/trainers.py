@@ -14,9 +14,10 @@ from selfreward_steps.contract import DpoSettings, TrainingSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
 from selfreward_steps.training.batches import BatchPlan
-from selfreward_steps.training.models import load_model, lora_config, without_dropout_when_disabled
+from selfreward_steps.training.models import lora_config, without_dropout_when_disabled
 from selfreward_steps.training.ranks import Ranks
 from selfreward_steps.training.rewards import RewardMeter, Split, split
+from selfreward_steps.training.sharding import load_for
 
 _LOGGED: Final = {"loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
 
@@ -117,7 +118,9 @@ class Preference:
         return self.settings.precompute_ref_log_probs and ranks.nodes == 1
 
     def trainer(self, setup: Setup) -> DPOTrainer:
-        reference = None if self._starts_as_reference(setup.ranks) else load_model(setup.fetch("reference"))
+        reference = None
+        if not self._starts_as_reference(setup.ranks):
+            reference = load_for(setup.ranks, setup.fetch("reference"))
         trainer = _made(
             self.settings,
             lambda adapters: DPOTrainer(

@@ -1,14 +1,23 @@
 """Fully sharded training over two processes, which must end where one process ends."""
 
+import json
 import math
 import os
 import signal
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
 
 import pytest
+import torch
+from loading import peak_of_loading
 from safetensors.torch import load_file
 from selfreward_steps.contract import DpoSettings
-from training_bench import Bench
-from transformers import AutoModelForCausalLM
+from selfreward_steps.training.models import load_model
+from selfreward_steps.training.ranks import Ranks
+from selfreward_steps.training.sharding import load_for
+from tiny_model import make_tiny_model, make_tokenizer
+from training_bench import Bench, on_ranks
+from transformers import AutoModelForCausalLM, DeepseekV3Config, Gemma3TextConfig
 
 DPO = {"model": "m0", "reference": "m0", "pairs": "iteration-1/pairs"}
 # Dropout draws differ between one process and two, and a last bit that differs can round to another bfloat16.
@@ -104,6 +113,60 @@ def test_two_nodes_keep_and_resume_a_checkpoint_of_two_parts(bench: Bench) -> No
     assert resumed.resumed_after >= 4
     assert _same(bench, "one", "two") < 1e-5
     assert bench.checkpoints("two") == []
+
+
+def test_only_the_first_rank_ever_holds_a_whole_model(tmp_path: Path, forks: ForkServerContext) -> None:
+    model = make_tiny_model(tmp_path / "m0", hidden_size=256, intermediate_size=5_000, num_hidden_layers=16)
+    # As models are stored; float32 would be a map of the file, of which nothing is resident before it is read.
+    AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).save_pretrained(model)
+    whole = 2 * (model / "model.safetensors").stat().st_size
+    assert whole > 200 << 20
+    processes = [
+        forks.Process(target=peak_of_loading, args=(model, variables, tmp_path / f"peak-{rank}"))
+        for rank, variables in enumerate(on_ranks(2))
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    first, second = (json.loads((tmp_path / f"peak-{rank}").read_text()) for rank in range(2))
+    assert first["loaded"] > 0.9 * whole
+    assert second["loaded"] < 0.1 * whole
+    # Halves of policy and reference, and what was on its way. When each rank read all, both ranks' were equal.
+    assert second["sharded"] < 0.85 * first["sharded"]
+
+
+CONFIGS = {
+    "buffers of its own": Gemma3TextConfig(num_hidden_layers=2, hidden_size=32, intermediate_size=64, vocab_size=400),
+    "saved buffers": DeepseekV3Config(
+        num_hidden_layers=2,
+        hidden_size=32,
+        intermediate_size=64,
+        vocab_size=400,
+        first_k_dense_replace=1,
+        n_routed_experts=4,
+        moe_intermediate_size=16,
+        n_group=2,
+        topk_group=1,
+        num_experts_per_tok=2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_other_ranks_have_the_same_model_but_for_the_weights(tmp_path: Path, name: str) -> None:
+    AutoModelForCausalLM.from_config(CONFIGS[name]).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    whole, empty = load_model(tmp_path), load_for(Ranks(rank=1, local_rank=1, world=2, local_world=2), tmp_path)
+    one, other = (
+        {name: (weight.shape, weight.dtype) for name, weight in model.named_parameters()} for model in (whole, empty)
+    )
+    assert one == other
+    buffers = dict(whole.named_buffers())
+    assert buffers.keys() == dict(empty.named_buffers()).keys()
+    assert all(torch.equal(buffer, buffers[name]) for name, buffer in empty.named_buffers())
+    assert whole.training == empty.training is False
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(bench: Bench) -> None:

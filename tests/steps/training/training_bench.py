@@ -183,10 +183,8 @@ class Bench:
         folder = self.folder / f"run-{self.runs}"
         folder.mkdir()
         environment = self._environment(step, output, settings, folder, config)
-        port = str(_free_port())
         processes = []
-        for rank in range(ranks):
-            numbered = {} if ranks == 1 else _torchrun_variables(rank, ranks, nodes, port)
+        for rank, numbered in enumerate(on_ranks(ranks, nodes)):
             if nodes > 1:
                 numbered["SELFREWARD_SCRATCH"] = str(self.folder / f"scratch-{numbered['GROUP_RANK']}")
             arguments = (step, environment | numbered, str(folder / f"output-{rank}"), str(folder / f"errors-{rank}"))
@@ -228,6 +226,12 @@ class Bench:
             "SELFREWARD_SCRATCH": str(self.folder / "scratch"),
             "OMP_NUM_THREADS": "1",
         }
+
+
+def on_ranks(ranks: int, nodes: int = 1) -> list[dict[str, str]]:
+    """The environment that torchrun gives each rank; nothing for one alone."""
+    port = str(_free_port())
+    return [{} if ranks == 1 else _torchrun_variables(rank, ranks, nodes, port) for rank in range(ranks)]
 
 
 def _torchrun_variables(rank: int, ranks: int, nodes: int, port: str) -> dict[str, str]:
