@@ -84,7 +84,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.serving.tensorParallel", {"serving": {"engine": "transformers", "tensorParallel": 2}}),
     ("spec.storage.claimName", {"storage": {"uri": "s3://b/p", "claimName": "c"}}),
     ("spec.storage.endpointUrl", {"storage": {"uri": "file:///p", "endpointUrl": "http://s3"}}),
-    ("spec.storage.secret", {"storage": {"secret": "s"}}),
+    ("spec.storage.secret", {"storage": {"uri": "file:///p", "secret": "s"}}),
     ("spec.schedule.cron", {"schedule": {}}),
     ("spec.schedule.cron", {"schedule": {"cron": "0 0 30 2 *"}}),
     ("spec.schedule.timeZone", {"schedule": {"cron": "@daily", "timeZone": "Mars/Olympus"}}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from real_cluster.operators import Operators
 NAMESPACE = "selfreward-suite-rules"
 
 
+_EVALUATED = re.compile(r"evaluating rule: (\w+): ")
+
+
 def manifest(name: str, **spec: Any) -> Object:
     """The valid example of the in-process table, changed as the case says; the operator leaves it alone."""
     dumped = table.run().model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)["spec"]
@@ -28,8 +32,13 @@ def manifest(name: str, **spec: Any) -> Object:
 
 
 def named(error: ApiError) -> set[str]:
-    """The fields that the server's answer names."""
-    return {str(cause.get("field")) for cause in error.causes}
+    """The fields that the server's answer names. A rule that could not be evaluated stands at its object, and its
+    message begins with the field."""
+    paths = set()
+    for cause in error.causes:
+        field, evaluated = str(cause.get("field")), _EVALUATED.search(str(cause.get("message")))
+        paths.add(f"{field}.{evaluated[1]}" if evaluated else field)
+    return paths
 
 
 @pytest.mark.parametrize(
