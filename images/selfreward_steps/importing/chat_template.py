@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.importing.turns import ANSWER, USER, one_context, render
 
 DEFAULT: Final = "default"
 """`model.chatTemplate: default` asks for :data:`PLAIN_TEMPLATE`."""
@@ -37,13 +38,15 @@ class Chat:
     """`own`, `default` or `given`."""
     repaired: list[str] = field(default_factory=list)
     """What was changed, in words."""
+    where: str = ""
+    """How messages name the template."""
 
 
-def prepare_chat(tokenizer: Any, config: Any, wanted: str | None, at: str, uri: str) -> Chat:
+def prepare_chat(tokenizer: Any, config: Any, wanted: str | None, at: str, uri: str, *, trained: bool) -> Chat:
     """Give `tokenizer` its template and missing tokens, in place, and try them out.
 
-    `wanted` is `model.chatTemplate`; `at` is the field's prefix (`model`). Raises PermanentError NoChatTemplate,
-    BadChatTemplate or NoEndToken.
+    `wanted` is `model.chatTemplate`; `at` is the field's prefix (`model`). A model that is `trained` must ask in the
+    context that answers are learnt in. Raises PermanentError NoChatTemplate, BadChatTemplate or NoEndToken.
     """
     repaired = _repair_tokens(tokenizer, config, at, uri)
     match wanted:
@@ -61,7 +64,9 @@ def prepare_chat(tokenizer: Any, config: Any, wanted: str | None, at: str, uri: 
             kind, tokenizer.chat_template = "given", wanted
     where = f"{at}.uri: {uri}: its chat template" if kind == "own" else f"{at}.chatTemplate: the template"
     _try_out(tokenizer, where)
-    return Chat(_takes_system(tokenizer), kind, repaired)
+    if trained:
+        repaired += one_context(tokenizer, where)
+    return Chat(_takes_system(tokenizer), kind, repaired, where)
 
 
 def plain_template(tokenizer: Any) -> str:
@@ -101,13 +106,7 @@ def _end_token(tokenizer: Any, config: Any, at: str, uri: str) -> str:
     )
 
 
-_USER: Final = {"role": "user", "content": "Qwxzq asks"}
-_ANSWER: Final = {"role": "assistant", "content": "Zvkjv answers"}
 _SYSTEM: Final = {"role": "system", "content": "Jqzvx rules"}
-
-
-def _render(tokenizer: Any, messages: list[dict[str, str]], *, prompt: bool) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
 
 
 def _try_out(tokenizer: Any, where: str) -> None:
@@ -115,15 +114,15 @@ def _try_out(tokenizer: Any, where: str) -> None:
     import jinja2
 
     try:
-        short = _render(tokenizer, [_USER], prompt=True)
-        long = _render(tokenizer, [_USER, _ANSWER, _USER], prompt=True)
+        short = render(tokenizer, [USER], prompt=True)
+        long = render(tokenizer, [USER, ANSWER, USER], prompt=True)
     except jinja2.TemplateSyntaxError as error:
         raise PermanentError(
             "BadChatTemplate", f"{where} is not valid Jinja: line {error.lineno}: {error.message}: correct it"
         ) from error
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise PermanentError("BadChatTemplate", f"{where} fails on a user's message: {error}: correct it") from error
-    if _USER["content"] not in short or _ANSWER["content"] not in long:
+    if USER["content"] not in short or ANSWER["content"] not in long:
         raise PermanentError("BadChatTemplate", f"{where} leaves out what the user or the assistant says: correct it")
 
 
@@ -131,6 +130,6 @@ def _takes_system(tokenizer: Any) -> bool:
     import jinja2
 
     try:
-        return _SYSTEM["content"] in _render(tokenizer, [_SYSTEM, _USER], prompt=True)
+        return _SYSTEM["content"] in render(tokenizer, [_SYSTEM, USER], prompt=True)
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
         return False

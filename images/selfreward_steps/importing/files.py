@@ -6,7 +6,8 @@ Only headers are read, so a model far larger than memory passes through. It must
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from math import prod
 from pathlib import Path
@@ -19,6 +20,7 @@ from selfreward_steps.importing.hub import PATTERNS
 
 INDEX: Final = "model.safetensors.index.json"
 OWN_CARD: Final = "README.md"
+_SHARD: Final = re.compile(r"(.+)-(\d+)-of-(\d+)\.safetensors")
 
 
 def bad_file(field: str, path: Path, problem: str) -> PermanentError:
@@ -62,7 +64,7 @@ def check_safetensors(folder: Path, field: str) -> tuple[int, list[str]]:
     tensors: set[str] = set()
     kinds: set[str] = set()
     weights = 0
-    for path in _weight_files(folder, field):
+    for path in weight_files(folder, field):
         for name, shape, kind in _tensors(path, field):
             tensors.add(name)
             kinds.add(kind)
@@ -71,15 +73,42 @@ def check_safetensors(folder: Path, field: str) -> tuple[int, list[str]]:
     return weights, sorted(kinds)
 
 
-def _weight_files(folder: Path, field: str) -> list[Path]:
+def weight_files(folder: Path, field: str) -> list[Path]:
+    """The files of weights that are opened: those of the index, `model.safetensors`, or all there are.
+
+    Raises PermanentError BadModelFile when one is missing.
+    """
     index = folder / INDEX
-    if not index.exists():
-        return sorted(folder.glob("*.safetensors"))
-    names = sorted(set(_weight_map(index, field).values()))
-    for name in names:
-        if not (folder / name).is_file():
-            raise bad_file(field, folder / name, f"{INDEX} names it, but it is missing: get the folder again")
-    return [folder / name for name in names]
+    if index.exists():
+        names = sorted(set(_weight_map(index, field).values()))
+        for name in names:
+            if not (folder / name).is_file():
+                raise bad_file(field, folder / name, f"{INDEX} names it, but it is missing: get the folder again")
+        return [folder / name for name in names]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    found = sorted(folder.glob("*.safetensors"))
+    shards = [match for path in found if (match := _SHARD.fullmatch(path.name))]
+    lacking = {
+        f"{match[1]}-{number:0{len(match[2])}}-of-{match[3]}.safetensors"
+        for match in shards
+        for number in range(1, int(match[3]) + 1)
+    } - {path.name for path in found}
+    if lacking:
+        raise bad_file(field, folder / min(lacking), "other shards are there, but it is missing: get the folder again")
+    return [folder / match[0] for match in shards] or found
+
+
+def tensor_names(path: Path, field: str) -> list[str]:
+    """The names of the weights in one file."""
+    return [name for name, _, _ in _tensors(path, field)]
+
+
+def edit_json(path: Path, change: Mapping[str, Any]) -> None:
+    """Set fields of a JSON object; a link is replaced by a file of its own."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    path.write_text(json.dumps(found | change, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _weight_map(index: Path, field: str) -> dict[str, str]:

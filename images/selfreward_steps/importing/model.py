@@ -6,11 +6,12 @@ works and a model card. It loads transformers, so only the import step may impor
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import transformers
 from pydantic import JsonValue
@@ -20,11 +21,21 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from selfreward_steps.contract import ModelImport
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.card import licence_of, model_card
-from selfreward_steps.importing.chat_template import prepare_chat
-from selfreward_steps.importing.files import OWN_CARD, check_safetensors, files_of, model_path
+from selfreward_steps.importing.chat_template import Chat, prepare_chat
+from selfreward_steps.importing.files import OWN_CARD, check_safetensors, edit_json, files_of, model_path
 from selfreward_steps.importing.hub import download_model
 from selfreward_steps.importing.sources import Place, locate
+from selfreward_steps.importing.turns import end_turns, highest_token
+from selfreward_steps.importing.weights import (
+    check_weights,
+    mend_names,
+    mend_padding,
+    refuse_other_heads,
+    refuse_quantised,
+)
 
+TRAINED: Final = "model"
+"""The field of the base model; models of the other fields only judge."""
 _SUPERSEDED = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 """Where a tokenizer's template and special tokens may stand; an old one would overrule the new."""
 
@@ -52,11 +63,7 @@ def import_model(item: ModelImport, field: str, place: Place) -> Imported:
     folder.mkdir(parents=True)
     with place.progress.busy():
         tokenizer, facts = _from_gguf(path, folder, field) if path.is_file() else _from_folder(path, folder, field)
-        config = AutoConfig.from_pretrained(folder)
-        chat = prepare_chat(tokenizer, config, item.source.chat_template, field, item.source.uri)
-        if path.is_file() or chat.template != "own" or chat.repaired:
-            _save_tokenizer(tokenizer, folder)
-        _complete_generation_config(folder, config, tokenizer)
+        chat = _made_to_work(item, folder, tokenizer, field, path)
         _check_reopens(folder)
     licence = facts.pop("licence", "") or (licence_of(path) if path.is_dir() else None)
     revision = commit or item.source.revision
@@ -71,6 +78,49 @@ def import_model(item: ModelImport, field: str, place: Place) -> Imported:
     }
     (folder / OWN_CARD).write_text(model_card(item, revision, licence, facts, chat), encoding="utf-8")
     return Imported(folder, metadata, chat.system_role)
+
+
+def _made_to_work(item: ModelImport, folder: Path, tokenizer: Any, field: str, path: Path) -> Chat:
+    """Mend what has one right repair in `folder`, and refuse what cannot work; what was done is in the result."""
+    trained = field == TRAINED
+    config = AutoConfig.from_pretrained(folder)
+    rows = config.get_text_config().vocab_size
+    outside = tokenizer.pad_token if (tokenizer.pad_token_id or 0) >= rows else None
+    if outside is not None:
+        tokenizer.pad_token = None
+    chat = prepare_chat(tokenizer, config, item.source.chat_template, field, item.source.uri, trained=trained)
+    _refuse_unknown_tokens(tokenizer, rows, chat.where)
+    if path.is_file() or chat.template != "own" or chat.repaired:
+        _save_tokenizer(tokenizer, folder)
+    _complete_generation_config(folder, config, tokenizer)
+    repaired = list(chat.repaired)
+    if outside is not None:
+        repaired.append(_take_out(outside, folder))
+    repaired += mend_padding(folder, rows, tokenizer.pad_token_id)
+    repaired += end_turns(folder, tokenizer, chat.where) if trained else []
+    repaired += mend_names(folder, field)
+    if trained or getattr(config, "quantization_config", None) is None:
+        check_weights(folder, field, path)
+    return replace(chat, repaired=repaired)
+
+
+def _refuse_unknown_tokens(tokenizer: Any, rows: int, where: str) -> None:
+    highest, token = highest_token(tokenizer)
+    if highest >= rows:
+        raise PermanentError(
+            "BadChatTemplate",
+            f"{where} writes {token!r}, whose id {highest} lies outside the model's {rows} embeddings: use the "
+            "tokenizer that the model was trained with, or resize its embeddings",
+        )
+
+
+def _take_out(token: str, folder: Path) -> str:
+    """Take an added token out of the saved tokenizer, where text that happens to hold it would be an id too high."""
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
+        edit_json(path, {"added_tokens": [each for each in added if each["content"] != token]})
+    return f"padding token {token!r}, for which the model has no embedding, taken out"
 
 
 def _bring(item: ModelImport, field: str, place: Place) -> tuple[Path, str | None]:
@@ -95,6 +145,9 @@ def _from_folder(path: Path, folder: Path, field: str) -> tuple[Any, dict[str, s
         raise _unsupported(field, path, str(error)) from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise _unsupported(field, path, f"model type {config.model_type!r} is not a causal language model")
+    refuse_other_heads(config, field, path)
+    if field == TRAINED:
+        refuse_quantised(config, kinds, field, path)
     for file in files_of(path):
         # Linked, since committing reads them once anyway; never written through, see _save_tokenizer.
         (folder / file.name).symlink_to(file.resolve())

@@ -1,5 +1,7 @@
 """Importing one model the way the import step does, without a process: what model tests share."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +24,10 @@ def refusal(path: Path, tmp_path: Path, reason: str, **source: Any) -> str:
     assert caught.value.reason == reason, str(caught.value)
     assert str(caught.value).startswith("model.")
     return str(caught.value)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change one JSON file in place."""
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))

@@ -1,7 +1,6 @@
 """Models in every state they come in: what is imported, what is mended, what is refused."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 from selfreward_steps.importing.chat_template import PLAIN_TEMPLATE
-from steps.importing.bringing import bring, refusal
+from steps.importing.bringing import bring, edit, refusal
 from steps.tiny_model import CHATML, make_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -19,23 +18,6 @@ CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("made") / "tiny")
-
-
-@pytest.fixture
-def tiny(made: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
-    return Path(shutil.copytree(made, tmp_path / "tiny"))
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    found = json.loads(path.read_text())
-    change(found)
-    path.write_text(json.dumps(found))
 
 
 def test_a_good_model_is_passed_on_as_it_is(tiny: Path, tmp_path: Path) -> None:
