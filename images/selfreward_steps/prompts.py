@@ -15,6 +15,7 @@ from selfreward_steps.client.requests import Refusal
 from selfreward_steps.contract import PromptGenerator, PromptsConfig
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.prompting.filters import Pool
+from selfreward_steps.prompting.words import length_in_words
 from selfreward_steps.prompting.writing import PromptWriting
 from selfreward_steps.rows import (
     InstructionRow,
@@ -141,7 +142,7 @@ def _demonstrations(context: Context) -> list[str]:
     for kind in (_instructions, _given, _ranked) if seed is not None else ():
         assert seed is not None
         # A demonstration as long as a page would crowd out the others and the answer.
-        short = (text for text in kind(seed) if 0 < len(text.split()) <= context.config.settings.max_words)
+        short = (text for text in kind(seed) if 0 < length_in_words(text) <= context.config.settings.max_words)
         if found := list(dict.fromkeys(short)):
             return found
     raise PermanentError(

@@ -6,13 +6,14 @@ Pure but for the pool it is given, which it must not change.
 from __future__ import annotations
 
 import re
-import string
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
 from selfreward_steps.client.thoughts import without_thoughts
 from selfreward_steps.contract import PromptSettings
 from selfreward_steps.prompting.rouge import RougePool
+from selfreward_steps.prompting.words import length_in_words
 
 _KEYWORDS = re.compile(
     r"\b(?:images?|pictures?|graphs?|diagrams?|flowcharts?|maps?|draw|plot|files?|videos?|audio|music|go to)\b",
@@ -24,11 +25,11 @@ _PREAMBLE = re.compile(
     r"(?:i(?:'ll| will) (?:create|write|provide|give|come up)\b[^\n.:]{0,60}[.:]\s*)?"
     r"(?:here it is\s*:\s*"
     r"|here(?:'s| is| are)\s+(?:\w+\s+){0,3}(?:tasks?|instruction|prompt|question|one)\b[^\n:]{0,60}:\s*)?"
-    r"(?:\W{0,4}(?:new\s+)?(?:task|instruction|prompt|question)\s*\d*\s*\W{0,2}:\W{0,4}?\s+)?",
+    r"(?:\W{0,4}(?:new\s+)?(?:task|instruction|prompt|question)\s*\d*\s*\W{0,2}(?::\W{0,4}?\s+|：\s*))?",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d{1,2}[.)]\s+")
-_NEXT_NUMBER = re.compile(r"\n\s*\d{1,2}[.)]\s")
+_NUMBER = re.compile(r"\d{1,2}(?:[.)]\s+|[、．]\s*)")
+_NEXT_NUMBER = re.compile(r"\n\s*\d{1,2}(?:[.)]\s|[、．])")
 _META = (
     r"(?:(?:(?:in )?th(?:is|ese)|the|your)\s+(?:new\s+)?(?:tasks?|prompts?|instructions?|challenge)\b"
     r"|this is an?\s+(?:new\s+)?(?:task|prompt|challenge)\b|as an ai\b|note:"
@@ -43,7 +44,9 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 """Where a completion goes on after the prompt: the next task, talk about tasks, or the answer."""
-_QUOTES = {'"': '"', "“": "”", "`": "`", "'": "'", "*": "*"}
+_QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“", "「": "」", "『": "』", "`": "`", "'": "'", "*": "*"}
+_OPENING = "¿¡"
+"""Punctuation that Spanish sentences begin with."""
 
 
 class Rejection(StrEnum):
@@ -57,7 +60,7 @@ class Rejection(StrEnum):
     TALK = "talksAboutTasks"
     """Speaks of the task it was to write (small chat models do)."""
     PUNCTUATION = "startsWithPunctuation"
-    NOT_ASCII = "startsWithNonAscii"
+    """Or with a sign: a text begins with a letter or a digit of any language."""
     KEYWORD = "keyword"
     DUPLICATE = "duplicate"
     SIMILAR = "similar"
@@ -124,15 +127,13 @@ def rejection(draft: Draft, *, settings: PromptSettings, pool: Pool) -> Rejectio
         return Rejection.EMPTY
     if draft.cut_off:
         return Rejection.CUT_OFF
-    words = len(prompt.split())
+    words = length_in_words(prompt)
     if words < settings.min_words:
         return Rejection.TOO_SHORT
     if words > settings.max_words:
         return Rejection.TOO_LONG
-    if prompt[0] in string.punctuation:
+    if prompt[0] not in _OPENING and unicodedata.category(prompt[0])[0] not in "LN":
         return Rejection.PUNCTUATION
-    if not prompt[0].isascii():
-        return Rejection.NOT_ASCII
     if _TALK.match(prompt):
         return Rejection.TALK
     if _KEYWORDS.search(prompt):

@@ -6,7 +6,6 @@ here a pair is only scored when the words the two share could carry it over the 
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-_WORD = re.compile(r"[a-z0-9]+")
+from selfreward_steps.prompting.words import words_of
+
 _SLACK = 1e-9
 """The bound must never lose a pair to rounding."""
-
-
-def words_of(text: str) -> list[str]:
-    """The words ROUGE sees: runs of ASCII letters and digits, in lower case, unstemmed."""
-    return _WORD.findall(text.lower())
 
 
 def rouge_l(first: Sequence[str], second: Sequence[str]) -> float:

@@ -38,6 +38,10 @@ from selfreward_steps.prompting.filters import Draft, Pool, Rejection, new_promp
         ("I'm ill. Draft a message to my boss.", "I'm ill. Draft a message to my boss."),
         ("", ""),
         ("Task 9:", "Task 9:"),
+        ("Task 9：解释天空为什么是蓝色的。", "解释天空为什么是蓝色的。"),
+        ("1、解释天空为什么是蓝色的。\n2、唱歌。", "解释天空为什么是蓝色的。"),
+        ("「空が青い理由を説明してください。」", "空が青い理由を説明してください。"),
+        ("«Explique pourquoi le ciel est bleu.»", "Explique pourquoi le ciel est bleu."),
     ],
 )
 def test_one_prompt_of_a_completion(completion: str, prompt: str) -> None:
@@ -59,7 +63,22 @@ POOL.add("Write a short poem about the sea.")
         ("word " * 150, False, None),
         ("word " * 151, False, Rejection.TOO_LONG),
         ("- explain how bread is made", False, Rejection.PUNCTUATION),
-        ("Écris un poème sur la mer", False, Rejection.NOT_ASCII),
+        ("🙂 explain how bread is made", False, Rejection.PUNCTUATION),
+        ("。请写一首关于大海和风的短诗", False, Rejection.PUNCTUATION),
+        ("Écris un poème sur la mer", False, None),
+        ("¿Cómo se prepara una tortilla sin cebolla?", False, None),
+        ("Напиши короткое стихотворение о море и ветре.", False, None),
+        ("请写一首关于大海和风的短诗，不超过四行。", False, None),
+        ("海と風についての短い詩を書いてください。", False, None),
+        ("เขียนบทกวีสั้นๆ เกี่ยวกับทะเลและสายลม", False, None),
+        ("바다와 바람에 대한 짧은 시를 써 주세요.", False, None),
+        ("समुद्र और हवा पर एक छोटी कविता लिखो।", False, None),
+        ("اكتب قصيدة قصيرة عن البحر والريح.", False, None),
+        ("你好", False, Rejection.TOO_SHORT),
+        ("สวัสดี", False, Rejection.TOO_SHORT),
+        ("写" * 225, False, None),
+        ("写" * 226, False, Rejection.TOO_LONG),
+        ("เขียน" * 200, False, Rejection.TOO_LONG),
         ("The task is on another subject than those above.", False, Rejection.TALK),
         ("I'm ready to help. What is the task?", False, Rejection.TALK),
         ("This is a challenge for a writer.", False, Rejection.TALK),
@@ -103,3 +122,24 @@ def test_a_prompt_that_is_twice_in_the_data_counts_once() -> None:
 def test_what_is_followed_by_something_was_not_cut_off(completion: str, whole: bool) -> None:
     assert new_prompt(completion, cut_off=True).cut_off is not whole
     assert new_prompt(completion, cut_off=False).cut_off is False
+
+
+@pytest.mark.parametrize(
+    ("known", "near", "other"),
+    [
+        ("5 способов сварить яйцо всмятку на завтрак", "5 способов сварить яйцо вкрутую на завтрак",
+         "5 причин полюбить долгую холодную зиму"),
+        ("请写一首关于大海和风的短诗，不超过四行。", "请写一首关于大海和雨的短诗，不超过四行。",
+         "解释一下天空为什么是蓝色的，不超过四行。"),
+        ("เขียนบทกวีสั้นเกี่ยวกับทะเลและสายลม", "เขียนบทกวีสั้นเกี่ยวกับทะเลและสายฝน",
+         "อธิบายว่าทำไมท้องฟ้าจึงเป็นสีฟ้า"),
+        ("समुद्र और हवा पर एक छोटी कविता लिखो", "समुद्र और पहाड़ पर एक छोटी कविता लिखो",
+         "बताओ कि आकाश नीला क्यों दिखाई देता है"),
+    ],
+    ids=["russian", "chinese", "thai", "hindi"],
+)  # fmt: skip
+def test_similarity_is_of_words_in_any_language(known: str, near: str, other: str) -> None:
+    pool = Pool()
+    pool.add(known)
+    assert rejection(Draft(near), settings=PromptSettings(), pool=pool) is Rejection.SIMILAR
+    assert rejection(Draft(other), settings=PromptSettings(), pool=pool) is None
