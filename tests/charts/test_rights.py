@@ -19,6 +19,7 @@ TRANSIENT: dict[str, Any] = {"ttlSecondsAfterFinished": 30, "deletionPolicy": {"
 NOT_SEEN_HERE = {
     ("get", "pods"): "a delete that met a conflict looks whether the pod is still there",
     ("delete", "pods"): "pods that outlived their Job",
+    ("list", "events"): "why a child has had no pod for ten seconds",
     ("update", "selfrewardruns/finalizers.selfreward.dev"): "asked for by an admission plugin of the API server",
 }
 

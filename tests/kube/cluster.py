@@ -105,6 +105,10 @@ class FakeCluster:
         """Where the API server listens."""
         return self._server.url
 
+    def refuse_pods(self, why: Callable[[Object], str]) -> None:
+        """From now on a pod that a controller makes is refused, as by a quota, where `why` says anything."""
+        self._machinery.refuses = why
+
     @property
     def requests(self) -> RequestLog:
         """Every HTTP request so far."""

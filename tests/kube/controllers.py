@@ -35,6 +35,8 @@ class Machinery:
     """The installed kind of an apiVersion and kind."""
     failures: list[BaseException] = field(default_factory=list)
     """What went wrong in a controller; the cluster raises it at its end."""
+    refuses: Callable[[Object], str] = field(default=lambda pod: "")
+    """Why a pod that a controller makes is refused, by a quota or a policy; empty: it is not."""
 
 
 class Controller(ABC, Generic[Key]):
@@ -52,6 +54,7 @@ class Controller(ABC, Generic[Key]):
         self.identities = machinery.identities
         self.kind_of = machinery.kind_of
         self._failures = machinery.failures
+        self.machinery = machinery
         self._loop = asyncio.get_running_loop()
         self._due: dict[Key, asyncio.TimerHandle] = {}
         self._unlisten = machinery.storage.listen(self.observe)

@@ -41,20 +41,26 @@ class ReplicaSetController(Controller[Address]):
         if item is None or pods.is_going(item):
             return
         living = [pod for pod in pods.pods_of(self, item) if not pods.is_over(pod) and not pods.is_going(pod)]
-        wanted = item["spec"]["replicas"]
+        wanted, refused = item["spec"]["replicas"], ""
         for _ in range(wanted - len(living)):
             name = f"{key[1]}-{self.identities.suffix()}"
             pod = pods.pod_from(item["spec"]["template"], pods.owner_reference(REPLICA_SET, item), name)
-            self.writer.create(POD, key[0], pod, self.actor())
+            if refused := pods.create_pod(self, REPLICA_SET, item, pod):
+                self.enqueue(key, pods.REFUSED_AGAIN)
+                break
         for pod in living[wanted:]:
             pods.delete_pod(self, pod)
         ready = sum(map(pods.is_ready, living))
+        told = (item.get("status") or {}).get("conditions", []) if refused else []
         item["status"] = {
+            "conditions": told,
             "replicas": len(living),
             "readyReplicas": ready,
             "availableReplicas": ready,
             "observedGeneration": item["metadata"]["generation"],
         }
+        if refused:
+            set_condition(item, "ReplicaFailure", "True", "FailedCreate", refused, self.clock.stamp())
         self.write_status(REPLICA_SET, item)
 
 
@@ -150,7 +156,14 @@ class DeploymentController(Controller[Address]):
             text = "Deployment does not have minimum availability."
             self._condition(item, "Available", "False", "MinimumReplicasUnavailable", text)
             self._progress(item, now)
+        self._refused(item, counts, now)
         self.write_status(DEPLOYMENT, item)
+
+    def _refused(self, item: Object, counts: dict[str, Any], now: str) -> None:
+        """The replica set's failure is the deployment's too, for as long as it has it."""
+        kept = [each for each in item["status"].get("conditions", []) if each["type"] != "ReplicaFailure"]
+        failed = [each for each in counts.get("conditions", []) if each["type"] == "ReplicaFailure"]
+        item["status"]["conditions"] = kept + [{**each, "lastUpdateTime": now} for each in failed]
 
     def _progress(self, item: Object, now: str) -> None:
         if not is_true(item, "Progressing"):

@@ -177,7 +177,7 @@ class JobController(Controller[Address]):
                 self._create_pod(job, index if indexed else None, tally)
 
     def _create_pod(self, job: Object, index: int | None, tally: _Tally) -> None:
-        namespace, name = key_of(job)
+        name = job["metadata"]["name"]
         stem = name if index is None else f"{name}-{index}"
         indexed = {} if index is None else {INDEX: str(index)}
         pod = pods.pod_from(
@@ -189,7 +189,8 @@ class JobController(Controller[Address]):
             env={} if index is None else {"JOB_COMPLETION_INDEX": str(index)},
             finalizers=(TRACKING,),
         )
-        self.writer.create(POD, namespace, pod, self.actor())
+        if pods.create_pod(self, JOB, job, pod):
+            self.enqueue(key_of(job), pods.REFUSED_AGAIN)
 
     def _stop(self, children: list[Object]) -> None:
         for pod in children:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from kube.controllers import Controller
 from kube.deleting import DeleteOptions
 from kube.errors import ApiError
-from kube.kinds import POD, Kind
+from kube.kinds import BY_NAME, POD, Kind
 from kube.storage import Object, copied, key_of
 
 Template = Mapping[str, Any]
+REFUSED_AGAIN: Final = 5.0
+"""Seconds until a controller tries again to make a pod that was refused; real ones wait longer each time."""
 
 
 def owner_reference(kind: Kind, item: Object) -> dict[str, Any]:
@@ -119,3 +121,28 @@ def owner_key(item: Object, kind: Kind) -> tuple[str, str] | None:
         if owner["kind"] == kind.kind and owner.get("controller"):
             return key_of(item)[0], owner["name"]
     return None
+
+
+def create_pod(
+    controller: Controller[Any], kind: Kind, owner: Object, pod: Object, reason: str = "FailedCreate"
+) -> str:
+    """Create a pod; where it is refused, an event of its owner says so, as real controllers post it. Why it was."""
+    why = controller.machinery.refuses(pod)
+    namespace, name = key_of(owner)
+    if not why:
+        controller.writer.create(POD, namespace, pod, controller.actor())
+        return ""
+    message = f'pods "{pod["metadata"]["name"]}" is forbidden: {why}'
+    now = controller.clock.stamp()
+    event = {
+        "metadata": {"name": f"{name}.{controller.identities.suffix()}"},
+        "involvedObject": {"kind": kind.kind, "name": name, "namespace": namespace, "uid": owner["metadata"]["uid"]},
+        "reason": reason,
+        "message": f"Error creating: {message}",
+        "type": "Warning",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+    controller.writer.create(BY_NAME["Event"], namespace, event, controller.actor())
+    return message

@@ -98,7 +98,9 @@ class PyTorchJobController(Controller[Address]):
         pod = pods.pod_from(replica["template"], owner, _name(job, role, index), labels=labels, env=_env(job, index))
         # The replica's policy overwrites the template's.
         pod["spec"]["restartPolicy"] = replica.get("restartPolicy", "OnFailure")
-        self.writer.create(POD, namespace, pod, self.actor())
+        if pods.create_pod(self, PYTORCH_JOB, job, pod, "FailedCreatePod"):
+            self.enqueue(key_of(job), pods.REFUSED_AGAIN)
+            return
         if self.storage.view(SERVICE, namespace, _name(job, role, index)) is None:
             service = {
                 "metadata": {"name": _name(job, role, index), "labels": labels, "ownerReferences": [owner]},

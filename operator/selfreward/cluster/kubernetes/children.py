@@ -21,6 +21,7 @@ from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, resu
 from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
 from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
 from selfreward.cluster.kubernetes.verdicts import Verdict, verdict_of
+from selfreward.cluster.kubernetes.warnings import without_pod
 from selfreward.cluster.progress import summed_progress
 from selfreward.plan import (
     ChildKind,
@@ -153,7 +154,7 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
     elif any(phase_of(pod) == "Running" for pod in live):
         phase = ChildPhase.RUNNING
     refusal = condition_of(deployment, "ReplicaFailure")
-    words = str(refusal.get("message")) if refusal is not None and not live else serving_words(live)
+    words = without_pod(str(refusal.get("message"))) if refusal is not None and not live else serving_words(live)
     return ObservedChild(
         name=name_of(deployment),
         uid=uid_of(deployment),

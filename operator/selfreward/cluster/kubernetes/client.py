@@ -53,14 +53,16 @@ class KubernetesClient:
         resource: Resource,
         namespace: str | None,
         labels: str = "",
+        fields: str = "",
         keep: Callable[[View], Object] = dict,
     ) -> Listed:
-        """What `keep` keeps of each object of a type, in one namespace or in all, that the label selector lets through.
+        """What `keep` keeps of each object of a type, in one namespace or in all, that the selectors let through.
 
         Page by page: never more than one of them is in memory as the API server sends it.
         """
         items: list[Object] = []
-        query = {"limit": str(CHUNK), **({"labelSelector": labels} if labels else {})}
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        query = {"limit": str(CHUNK), **{name: selector for name, selector in selectors.items() if selector}}
         while True:
             page = await self._json("GET", resource.path(namespace), query)
             # Items of a list may come without what the list says of all of them.

@@ -22,7 +22,7 @@ from selfreward.cluster.kubernetes.children import RunObjects, observed_children
 from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
 from selfreward.cluster.kubernetes.logs import PodLogs
-from selfreward.cluster.kubernetes.obstacles import pod_obstacles
+from selfreward.cluster.kubernetes.obstacles import obstacles, waiting
 from selfreward.cluster.kubernetes.pods import is_over
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
@@ -40,6 +40,7 @@ from selfreward.cluster.kubernetes.resources import (
     uid_of,
 )
 from selfreward.cluster.kubernetes.training import cautions, choose
+from selfreward.cluster.kubernetes.warnings import Warnings
 from selfreward.cluster.stores import Stores
 from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed, RunEvent
 from selfreward.render import (
@@ -79,6 +80,7 @@ class KubernetesCluster:
         self._images = images
         self._open_store = open_run_store or _opened
         self._logs = PodLogs(client, now)
+        self._warnings = Warnings(client, now)
         self._stores = stores or Stores()
         self._commits: dict[str, tuple[StoreConfig, Commits]] = {}
         self.served: Collection[Resource] = ()
@@ -87,7 +89,8 @@ class KubernetesCluster:
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         await self._ask_for_missing(run, graph)
         await self._logs.read(list(_speaking(run, self._objects(run).pods)))
-        # Once more: reading logs took its time. The commits come after the children, so that what one of them
+        await self._warnings.read(list(waiting(self._objects(run))))
+        # Once more: reading took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
         objects = self._objects(run)
         children = tuple(observed_children(run, graph, objects, self._logs.heard, self._images))
@@ -96,7 +99,7 @@ class KubernetesCluster:
             children=children,
             committed=committed,
             shards_committed=shards,
-            obstacles=tuple(pod_obstacles(run, objects.pods)),
+            obstacles=tuple(obstacles(run, objects, self._warnings)),
         )
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
@@ -152,6 +155,7 @@ class KubernetesCluster:
         for uid in self._commits.keys() - run_uids:
             del self._commits[uid]
         self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
+        self._warnings.keep({uid_of(item) for each in (PODS, *_WORKLOADS) for item in self._cache.all(each)})
 
     async def delete_artifacts(self, config: StoreConfig) -> None:
         """Delete all that lies in a run's own folder of the store, and its journals."""

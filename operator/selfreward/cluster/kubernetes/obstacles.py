@@ -15,9 +15,13 @@ from selfreward_steps.contract import StepName
 from selfreward_steps.errors import PermanentError
 
 from selfreward.api import Reason, SelfRewardRun, SelfRewardRunSpec
+from selfreward.cluster.kubernetes.children import RunObjects, place_of
 from selfreward.cluster.kubernetes.errors import Refused
 from selfreward.cluster.kubernetes.pending import pending_of
-from selfreward.cluster.kubernetes.resources import View, label_of
+from selfreward.cluster.kubernetes.pods import is_over, statuses
+from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of
+from selfreward.cluster.kubernetes.verdicts import verdict_of
+from selfreward.cluster.kubernetes.warnings import NO_POD, NO_VOLUME, Warned, Warnings, without_pod
 from selfreward.plan import Obstacle
 from selfreward.render.images import workload_name
 from selfreward.render.metadata import KEY, MODEL, STEP
@@ -25,6 +29,54 @@ from selfreward.render.secrets import secret_refs
 
 _NAMED: Final = re.compile(r'["/]([a-z0-9][-a-z0-9.]*)')
 """`secret "hub" not found`, `couldn't find key token in Secret team/hub`."""
+
+
+def waiting(objects: RunObjects) -> Iterator[View]:
+    """Children without a pod, and pods without a container: a warning may say what they wait for."""
+    yield from _without_pods(objects)
+    for pod in objects.pods:
+        if not is_over(pod) and any(_creates(status) for status in statuses(pod)):
+            yield pod
+
+
+def obstacles(run: SelfRewardRun, objects: RunObjects, warnings: Warnings) -> Iterator[Obstacle]:
+    """What keeps children from running that somebody must mend."""
+    yield from pod_obstacles(run, objects.pods)
+    for workload in _without_pods(objects):
+        if (warned := _refused(workload, warnings)) is not None:
+            yield _obstacle(run, workload, Reason.REFUSED, warned)
+    for pod in objects.pods:
+        if any(_creates(status) for status in statuses(pod)) and (warned := warnings.of(pod, NO_VOLUME)) is not None:
+            yield _obstacle(run, pod, Reason.CANNOT_START, warned)
+
+
+def _without_pods(objects: RunObjects) -> Iterator[View]:
+    places = {place_of(pod) for pod in objects.pods if not is_over(pod)}
+    for workload in objects.workloads:
+        has_ended = not label_of(workload, MODEL) and verdict_of(workload) is not None
+        is_held = is_going(workload) or workload["spec"].get("suspend")
+        if place_of(workload) not in places and not has_ended and not is_held:
+            yield workload
+
+
+def _refused(workload: View, warnings: Warnings) -> Warned | None:
+    """A Deployment says itself that its pods are refused; of the others only events tell."""
+    said = condition_of(workload, "ReplicaFailure")
+    if said is None:
+        return warnings.of(workload, NO_POD)
+    message = without_pod(str(said.get("message") or ""))
+    since = datetime.fromisoformat(said["lastTransitionTime"])
+    return Warned(str(said.get("reason") or "FailedCreate"), message, since)
+
+
+def _creates(status: View) -> bool:
+    return ((status.get("state") or {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing")
+
+
+def _obstacle(run: SelfRewardRun, item: View, reason: Reason, warned: Warned) -> Obstacle:
+    place = label_of(item, KEY) or label_of(item, MODEL)
+    field = _field(run.spec, item, reason, warned.message)
+    return Obstacle(reason, f"{field}: {place}: {warned.reason}: {warned.message}", warned.since)
 
 
 def pod_obstacles(run: SelfRewardRun, pods: Sequence[View]) -> Iterator[Obstacle]:
