@@ -24,7 +24,7 @@ from selfreward_steps.importing.card import licence_of, model_card
 from selfreward_steps.importing.chat_template import Chat, prepare_chat
 from selfreward_steps.importing.files import OWN_CARD, check_safetensors, edit_json, files_of, model_path
 from selfreward_steps.importing.hub import download_model
-from selfreward_steps.importing.sources import Place, locate
+from selfreward_steps.importing.sources import Place, locate, told_in_users_words
 from selfreward_steps.importing.turns import end_turns, highest_token
 from selfreward_steps.importing.weights import (
     check_weights,
@@ -56,12 +56,12 @@ def import_model(item: ModelImport, field: str, place: Place) -> Imported:
     NoChatTemplate, BadChatTemplate or NoEndToken.
     """
     transformers.utils.logging.disable_progress_bar()
-    path, commit = _bring(item, field, place)
-    path = model_path(path, field)
+    source, commit = _bring(item, field, place)
     folder = place.scratch / "models" / item.output
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with place.progress.busy():
+    with place.progress.busy(), told_in_users_words({source: item.source.uri, folder: item.source.uri}):
+        path = model_path(source, field)
         tokenizer, facts = _from_gguf(path, folder, field) if path.is_file() else _from_folder(path, folder, field)
         chat = _made_to_work(item, folder, tokenizer, field, path)
         _check_reopens(folder)

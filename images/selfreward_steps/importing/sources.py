@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +36,27 @@ class Place:
 def bad_source(field: str, uri: str, problem: str) -> PermanentError:
     """`field` is the spec's, such as `seedData.rankings`."""
     return PermanentError("SourceNotFound", f"{field}.uri: {uri}: {problem}")
+
+
+def in_users_words(text: str, known: Mapping[Path, str]) -> str:
+    """`text` with the address that the user gave for each of this machine's paths in `known`."""
+    for path, uri in known.items():
+        # Not within an address or a longer name.
+        text = re.sub(rf"(?<![\w/.-]){re.escape(str(path))}(?![\w-])", partial(_address, uri), text)
+    return text
+
+
+def _address(uri: str, _: re.Match[str]) -> str:
+    return uri.rstrip("/")
+
+
+@contextmanager
+def told_in_users_words(known: Mapping[Path, str]) -> Iterator[None]:
+    """Errors of the body name the addresses that the user gave, and none of the paths in `known`."""
+    try:
+        yield
+    except PermanentError as error:
+        raise PermanentError(error.reason, in_users_words(str(error), known)) from error
 
 
 def locate(uri: str, field: str, place: Place) -> Path:
@@ -116,26 +140,48 @@ def _s3(uri: str, field: str, place: Place) -> Path:
     objects = _objects(bucket, key, f"{field}.uri: {uri}")
     if not objects:
         raise bad_source(field, uri, "there is no such object, and none under that prefix")
-    folder = place.scratch / "s3" / parts.netloc
-    for name, size in objects:
-        path = folder / name
-        # An earlier attempt's download; a torn one was never renamed to this name.
-        if not (path.is_file() and path.stat().st_size == size):
+    folder, versions = (place.scratch / name / parts.netloc for name in ("s3", "s3-versions"))
+    for found in objects:
+        path, version = folder / found.key, versions / found.key
+        # An earlier attempt's download, of the object as it is now; a torn one was never renamed to this name.
+        if not (path.is_file() and version.is_file() and version.read_text(encoding="utf-8") == found.version):
             with place.progress.busy():
-                _download(bucket, name, path, f"{field}.uri: {uri}")
+                _download(bucket, found.key, path, f"{field}.uri: {uri}")
+            version.parent.mkdir(parents=True, exist_ok=True)
+            version.write_text(found.version, encoding="utf-8")
+    if (folder / key).is_dir():
+        _remove_others(folder / key, {folder / found.key for found in objects})
     return folder / key
 
 
-def _objects(bucket: Any, key: str, where: str) -> list[tuple[str, int]]:
+@dataclass(frozen=True)
+class _Object:
+    key: str
+    version: str
+    """Changes whenever the object does: its ETag, and its length where a server has none."""
+
+
+def _objects(bucket: Any, key: str, where: str) -> list[_Object]:
     from selfreward_steps.store.s3_errors import s3_errors
 
     with s3_errors(where):
         pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=key)
-        listed = [(found["Key"], int(found["Size"])) for page in pages for found in page.get("Contents", [])]
+        listed = [
+            _Object(found["Key"], f"{found.get('ETag', '')} {found['Size']}")
+            for page in pages
+            for found in page.get("Contents", [])
+        ]
     # The object itself, or what lies under it as a folder; not others whose names only begin alike.
-    return [(name, size) for name, size in listed if name == key] or [
-        (name, size) for name, size in listed if name.startswith(key + "/") and not name.endswith("/")
+    return [found for found in listed if found.key == key] or [
+        found for found in listed if found.key.startswith(key + "/") and not found.key.endswith("/")
     ]
+
+
+def _remove_others(folder: Path, listed: Container[Path]) -> None:
+    """What an earlier attempt downloaded and is no longer in the bucket."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in listed:
+            path.unlink()
 
 
 def _download(bucket: Any, key: str, path: Path, where: str) -> None:

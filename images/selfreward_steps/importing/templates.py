@@ -12,7 +12,7 @@ from typing import Final
 
 from selfreward_steps.contract import TEMPLATE_VARIABLE, CustomTemplate, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.importing.sources import Place, locate
+from selfreward_steps.importing.sources import Place, in_users_words, locate
 from selfreward_steps.judging.custom_template import FILE
 from selfreward_steps.judging.templates import judge_template
 
@@ -39,7 +39,8 @@ def _text(template: CustomTemplate, place: Place) -> str:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise PermanentError("BadTemplate", f"{where}: is no text file ({error}): name one in UTF-8") from error
+            why = in_users_words(str(error), {path: template.uri})
+            raise PermanentError("BadTemplate", f"{where}: is no text file ({why}): name one in UTF-8") from error
     if not text.strip():
         raise PermanentError("BadTemplate", f"{where}: is empty: put the judge's prompt there")
     return text

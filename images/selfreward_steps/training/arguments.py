@@ -26,12 +26,13 @@ SMOOTHED_LOSSES: Final = frozenset({DpoLoss.ROBUST, DpoLoss.EXO_PAIR, DpoLoss.AO
 def in_bfloat16(precision: Precision) -> bool:
     """Whether to compute in bfloat16: `auto` means where the GPU, or without one the CPU, multiplies in it.
 
-    A CPU that emulates it is slower by far than in float32: 7 times forward and 60 times backward on AVX2.
+    What emulates it does not count: GPUs before Ampere (V100, T4) do, and a CPU that does is slower by far than in
+    float32: 7 times forward and 60 times backward on AVX2.
     """
     match precision:
         case Precision.AUTO:
             if torch.cuda.is_available():
-                return bool(torch.cuda.is_bf16_supported())
+                return bool(torch.cuda.is_bf16_supported(including_emulation=False))
             return _cpu_multiplies_in_bfloat16()
         case Precision.BF16:
             return True

@@ -57,7 +57,7 @@ class ChatTemplate:
         if not tokenizer.chat_template:
             raise PermanentError(
                 "ChatTemplateMissing",
-                "baseModel.chatTemplate: the model's tokenizer has no chat template, and none was given: "
+                "model.chatTemplate: the model's tokenizer has no chat template, and none was given: "
                 "set it to `default` or to a Jinja template",
             )
         self._tokenizer = tokenizer

@@ -131,5 +131,5 @@ def _readable(folder: Path) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:300]
         raise PermanentError(
-            "ModelUnreadable", f"baseModel.uri: {folder}: transformers cannot open it ({reason}): use another model"
+            "ModelUnreadable", f"{folder}: transformers cannot open the model ({reason}): use another as model.uri"
         ) from error

@@ -57,6 +57,11 @@ def permanent(context: Context) -> StepOutcome:
     raise PermanentError("NoPairs", "preferences.minMargin: 9: no two candidates\ndiffer by that much; lower it")
 
 
+def bad_input(context: Context) -> StepOutcome:
+    path = context.scratch / "inputs" / "iteration-1" / "pairs" / "pairs.jsonl"
+    raise PermanentError("BadRows", f"{path}, line 3: not JSON")
+
+
 def infrastructure(context: Context) -> StepOutcome:
     raise InfrastructureError("ServingUnavailable", "http://127.0.0.1:1/v1 does not answer")
 

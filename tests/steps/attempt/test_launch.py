@@ -50,6 +50,7 @@ def test_another_setting_does_not_overwrite_what_is_committed(place: Place) -> N
     ("behaviour", "code", "reason", "failure", "message"),
     [
         ("permanent", 64, "NoPairs", FailureClass.PERMANENT, "no two candidates differ"),
+        ("bad_input", 64, "BadRows", FailureClass.PERMANENT, "iteration-1/pairs/pairs.jsonl, line 3: not JSON"),
         ("infrastructure", 69, "ServingUnavailable", FailureClass.INFRASTRUCTURE, "does not answer"),
         ("failed", 1, "JudgeNeverScores", FailureClass.APPLICATION, "0 of 12"),
         ("disk_full", 64, "DiskFull", FailureClass.PERMANENT, "/scratch/part-3: No space left on device: make room"),
@@ -64,6 +65,7 @@ def test_a_failure_is_one_line(
     assert (place.result().reason, place.result().failure_class) == (reason, failure)
     assert message in place.result().message
     assert ended.stderr == f"{reason}: {place.result().message}\n"
+    assert "/inputs/" not in ended.stderr
 
 
 @pytest.mark.parametrize(

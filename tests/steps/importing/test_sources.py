@@ -8,8 +8,13 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from selfreward_steps.attempt.progress import ProgressReporter
+from selfreward_steps.contract import CustomTemplate, ModelImport
 from selfreward_steps.errors import PermanentError, StepError
-from selfreward_steps.importing.sources import Place, locate, package_folder
+from selfreward_steps.importing.model import import_model
+from selfreward_steps.importing.seed.datasets import import_seed
+from selfreward_steps.importing.sources import Place, in_users_words, locate, package_folder
+from selfreward_steps.importing.templates import import_template
+from steps.importing.seed.seeding import config_of
 
 
 @pytest.fixture
@@ -114,8 +119,74 @@ def test_a_prefix_is_a_folder_and_not_its_namesakes(bucket: Place) -> None:
 
 def test_a_restart_brings_only_what_is_missing(bucket: Place) -> None:
     path = locate("s3://data/seed.jsonl", "seedData.eft", bucket)
-    path.write_text("x" * len("seed.jsonl"))  # as long as the object: a second download would show
+    path.write_text("x" * len("seed.jsonl"))  # a second download would show
     assert locate("s3://data/seed.jsonl", "seedData.eft", bucket).read_text() == "x" * len("seed.jsonl")
+
+
+def test_an_object_mended_in_place_is_read_again(bucket: Place) -> None:
+    client = boto3.client("s3", endpoint_url=bucket.endpoint_url)
+    for text in ("score 9", "score 4"):
+        client.put_object(Bucket="data", Key="mended.jsonl", Body=text.encode())
+        assert locate("s3://data/mended.jsonl", "seedData.eft", bucket).read_text() == text
+
+
+def test_an_object_that_is_gone_is_no_part_of_its_folder_any_more(bucket: Place) -> None:
+    client = boto3.client("s3", endpoint_url=bucket.endpoint_url)
+    for name in ("a.safetensors", "b.safetensors"):
+        client.put_object(Bucket="data", Key=f"shards/{name}", Body=b"x")
+    assert len(list(locate("s3://data/shards", "model", bucket).iterdir())) == 2
+    client.delete_object(Bucket="data", Key="shards/b.safetensors")
+    assert [path.name for path in locate("s3://data/shards", "model", bucket).iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model.uri: /scratch/x: bad", "model.uri: s3://b/x: bad"),
+        ("/scratch/x/config.json is bad", "s3://b/x/config.json is bad"),
+        ("/scratch/xy and file:///scratch/x and /a/scratch/x", "/scratch/xy and file:///scratch/x and /a/scratch/x"),
+    ],
+)
+def test_a_path_of_this_machine_is_told_as_the_users_address(text: str, told: str) -> None:
+    assert in_users_words(text, {Path("/scratch/x"): "s3://b/x/"}) == told
+
+
+def brought(uri: str, place: Place, folder: Path) -> None:
+    """Import what is at `uri` as a judge template, a dataset or a model, by its name."""
+    if uri.endswith(".txt"):
+        import_template(CustomTemplate(uri=uri), place, folder)
+    elif "." in uri:
+        import_seed(config_of({"prompts": {"uri": uri}}), place, folder, {})
+    else:
+        item = ModelImport.model_validate({"source": {"uri": uri}, "output": "m0"})
+        import_model(item, "model", place)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("bad.jsonl", {"": b'{"prompt": "a"}\n{"prompt": 1}\n'}),
+        ("bad.json", {"": b"["}),
+        ("bad.parquet", {"": b"PAR1 and no more"}),
+        ("bad.jsonl.gz", {"": b"no gzip"}),
+        ("bad.csv", {"": b"a"}),
+        ("empty.jsonl", {"": b""}),
+        ("bad.txt", {"": b"\xff"}),
+        ("folder.txt", {"/inside": b"x"}),
+        ("torn", {"/model.safetensors": b"x" * 20, "/config.json": b"{}"}),
+        ("unconfigured", {"/model.safetensors": b"x" * 20}),
+    ],
+)
+def test_no_message_names_where_a_download_lies(
+    bucket: Place, tmp_path: Path, name: str, files: dict[str, bytes]
+) -> None:
+    client = boto3.client("s3", endpoint_url=bucket.endpoint_url)
+    for inside, body in files.items():
+        client.put_object(Bucket="data", Key=f"told/{name}{inside}", Body=body)
+    with pytest.raises(PermanentError) as caught:
+        brought(f"s3://data/told/{name}", bucket, tmp_path / "out")
+    assert f"s3://data/told/{name}" in str(caught.value)
+    assert str(bucket.scratch) not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,13 @@ def test_auto_computes_in_what_the_processor_multiplies_in(
     assert in_bfloat16(Precision.AUTO) is expected
     assert in_bfloat16(Precision.BF16)
     assert not in_bfloat16(Precision.FP32)
+
+
+@pytest.mark.parametrize("multiplies", [True, False], ids=["ampere", "volta-and-turing-emulate"])
+def test_a_gpu_that_emulates_bfloat16_computes_in_float32(multiplies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return multiplies or including_emulation
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", supported)
+    assert in_bfloat16(Precision.AUTO) is multiplies

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from selfreward_steps.contract import DataSource
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.hub import commit_of, hub_errors, split_hub
-from selfreward_steps.importing.sources import Place, locate
+from selfreward_steps.importing.sources import Place, in_users_words, locate
 
 ENDINGS = (".jsonl", ".json", ".parquet", ".jsonl.gz")
 
@@ -48,43 +48,51 @@ def read_source(source: DataSource, field: str, token: str | None, place: Place)
         yield row
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of this machine, and the address by which the user knows it."""
+
+    path: Path
+    name: str
+
+
 def _file(source: DataSource, field: str, place: Place) -> Iterator[Row]:
-    path = locate(source.uri, field, place)
-    if path.is_dir():
-        raise bad_data(field, str(path), f"it is a folder: name one file ({', '.join(ENDINGS)})")
-    if path.stat().st_size == 0:
-        raise bad_data(field, str(path), "the file is empty")
-    match path.suffixes[-2:]:
+    found = _File(locate(source.uri, field, place), source.uri)
+    if found.path.is_dir():
+        raise bad_data(field, found.name, f"it is a folder: name one file ({', '.join(ENDINGS)})")
+    if found.path.stat().st_size == 0:
+        raise bad_data(field, found.name, "the file is empty")
+    match found.path.suffixes[-2:]:
         case [".jsonl", ".gz"]:
-            return _zipped(path, field)
+            return _zipped(found, field)
         case [*_, ".jsonl"]:
-            return _lines_of(path, field)
+            return _lines_of(found, field)
         case [*_, ".json"]:
-            return _json(path, field)
+            return _json(found, field)
         case [*_, ".parquet"]:
-            return _parquet(path, field)
-    raise bad_data(field, str(path), f"the name ends in {path.suffix or 'nothing'!r}: use one of {', '.join(ENDINGS)}")
+            return _parquet(found, field)
+    ending = found.path.suffix or "nothing"
+    raise bad_data(field, found.name, f"the name ends in {ending!r}: use one of {', '.join(ENDINGS)}")
 
 
-def _lines_of(path: Path, field: str) -> Iterator[Row]:
-    with path.open("rb") as file:
-        yield from _lines(file, path, field)
+def _lines_of(found: _File, field: str) -> Iterator[Row]:
+    with found.path.open("rb") as file:
+        yield from _lines(file, found.name, field)
 
 
-def _zipped(path: Path, field: str) -> Iterator[Row]:
+def _zipped(found: _File, field: str) -> Iterator[Row]:
     try:
-        with gzip.open(path, "rb") as file:
-            yield from _lines(file, path, field)
+        with gzip.open(found.path, "rb") as file:
+            yield from _lines(file, found.name, field)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise bad_data(
-            field, str(path), f"the compressed file is cut off or damaged ({error}): get it again"
-        ) from error
+        problem = f"the compressed file is cut off or damaged ({error}): get it again"
+        raise bad_data(field, found.name, problem) from error
 
 
-def _lines(file: BinaryIO | gzip.GzipFile, path: Path, field: str) -> Iterator[Row]:
+def _lines(file: BinaryIO | gzip.GzipFile, name: str, field: str) -> Iterator[Row]:
     offset = 0
     for number, line in enumerate(file, 1):
-        where = f"{path}, line {number}"
+        where = f"{name}, line {number}"
         text = _decoded(line, offset, where, field).removeprefix("\ufeff")
         offset += len(line)
         if text.strip():
@@ -114,36 +122,37 @@ def _mapping(found: object, where: str, field: str) -> dict[str, Any]:
     return found
 
 
-def _json(path: Path, field: str) -> Iterator[Row]:
+def _json(file: _File, field: str) -> Iterator[Row]:
     # One JSON value: there is no reading it a row at a time.
-    text = _decoded(path.read_bytes(), 0, str(path), field)
+    text = _decoded(file.path.read_bytes(), 0, file.name, field)
     try:
         found = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         hint = ": if each line is an object, name it .jsonl" if error.msg == "Extra data" else ""
-        raise bad_data(field, f"{path}, line {error.lineno}", f"not JSON: {error.msg}{hint}") from error
+        raise bad_data(field, f"{file.name}, line {error.lineno}", f"not JSON: {error.msg}{hint}") from error
     if isinstance(found, dict) and isinstance(found.get("data"), list):
         found = found["data"]
     if not isinstance(found, list):
-        raise bad_data(field, str(path), "a .json file holds a list of rows: [{…}, …]")
+        raise bad_data(field, file.name, "a .json file holds a list of rows: [{…}, …]")
     for number, row in enumerate(found, 1):
-        where = f"{path}, row {number}"
+        where = f"{file.name}, row {number}"
         yield Row(_mapping(row, where, field), where)
 
 
-def _parquet(path: Path, field: str) -> Iterator[Row]:
+def _parquet(found: _File, field: str) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(found.path) as file:
             for batch in file.iter_batches(batch_size=256):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Row(row, f"{path}, row {number}")
+                    yield Row(row, f"{found.name}, row {number}")
     except (pyarrow.ArrowException, OSError) as error:
-        raise bad_data(field, f"{path}, after row {number}", f"not whole Parquet: {error}: get it again") from error
+        problem = f"not whole Parquet: {in_users_words(str(error), {found.path: found.name})}: get it again"
+        raise bad_data(field, f"{found.name}, after row {number}", problem) from error
 
 
 def _hub(source: DataSource, field: str, token: str | None) -> Iterator[Row]:
