@@ -71,6 +71,7 @@ async def test_every_artifact_is_what_its_manifest_says(undisturbed: Run, ground
 async def test_kubectl_get_shows_it(api: Api, undisturbed: Run) -> None:
     (row,) = await api.table("SelfRewardRun", undisturbed.namespace)
     assert (row["Name"], row["Phase"], row["Iteration"], row["Model"]) == ("tiny", "Succeeded", 1, "m2")
+    assert (row["Reason"], row["Message"]) == ("Completed", "the last model is committed")
     assert int(row["Pairs"]) > 0
 
 

@@ -27,12 +27,14 @@ from selfreward.api.status import RunStatus
 
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("Phase", "string", ".status.phase", 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
     ("Iteration", "integer", ".status.iteration", 0),
     ("Step", "string", ".status.step", 0),
     ("Progress", "string", ".status.progress", 0),
     ("Pairs", "integer", ".status.pairs", 0),
     ("Judge-Acc", "string", ".status.judgeAccuracy", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     ("Model", "string", ".status.model", 1),
     ("Base", "string", ".spec.model.uri", 1),
     ("Suspended", "boolean", ".spec.suspend", 1),
