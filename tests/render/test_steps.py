@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from render.cases import (
     run_of,
     workload,
 )
+from selfreward.cluster.local.ports import free_port
 from selfreward.plan import build_graph
 from selfreward.render import (
     Images,
@@ -249,3 +252,37 @@ def test_a_step_that_trains_is_no_job() -> None:
     run = run_of()
     with pytest.raises(ValueError, match="step sft: Training"):
         step_manifest(run, *create_step(run, "sft"), Images())
+
+
+@pytest.mark.parametrize(
+    ("serving", "host"),
+    [({}, "::"), ({"engine": "transformers"}, ""), ({"engine": "transformers", "command": ["serve"]}, "::")],
+    ids=["vllm", "transformers", "own-command"],
+)
+def test_a_server_binds_both_families(serving: dict[str, Any], host: str) -> None:
+    """vLLM binds a socket of its own, on which `::` takes IPv4 too; uvicorn's `::` would be IPv6 alone."""
+    run = run_of(serving=serving)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SELFREWARD_HOST", "value": host} in container["env"]
+
+
+async def test_the_servers_addresses_take_ipv4_and_ipv6() -> None:
+    """A socket of one's own on `::`, as vLLM has, and asyncio's server on no address, as uvicorn's is."""
+    own = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    own.bind(("::", 0))
+    for given in ({"sock": own}, {"host": "", "port": free_port()}):
+        server = await asyncio.start_server(lambda _, writer: writer.close(), **given)
+        port = server.sockets[0].getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+        server.close()
+
+
+def test_no_pod_gets_a_sidecar_of_a_mesh() -> None:
+    run = run_of(workloads={"serving": {"annotations": {"team": "a"}}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    metadata = deployment["spec"]["template"]["metadata"]
+    assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["annotations"] == {"team": "a", "linkerd.io/inject": "disabled"}

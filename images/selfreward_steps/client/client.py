@@ -21,8 +21,9 @@ from selfreward_steps.client.exchange import Exchange, Rejected
 from selfreward_steps.client.requests import ChatRequest, Choice, Completion, Refusal
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
-from selfreward_steps.contract import ServingEndpoint
+from selfreward_steps.contract import OWN_SERVER, ServingEndpoint
 from selfreward_steps.errors import PermanentError, StepError
+from selfreward_steps.proxies import is_inside, require_proxies
 
 HEARTBEAT_SECONDS = 5.0
 CONNECT_SECONDS = 15.0
@@ -59,7 +60,7 @@ class ServingClient:
     """Sends requests to one endpoint, one batch at a time; `traffic` tells of all batches so far.
 
     `alive` is called at every answer and every few seconds while the event loop runs: a server that hangs ends in
-    a timeout here, so silence beyond that is a hang of the step itself. Raises PermanentError MissingApiKey.
+    a timeout here, so silence beyond that is a hang of the step itself. Raises PermanentError MissingApiKey, BadProxy.
     """
 
     def __init__(
@@ -68,6 +69,10 @@ class ServingClient:
         self._endpoint = endpoint
         self._alive = alive
         self._headers = authorization(endpoint)
+        # The run's own servers are asked directly, whatever the environment says.
+        self._through_proxies = endpoint.field != OWN_SERVER and not is_inside(endpoint.url)
+        if self._through_proxies:
+            require_proxies()
         self._takes_samples = True
         self._first_refusal: Rejected | None = None
         self.traffic = Traffic(endpoint.concurrency)
@@ -138,7 +143,9 @@ class ServingClient:
     ) -> None:
         limit = self._endpoint.request_timeout_seconds
         timeout = httpx.Timeout(limit, connect=min(limit, CONNECT_SECONDS))
-        async with httpx.AsyncClient(headers=self._headers, verify=verify, timeout=timeout) as http:
+        async with httpx.AsyncClient(
+            headers=self._headers, verify=verify, timeout=timeout, trust_env=self._through_proxies
+        ) as http:
             while (request := await source.take()) is not None:
                 await handle(await self._answer(http, request))
             self.traffic.meter.tail()

@@ -11,6 +11,7 @@ This package imports pydantic and the standard library only. It must not grow be
 from selfreward_steps.contract.base import ContractModel, ObjectName
 from selfreward_steps.contract.configs import (
     CONFIG_VARIABLE,
+    OWN_SERVER,
     SHARD_VARIABLE,
     TEMPLATE_VARIABLE,
     DpoConfig,
@@ -103,6 +104,7 @@ __all__ = [
     "MAX_RESULT_BYTES",
     "MODEL_DIR_VARIABLE",
     "MODEL_NAME_VARIABLE",
+    "OWN_SERVER",
     "PORT_VARIABLE",
     "SCRATCH_VARIABLE",
     "SHARD_VARIABLE",

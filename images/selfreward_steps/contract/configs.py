@@ -7,7 +7,7 @@ inputs are pinned by the control plane, so a step cannot read something else tha
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -72,6 +72,10 @@ class InputRef(ContractModel):
     """How many shards it has; absent when it has none."""
 
 
+OWN_SERVER: Final = "serving"
+"""The field of the run's own servers."""
+
+
 class ServingEndpoint(ContractModel):
     """An OpenAI-compatible server."""
 
@@ -85,7 +89,7 @@ class ServingEndpoint(ContractModel):
     """Requests kept in flight."""
     request_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """A request that takes longer is tried again."""
-    field: str = "serving"
+    field: str = OWN_SERVER
     """The spec's field to name when it fails: `judge.endpoint` is the user's own to mend."""
 
 

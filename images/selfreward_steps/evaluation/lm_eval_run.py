@@ -198,7 +198,9 @@ def _number(value: Any) -> float | None:
 def _context_tokens(endpoint: ServingEndpoint, headers: Mapping[str, str]) -> int:
     """What the server takes, prompt and answer together; vLLM lists it with its models."""
     try:
-        found = httpx.get(f"{endpoint.url.rstrip('/')}/models", headers=dict(headers), timeout=CONNECT_SECONDS)
+        # Directly, as the run's own server is always asked.
+        url = f"{endpoint.url.rstrip('/')}/models"
+        found = httpx.get(url, headers=dict(headers), timeout=CONNECT_SECONDS, trust_env=False)
         known = {each["id"]: each.get("max_model_len") for each in found.json()["data"]}
     except (httpx.HTTPError, KeyError, TypeError, ValueError):
         return _CONTEXT_TOKENS  # what ails the server is told by the requests themselves

@@ -13,6 +13,7 @@ from typing import Any
 from selfreward_steps.contract import ModelSource
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
 from selfreward_steps.importing.sources import Place
+from selfreward_steps.proxies import require_proxies
 
 PATTERNS = (
     "*.safetensors",
@@ -72,9 +73,13 @@ def split_hub(address: str, field: str, uri: str) -> tuple[str, str, str]:
 
 @contextmanager
 def hub_errors(field: str, uri: str, revision: str | None, with_token: bool) -> Iterator[None]:
-    """Turn what the hub's client raises in the body into StepErrors that name `field` and `uri`."""
+    """Turn what the hub's client raises in the body into StepErrors that name `field` and `uri`.
+
+    Raises PermanentError BadProxy before that where the environment's proxies cannot be used.
+    """
     from huggingface_hub import errors
 
+    require_proxies()
     transport: type[Exception] = errors.HfHubHTTPError.__mro__[1]
     try:
         yield

@@ -24,6 +24,7 @@ from botocore.exceptions import (
 )
 
 from ..errors import InfrastructureError, PermanentError
+from ..proxies import is_inside
 from . import names
 from .checking import HashingReader
 from .disk import disk_errors
@@ -218,12 +219,15 @@ def connect(
 def _client(endpoint: str | None, region: str | None, options: S3Options, settings: tuple[tuple[str, str], ...]) -> Any:
     """The client for all buckets of an endpoint: one is 12 MiB. `settings`, of the environment, name the account."""
     return boto3.session.Session().client(
-        "s3", endpoint_url=endpoint, region_name=region, config=_config(options, compatible=endpoint is not None)
+        "s3", endpoint_url=endpoint, region_name=region, config=_config(options, endpoint)
     )
 
 
-def _config(options: S3Options, *, compatible: bool) -> Config:
+def _config(options: S3Options, endpoint: str | None) -> Config:
+    compatible = endpoint is not None
     return Config(
+        # None: those of the environment.
+        proxies={} if endpoint is not None and is_inside(endpoint) else None,
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": options.attempts},

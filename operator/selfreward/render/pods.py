@@ -129,10 +129,11 @@ def pod_template(
         ],
     }
     optional: Manifest = {"restartPolicy": restart, "initContainers": list(init), **_placement(workload)}
-    # A sidecar of Istio never ends by itself, so a Job with one never completes (kubeflow/training-operator #2327).
-    metadata: Manifest = {"labels": {**workload.labels, "sidecar.istio.io/inject": "false", **labels}}
-    if workload.annotations:
-        metadata["annotations"] = dict(workload.annotations)
+    # A mesh's sidecar never ends by itself, so a Job with one never completes (kubeflow/training-operator #2327).
+    metadata: Manifest = {
+        "labels": {**workload.labels, "sidecar.istio.io/inject": "false", **labels},
+        "annotations": {**workload.annotations, "linkerd.io/inject": "disabled"},
+    }
     return {"metadata": metadata, "spec": spec | _given(optional)}
 
 

@@ -107,7 +107,7 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
         name="server",
         image=workload.image or images.generator,
         command=serving_command(_exact(run), run.spec.random_seed),
-        environment=[*places, *_QUIET, *_address(create), *_key(run)],
+        environment=[*places, *_QUIET, *_address(serving, create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
         resources=resources(workload, gpus=serving.tensor_parallel),
@@ -126,10 +126,13 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
     )
 
 
-def _address(create: CreateServing) -> list[Manifest]:
+def _address(serving: Serving, create: CreateServing) -> list[Manifest]:
+    # IPv4 and IPv6, whichever the cluster has. uvicorn, which is transformers' server, takes `::` for IPv6 alone, and
+    # no address for both.
+    by_uvicorn = serving.engine is ServingEngine.TRANSFORMERS and not serving.command
     return [
         value(MODEL_NAME_VARIABLE, create.model),
-        value(HOST_VARIABLE, "0.0.0.0"),
+        value(HOST_VARIABLE, "" if by_uvicorn else "::"),
         value(PORT_VARIABLE, str(SERVICE_PORT)),
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.store import StoreReason, open_store
+from selfreward_steps.store.s3_client import _client
 from selfreward_steps.store.s3_store import S3Store
 
 from ..conftest import OPTIONS, free_port
@@ -85,3 +86,13 @@ def test_a_bucket_is_opened_by_its_uri(s3_endpoint: str, s3_prefix: str, output:
     assert commit(store, output).artifact == "m1"
     assert store.artifacts() == ["m1"]
     store._bucket.client.close()
+
+
+def test_a_bucket_on_this_machine_is_asked_directly(
+    s3_endpoint: str, s3_store_at: Callable[..., S3Store], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    _client.cache_clear()  # a client keeps the proxies that it was made with
+    store = s3_store_at(s3_endpoint)
+    commit(store, output)
+    assert store.read_manifest("m1") is not None
