@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selfreward.api import SelfRewardRun, ServingEngine, TrainingBackend
+from selfreward.api import SelfRewardRun, ServingEngine, Storage, TrainingBackend
 from selfreward.cli import preparing
 from selfreward.cli.errors import CommandError
 from selfreward.cli.preparing import prepared
@@ -32,6 +32,8 @@ def test_storage_is_a_folder_of_the_work_directory(machine: Any, tmp_path: Path)
     assert prepared(run_of(), tmp_path / "my runs").spec.storage.uri == f"{tmp_path.as_uri()}/my%20runs/artifacts"
     given = run_of(storage={"uri": "s3://bucket/x"})
     assert prepared(given, tmp_path).spec.storage.uri == "s3://bucket/x"
+    of_a_cluster = run_of(storage={"secret": "bucket", "endpointUrl": "http://minio:9000"})
+    assert prepared(of_a_cluster, tmp_path).spec.storage == Storage(uri=f"{tmp_path.as_uri()}/artifacts")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,22 +76,29 @@ def digests_of(manifests: list[Manifest]) -> dict[str, str]:
     return {manifest.artifact: manifest.digest for manifest in manifests}
 
 
+async def look(
+    commits: Commits, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
+) -> tuple[dict[str, str], dict[str, int]]:
+    found = await commits.observe(run, graph, artifacts)
+    return found.committed, found.shards
+
+
 async def test_the_import_is_done_when_all_it_makes_is_there(store: Store, content: Path) -> None:
     run = run_of(store)
     graph = build_graph(run.spec)
     wanted = {"seed": None, "m0": None}
     commits = Commits(store)
-    assert await commits.observe(run, graph, wanted) == ({}, {})
+    assert await look(commits, run, graph, wanted) == ({}, {})
     made = digests_of(commit_as_the_step(store, run, "import", content, {}, {}))
     assert made.keys() == {"m0", "seed"}
-    assert await commits.observe(run, graph, wanted) == (made, {})
+    assert await look(commits, run, graph, wanted) == (made, {})
 
 
 async def test_what_other_settings_made_is_not_this_runs(store: Store, content: Path) -> None:
     """An earlier run of the same name was deleted, its artifacts were kept; the model is another now."""
     commit_as_the_step(store, run_of(store, model={"uri": "hf://old/model"}), "import", content, {}, {})
     run = run_of(store)
-    committed, _ = await Commits(store).observe(run, build_graph(run.spec), {"seed": None, "m0": None})
+    committed, _ = await look(Commits(store), run, build_graph(run.spec), {"seed": None, "m0": None})
     assert committed.keys() == {"seed"}, "the seed was made from the same data"
 
 
@@ -111,23 +119,23 @@ async def test_shards_count_one_by_one_and_stand_for_the_whole_when_all_are_ther
     folder, judged = "iteration-1/responses", "iteration-1/judgements"
     wanted = {folder: SHARDS, judged: SHARDS}
     commits = Commits(store)
-    assert await commits.observe(run, graph, wanted) == ({}, {folder: 0, judged: 0})
+    assert await look(commits, run, graph, wanted) == ({}, {folder: 0, judged: 0})
 
     inputs = {"prompts": InputRef(artifact="iteration-1/prompts", digest=prompts.digest), "model": refs["model"]}
     digests = {"prompts": prompts.digest, "model": made["m0"]}
     (second,) = commit_as_the_step(store, run, "respond-1", content, inputs, digests, shard=1)
-    assert await commits.observe(run, graph, wanted) == ({}, {folder: 1, judged: 0})
+    assert await look(commits, run, graph, wanted) == ({}, {folder: 1, judged: 0})
 
     # A judge's shard depends on its own shard of the answers, whose digest no row holds yet.
     paired = {"responses": InputRef(artifact=folder, shards=SHARDS), "model": refs["model"]}
     commit_as_the_step(
         store, run, "judge-1", content, paired, {"responses": second.digest, "model": made["m0"]}, shard=1
     )
-    assert await commits.observe(run, graph, wanted) == ({}, {folder: 1, judged: 1})
+    assert await look(commits, run, graph, wanted) == ({}, {folder: 1, judged: 1})
 
     (first,) = commit_as_the_step(store, run, "respond-1", content, inputs, digests, shard=0)
     whole = digest_of([first.digest, second.digest])
-    assert await commits.observe(run, graph, wanted) == ({folder: whole}, {folder: 2, judged: 1})
+    assert await look(commits, run, graph, wanted) == ({folder: whole}, {folder: 2, judged: 1})
 
 
 async def test_a_missing_artifact_is_not_asked_for_at_every_look(store: Store, content: Path) -> None:
@@ -136,10 +144,25 @@ async def test_a_missing_artifact_is_not_asked_for_at_every_look(store: Store, c
     run = run_of(store)
     graph = build_graph(run.spec)
     commits = Commits(store, pause=2, clock=lambda: time)
-    assert await commits.observe(run, graph, {"m0": None}) == ({}, {})
+    assert await look(commits, run, graph, {"m0": None}) == ({}, {})
     commit_as_the_step(store, run, "import", content, {}, {})
     time = 1.0
-    assert await commits.observe(run, graph, {"m0": None}) == ({}, {})
+    assert await look(commits, run, graph, {"m0": None}) == ({}, {})
     time = 2.5
-    committed, _ = await commits.observe(run, graph, {"m0": None})
+    committed, _ = await look(commits, run, graph, {"m0": None})
     assert committed.keys() == {"m0"}
+
+
+async def test_the_numbers_in_manifests_are_found_too(store: Store, content: Path) -> None:
+    run = run_of(store)
+    graph = build_graph(run.spec)
+    digest = output_digests_of(run, graph)
+    told = {"metrics": {"prompts": 8, "rate": 0.5, "loss": "nan"}, "note": "x"}
+    store.commit("m0", content, inputs_digest=digest, step="import", metadata=told)
+    found = await Commits(store).observe(run, graph, {"m0": None})
+    assert found.measured == {"m0": [{"prompts": 8.0, "rate": 0.5}]}
+
+
+def output_digests_of(run: SelfRewardRun, graph: Graph) -> str:
+    config = step_config(run, graph.node("import"), CreateStep("child", "import", 1, {}))
+    return output_digests(config, config.output, step_digest(config, {}, None))["m0"]

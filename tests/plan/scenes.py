@@ -55,6 +55,7 @@ class Scene:
     committed: dict[str, str] = field(default_factory=dict)
     shards: dict[str, int] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
+    measured: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     now: datetime = NOW
 
     def row(self, key: str) -> StepStatus:
@@ -128,7 +129,7 @@ class Scene:
 
     def decide(self) -> Decision:
         """Ask."""
-        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles)
+        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles, self.measured)
         return decide(self.run, seen, self.now)
 
     def accept(self, decision: Decision) -> Scene:

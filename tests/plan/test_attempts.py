@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from plan.scenes import Scene, ago, created, deleted, digest, failure, progress, result, row, scene
 from selfreward.api import StepState
-from selfreward.plan import ChildPhase
+from selfreward.plan import ChildPhase, artifacts_to_observe, build_graph
 from selfreward.plan.attempts import PROGRESS_SECONDS, total_metrics
+from selfreward.plan.types import EventReason
 from selfreward_steps.contract import FailureClass
 
 
@@ -214,3 +215,31 @@ def test_a_failed_child_is_deleted_and_the_next_attempt_waits_until_it_is_gone()
     again = moment.decide()
     assert row(again, "sft").attempt == 2
     assert [command.name for command in again.create] == ["run-sft-a2"]
+
+
+def test_numbers_come_from_the_manifests_when_nobody_is_left_to_tell_them() -> None:
+    moment = scene("judge-1").active("judge-1").commit("iteration-1/judgements")
+    moment.measured = {"iteration-1/judgements": [{"parsed": 3, "parse_rate": 0.1}, {"parsed": 5, "parse_rate": 0.3}]}
+    decision = moment.decide()
+    assert row(decision, "judge-1").state is StepState.SUCCEEDED
+    assert row(decision, "judge-1").metrics == {"parsed": 8, "parse_rate": 0.2}
+
+
+def test_a_gate_weighs_the_numbers_of_a_manifest() -> None:
+    moment = scene("pairs-1", gates={"parseRate": {"action": "stop"}}).active("pairs-1").commit("iteration-1/pairs")
+    moment.measured = {"iteration-1/pairs": [{"parse_rate": 0.1, "pairs": 20}]}
+    decision = moment.decide()
+    assert [event.reason for event in decision.events if event.warning] == [EventReason.GATE_TRIPPED]
+    assert created(decision) == []
+
+
+def test_a_child_that_has_not_ended_tells_its_numbers_itself() -> None:
+    moment = training().commit("m1").child("sft", ChildPhase.RUNNING)
+    moment.measured = {"m1": [{"loss": 1.0}]}
+    decision = moment.decide()
+    assert row(decision, "sft").metrics == {}
+    # Then its node is lost, and it with it: the output is still looked up, for its numbers.
+    moment.accept(decision)
+    assert "m1" in artifacts_to_observe(build_graph(moment.run.spec), moment.run.status)
+    moment.children = []
+    assert row(moment.decide(), "sft").metrics == {"loss": 1.0}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from selfreward.api import SelfRewardRun, Serving, ServingEngine, TrainingBackend
+from selfreward.api import SelfRewardRun, Serving, ServingEngine, Storage, TrainingBackend
 from selfreward.cli.errors import CommandError
 from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus
 
@@ -28,7 +28,8 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
     spec = run.spec
     storage = spec.storage
     if storage.uri is None:
-        storage = storage.model_copy(update={"uri": (workdir.resolve() / "artifacts").as_uri()})
+        # What a run says of a cluster's default storage (its Secret, its volume) is nothing to this machine's folder.
+        storage = Storage(uri=(workdir.resolve() / "artifacts").as_uri())
     changes: dict[str, Any] = {
         "storage": storage,
         "serving": _serving(spec.serving),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -28,6 +28,16 @@ _PARALLEL: Final = 8
 class _Commit:
     inputs_digest: str
     digest: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is committed, as :class:`selfreward.plan.Observed` has it."""
+
+    committed: dict[str, str] = field(default_factory=dict)
+    shards: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
 
 
 class Commits:
@@ -51,32 +61,31 @@ class Commits:
         self._found: dict[str, _Commit] = {}
         self._missed_at: dict[str, float] = {}
 
-    async def observe(
-        self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
-    ) -> tuple[dict[str, str], dict[str, int]]:
-        """Digest by committed artifact, and the number of committed shards by folder.
+    async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Found:
+        """What of `artifacts` (by name, with their number of shards) is committed.
 
-        A sharded artifact stands in the first once all its shards are there. An artifact that other settings made
+        A sharded artifact counts once all its shards are there. An artifact that other settings made
         is not the run's and is left out. Raises InfrastructureError when the store is out of reach and
         PermanentError when it refuses.
         """
         names = {artifact: shard_names(artifact, shards) for artifact, shards in artifacts.items()}
         partners = {artifact: paired_shards(graph, graph.producers[artifact]) for artifact in artifacts}
         await self._look(name for each in (*names.values(), *partners.values()) for name in each)
-        committed: dict[str, str] = {}
-        counts: dict[str, int] = {}
+        found = Found()
         for artifact, shards in artifacts.items():
             own = [
-                self._found[name].digest
+                self._found[name]
                 for index, name in enumerate(names[artifact])
                 if self._is_own(run, graph, graph.producers[artifact], name, None if shards is None else index)
             ]
             if len(own) == len(names[artifact]):
                 # As a step that reads all the shards pins them.
-                committed[artifact] = own[0] if len(own) == 1 else digest_of(own)
+                digests = [commit.digest for commit in own]
+                found.committed[artifact] = digests[0] if len(own) == 1 else digest_of(digests)
+                found.measured[artifact] = [commit.metrics for commit in own]
             if shards is not None:
-                counts[artifact] = len(own)
-        return committed, counts
+                found.shards[artifact] = len(own)
+        return found
 
     def _is_own(self, run: SelfRewardRun, graph: Graph, node: Node, name: str, shard: int | None) -> bool:
         commit = self._found.get(name)
@@ -101,7 +110,14 @@ class Commits:
                 if manifest is None:
                     self._missed_at[name] = now
                 else:
-                    self._found[name] = _Commit(manifest.inputs_digest, manifest.digest)
+                    self._found[name] = _Commit(manifest.inputs_digest, manifest.digest, _metrics(manifest))
 
     def _read(self, names: Iterable[str]) -> _Manifests:
         return {name: self._store.read_manifest(name) for name in names}
+
+
+def _metrics(manifest: Manifest) -> dict[str, float]:
+    """The step's numbers; those that are not finite are text there, and no number of a status."""
+    kept = manifest.metadata.get("metrics")
+    numbers = kept.items() if isinstance(kept, dict) else ()
+    return {name: float(value) for name, value in numbers if isinstance(value, int | float)}

@@ -7,7 +7,7 @@ finished. This module must not start anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from selfreward_steps.contract import FailureClass, StepResult
@@ -49,9 +49,13 @@ def follow_attempts(draft: Draft) -> None:
 
 def total_metrics(results: Iterable[StepResult]) -> dict[str, float]:
     """The metrics of a step from those of its pods: counts add up, anything per something is averaged."""
+    return _total(result.metrics for result in results)
+
+
+def _total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
-    for result in results:
-        for name, value in result.metrics.items():
+    for part in parts:
+        for name, value in part.items():
             values.setdefault(name, []).append(value)
     return {
         name: sum(found) / len(found) if _AVERAGED.search(name) else sum(found)
@@ -82,12 +86,17 @@ def _succeed(draft: Draft, node: Node, row: StepStatus) -> None:
 
 
 def _complete_metrics(draft: Draft, row: StepStatus) -> None:
-    """Take a step's numbers once its child has ended, which is a moment after its output was committed."""
+    """Take a step's numbers once its child has ended, which is a moment after its output was committed.
+
+    Where the child is gone, or its pods are (a lost node), the output's manifest has them.
+    """
     child = draft.child(row)
-    if not row.metrics and child is not None and child.phase.is_terminal:
-        metrics = total_metrics(child.results)
-        if metrics:
-            draft.put(row, metrics=metrics)
+    if row.metrics or (child is not None and not child.phase.is_terminal):
+        return
+    kept = (draft.observed.measured.get(artifact) for artifact in row.outputs)
+    metrics = total_metrics(child.results if child is not None else ()) or _total(next(filter(None, kept), ()))
+    if metrics:
+        draft.put(row, metrics=metrics)
 
 
 def _follow(draft: Draft, node: Node, row: StepStatus) -> None:

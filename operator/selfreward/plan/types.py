@@ -5,7 +5,7 @@ No I/O, no clock, no randomness anywhere in this room: the walkers observe, ask,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -117,6 +117,8 @@ class Observed:
     """Number of committed shards of each sharded artifact, by its folder."""
     obstacles: tuple[Obstacle, ...] = ()
     """What the cluster sees, or has refused the walker; the first is told first."""
+    measured: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Numbers by committed artifact, as the manifests of it or of its shards keep them."""
 
 
 @dataclass(frozen=True, slots=True)

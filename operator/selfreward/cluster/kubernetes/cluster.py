@@ -16,7 +16,7 @@ from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import Store, open_store
 
 from selfreward.api import SelfRewardRun, StepState
-from selfreward.cluster.commits import Commits
+from selfreward.cluster.commits import Commits, Found
 from selfreward.cluster.kubernetes.cache import Cache
 from selfreward.cluster.kubernetes.children import RunObjects, observed_children, place_of
 from selfreward.cluster.kubernetes.client import KubernetesClient
@@ -94,11 +94,12 @@ class KubernetesCluster:
         # committed before it ended is sure to be seen.
         objects = self._objects(run)
         children = tuple(observed_children(run, graph, objects, self._logs.heard, self._images))
-        committed, shards = await self._observe_commits(run, graph, artifacts)
+        found = await self._observe_commits(run, graph, artifacts)
         return Observed(
             children=children,
-            committed=committed,
-            shards_committed=shards,
+            committed=found.committed,
+            measured=found.measured,
+            shards_committed=found.shards,
             obstacles=tuple(obstacles(run, objects, self._warnings)),
         )
 
@@ -161,11 +162,9 @@ class KubernetesCluster:
         """Delete all that lies in a run's own folder of the store, and its journals."""
         await self._stores.ask(config, lambda: self._open_store(config).delete(""))
 
-    async def _observe_commits(
-        self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]
-    ) -> tuple[dict[str, str], dict[str, int]]:
+    async def _observe_commits(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Found:
         if not artifacts:
-            return {}, {}
+            return Found()
         config = store_config(run)
         known = self._commits.get(run.metadata.uid)
         if known is None or known[0] != config:

@@ -55,11 +55,12 @@ class LocalCluster:
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         self.refresh()
         # After the children: what one of them committed before it ended is then sure to be seen.
-        committed, shards = await self._commits.observe(run, graph, artifacts)
+        found = await self._commits.observe(run, graph, artifacts)
         return Observed(
             children=tuple(child.observed() for child in self._children.values()),
-            committed=committed,
-            shards_committed=shards,
+            committed=found.committed,
+            measured=found.measured,
+            shards_committed=found.shards,
         )
 
     def refresh(self) -> None:

@@ -9,11 +9,12 @@ from selfreward.plan.graph.nodes import Graph, Node
 def artifacts_to_observe(graph: Graph, status: RunStatus) -> dict[str, int | None]:
     """The artifacts that a decision asks about, with their shards.
 
-    Those of steps that have started or could start, and no others, so that the number of look-ups stays small
-    however long the run: what a succeeded step committed stands in its row.
+    Those of steps that have started or could start, or whose numbers nobody has told yet, and no others, so that the
+    number of look-ups stays small however long the run: what a succeeded step committed stands in its row.
     """
     rows = {row.key: row for iteration in status.iterations for row in iteration.steps}
     done = {key for key, row in rows.items() if row.state is StepState.SUCCEEDED}
+    told = {key for key in done if rows[key].metrics or rows[key].child is None or status.finished_at is not None}
     begun = done | {key for key, row in rows.items() if row.attempt > 0}
 
     def may_start(node: Node) -> bool:
@@ -22,6 +23,6 @@ def artifacts_to_observe(graph: Graph, status: RunStatus) -> dict[str, int | Non
     return {
         artifact: node.shards
         for node in graph.nodes
-        if node.key not in done and (node.key in begun or may_start(node))
+        if node.key not in told and (node.key in begun or may_start(node))
         for artifact in node.outputs
     }
