@@ -126,7 +126,7 @@ async def test_iteration_by_iteration_on_approval(tmp_path: Path) -> None:
         annotate(made, APPROVED, "2")
         second = await made.finished()
         kept = annotations(made)
-    assert condition(waiting, ConditionType.READY) == "True/WaitingForApproval"
+    assert condition(waiting, ConditionType.READY) == "False/WaitingForApproval"
     assert children == []
     assert (first.phase, first.model) == (Phase.SUCCEEDED, "m2")
     assert again.finished_at is None

@@ -84,7 +84,7 @@ def pending() -> Scene:
         ),
         pytest.param(
             lambda: scene().spec(suspend=True),
-            {"Ready", "Suspended"},
+            {"Suspended"},
             Reason.SUSPENDED_BY_USER,
             "spec.suspend is true",
             id="suspended from the start",

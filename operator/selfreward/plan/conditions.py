@@ -2,7 +2,7 @@
 
 kstatus decides what `helm --wait` and Flux think. As with a Job, a run is Ready once it has started, for nobody
 waits two days for an upgrade; it is Reconciling before, and Stalled when it failed or when somebody must mend
-something before it goes on. Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not
+something before it goes on. It is not Ready while it waits for an approval or was never let go. Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not
 decide anything.
 """
 
@@ -54,10 +54,10 @@ def conditions(draft: Draft, story: Story) -> list[Condition]:
     """
     failed, complete = draft.failure is not None, draft.is_complete()
     suspended = draft.suspended_at is not None
-    has_started = _has_started(draft) or suspended or complete
+    has_started = _has_started(draft) or complete
     facts = {
-        ConditionType.READY: has_started and not failed,
-        ConditionType.RECONCILING: not has_started and not failed,
+        ConditionType.READY: has_started and not failed and story.reason is not Reason.WAITING_FOR_APPROVAL,
+        ConditionType.RECONCILING: not has_started and not suspended and not failed,
         ConditionType.STALLED: failed,
         ConditionType.SUCCEEDED: complete,
         ConditionType.FAILED: failed,
