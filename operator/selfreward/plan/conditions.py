@@ -2,8 +2,8 @@
 
 kstatus decides what `helm --wait` and Flux think. As with a Job, a run is Ready once it has started, for nobody
 waits two days for an upgrade; it is Reconciling before, and Stalled when it failed or when somebody must mend
-something before it goes on. It is not Ready while it waits for an approval or was never let go. Reasons come from the closed list :class:`selfreward.api.Reason`. This module must not
-decide anything.
+something before it goes on. It is not Ready while it waits for an approval, or was never let go. Reasons come from the
+closed list :class:`selfreward.api.Reason`. This module must not decide anything.
 """
 
 from __future__ import annotations
