@@ -56,10 +56,11 @@ lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-generate: setup  ## The CRD, the chart's copy and the API reference, from the models
+generate: setup  ## The CRD, the chart's copy and the API reference, from the models; the table of datasets
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
+	$(BIN)/python tests/steps/importing/seed/lookalikes.py > docs/datasets.md
 
 lock: setup  ## Resolve the locks again
 	locks/resolve

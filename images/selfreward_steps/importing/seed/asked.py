@@ -5,6 +5,7 @@ A system message may be a message or a column, earlier turns may be messages or 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,16 +16,18 @@ from selfreward_steps.rows import Message
 
 _SYSTEM: Final = ("system", "system_prompt", "system_message")
 _INPUT: Final = ("input", "context")
+_SPEAKER: Final = re.compile(r"\n\n(Human|Assistant):")
 _LABEL: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
 def asked_in(row: Row, field: str, tally: Counter[str]) -> list[Message]:
     """The turns that the prompt, input, history and system columns hold, the last the user's."""
-    column = first_of(row.values, PROMPT)
+    column = first_of(row.values, PROMPT) or first_of(row.values, ("context",))
     if column is not None and isinstance(row.values[column], list):
         turns = messages_of(row.values[column], column, row, field, tally)
     else:
-        turns = [Message(role="user", content=_with_input(text_in(row, column, field), column, row, field))]
+        text = text_in(row, column, field)
+        turns = _transcript(text) or [Message(role="user", content=_with_input(text, column, row, field))]
     return ends_with_user(with_system(row, [*_history(row, field, tally), *turns], field), row, field)
 
 
@@ -86,6 +89,16 @@ def _same(one: Sequence[Message], other: Sequence[Message]) -> bool:
     return [(turn["role"], turn["content"].strip()) for turn in one] == [
         (turn["role"], turn["content"].strip()) for turn in other
     ]
+
+
+def _transcript(text: str) -> list[Message]:
+    """The turns of a prompt that is written as Anthropic's transcripts are, up to an open `Assistant:`; else none."""
+    if not (text.lstrip().startswith("Human:") and text.rstrip().endswith("\n\nAssistant:")):
+        return []
+    speakers = {"Human": "user", "Assistant": "assistant"}
+    _, *parts = _SPEAKER.split("\n\n" + text.strip())
+    turns = zip(parts[::2], parts[1::2], strict=True)
+    return [Message(role=speakers[who], content=said.strip()) for who, said in turns if said.strip()]
 
 
 def _with_input(prompt: str, prompt_column: str | None, row: Row, field: str) -> str:

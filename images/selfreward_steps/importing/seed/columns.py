@@ -17,7 +17,13 @@ from selfreward_steps.rows import Message
 PROMPT: Final = ("prompt", "prompt_text", "instruction", "question", "input")
 ANSWER: Final = ("response", "response_text", "completion", "answer", "output")
 CHATS: Final = ("messages", "conversations", "conversation")
-SCORE: Final = ("score", "quality_score", "rating", "overall_score")
+ANSWERS: Final = ("answers", "completions")
+SCORE: Final = ("score", "quality_score", "rating", "overall_score", "helpfulness")
+COMPARED: Final = (
+    ("response1", "response2", "overall_preference"),
+    ("response_1", "response_2", "preference_strength"),
+)
+"""Two answers and which of them people prefer: the first below 0, the second above, as in HelpSteer."""
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 _ROLES: Final = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
@@ -48,7 +54,18 @@ def is_flat_ranked(row: Mapping[str, Any]) -> bool:
 
 
 def is_ranked(row: Mapping[str, Any]) -> bool:
-    return ("answers" in row and first_of(row, PROMPT) is not None) or is_pair(row) or is_flat_ranked(row)
+    nested = first_of(row, ANSWERS) is not None and is_asked(row)
+    return nested or is_pair(row) or compared_in(row) is not None or is_flat_ranked(row)
+
+
+def is_asked(row: Mapping[str, Any]) -> bool:
+    """Whether a prompt is there; `context` is one where it is a list of messages."""
+    return first_of(row, PROMPT) is not None or isinstance(row.get("context"), list)
+
+
+def compared_in(row: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The columns of two compared answers and of the preference."""
+    return next((names for names in COMPARED if row.keys() >= set(names) and is_asked(row)), None)
 
 
 def is_pair(row: Mapping[str, Any]) -> bool:
@@ -90,8 +107,13 @@ def recognise(row: Row, given: DataFormat, allowed: tuple[DataFormat, ...], fiel
 
 
 def recognise_prompts(row: Row, given: DataFormat, allowed: tuple[DataFormat, ...], field: str) -> DataFormat:
-    """As `recognise`, where answers are not needed: a prompt column alone is enough."""
-    if given is DataFormat.AUTO and isinstance(row.values.get(first_of(row.values, PROMPT) or ""), str):
+    """As `recognise`, where answers are not needed: a prompt column alone is enough, where there are no messages, which
+    may hold a system message too."""
+    if (
+        given is DataFormat.AUTO
+        and not is_messages(row.values)
+        and isinstance(row.values.get(first_of(row.values, PROMPT) or ""), str)
+    ):
         return DataFormat.ALPACA
     return recognise(row, given, allowed, field)
 

@@ -19,12 +19,13 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from selfreward_steps.contract import DataFormat, DataSource, EvaluationData, ImportConfig
-from selfreward_steps.importing.seed.asked import asked_in, conversation_text, with_system
+from selfreward_steps.importing.seed.asked import asked_in, conversation_text, joined, with_system
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
     checked_chat,
     first_of,
     messages_in,
+    messages_of,
     number_in,
     recognise,
     recognise_prompts,
@@ -217,7 +218,9 @@ def _eft(rows: Rows, field: str, tally: Counter[str], low: float, high: float) -
 
 def _plain_prompts(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:
     for row in map(_first_instance, rows):
-        yield _first_question(row, asked_in(row, field, tally), tally)
+        asked, chosen = asked_in(row, field, tally), row.values.get("chosen")
+        whole = messages_of(chosen, "chosen", row, field, tally)[:-1] if isinstance(chosen, list) else []
+        yield _first_question(row, joined(asked, whole) or asked, tally)
 
 
 def _first_messages(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:

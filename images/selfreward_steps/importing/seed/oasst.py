@@ -19,7 +19,8 @@ from selfreward_steps.rows import Message
 def first_turns(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Group]:
     """One group a first prompt, with its first answers; `name` is the spec's field.
 
-    Counts `other_languages` (prompts that say they are not English) and `unscored` answers (in the groups).
+    Counts `other_languages` (prompts that say they are not English), `later_turns` (what follows a first answer) and
+    `unscored` answers (in the groups).
     """
     forest = _Forest(name, tally)
     for row in rows:
@@ -45,6 +46,7 @@ class _Forest:
             for reply in root.get("replies") or ():
                 if reply.get("role") == "assistant" and not reply.get("deleted"):
                     group.add(self._text(reply, row), number_rank(reply, row, self._name))
+                    self._tally["later_turns"] += bool(reply.get("replies"))
             yield group
 
     def message(self, row: Row) -> None:
@@ -62,6 +64,7 @@ class _Forest:
                 self._roots[identifier] = group
             return
         self._not_roots.add(identifier)
+        self._tally["later_turns"] += values["role"] != "assistant"
         if values["role"] == "assistant" and not values.get("deleted") and str(parent) not in self._not_roots:
             answer = (self._text(values, row), number_rank(values, row, self._name))
             self._answers.setdefault(str(parent), []).append(answer)

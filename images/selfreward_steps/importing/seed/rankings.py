@@ -14,9 +14,11 @@ from typing import Any
 from selfreward_steps.importing.seed.asked import asked_in, conversation_text, ends_with_user, joined, with_system
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
+    ANSWERS,
     PROMPT,
     SCORE,
     checked_text,
+    compared_in,
     first_of,
     is_flat_ranked,
     is_pair,
@@ -94,8 +96,10 @@ def ordered(group: Group, tally: Counter[str]) -> RankingRow | None:
 def _groups(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Group]:
     flat: dict[str, Group] = {}
     for row in rows:
-        if "answers" in row.values:
+        if first_of(row.values, ANSWERS) is not None:
             yield _nested(row, name, tally)
+        elif (columns := compared_in(row.values)) is not None:
+            yield _compared(row, columns, name, tally)
         elif is_pair(row.values):
             group = _pair(row, name, tally)
             if group is not None:
@@ -107,16 +111,26 @@ def _groups(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Gro
 
 def _nested(row: Row, name: str, tally: Counter[str]) -> Group:
     group = Group(given_id(row), asked_in(row, name, tally), row)
-    answers = row.values["answers"]
+    listed = first_of(row.values, ANSWERS) or "answers"
+    answers = row.values[listed]
     if not isinstance(answers, list):
-        raise bad_data(name, row.where, f"answers is {answers!r:.60}, expected a list of content and rank")
+        raise bad_data(name, row.where, f"{listed} is {answers!r:.60}, expected a list of content and rank")
     for index, answer in enumerate(answers):
-        at = f"answers[{index}]"
+        at = f"{listed}[{index}]"
         if not isinstance(answer, Mapping):
             raise bad_data(name, row.where, f"{at} is {answer!r:.60}, expected content and rank")
         column = first_of(answer, ("content", "text", *ANSWER))
         content = checked_text(answer.get(column or "content"), f"{at}.{column or 'content'}", row, name)
         group.add(content, _goodness(answer, at + ".", row, name))
+    return group
+
+
+def _compared(row: Row, columns: tuple[str, str, str], name: str, tally: Counter[str]) -> Group:
+    first, second, preference = columns
+    group = Group(given_id(row), asked_in(row, name, tally), row)
+    towards_second = number_in(row.values[preference], preference, row, name)
+    group.add(text_in(row, first, name), towards_second and -towards_second)
+    group.add(text_in(row, second, name), towards_second)
     return group
 
 

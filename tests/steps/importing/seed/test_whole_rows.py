@@ -191,3 +191,41 @@ def test_a_prompt_has_its_system_message_and_later_questions_are_counted(tmp_pat
     assert metadata["counts"] == {"prompts": 1, "prompts_later_turns": 1}
     (plain,), metadata = imported(tmp_path, "prompts", {"system": "Be brief.", "prompt": "Say hi"})
     assert (plain["prompt"], metadata["counts"]) == ("Be brief.\n\nSay hi", {"prompts": 1})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"context": TALK, "response1": BAD, "response2": GOOD, "overall_preference": 2},
+        {"prompt": TALK, "response_1": GOOD, "response_2": BAD, "preference_strength": -1},
+        {"prompt": TALK, "completions": [
+            {"model": "a", "response": BAD, "overall_score": 1.5}, {"response": GOOD, "overall_score": 8}]},
+        {"system_prompt": SYSTEM["content"], "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD, "rank": 1.0}],
+         "prompt": "\n\nHuman: Name a river in Spain.\n\nAssistant: L'Ebre.\n\nHuman: How long is it?\n\nAssistant: "},
+    ],
+    ids=["helpsteer-3", "helpsteer-2", "ultrafeedback", "nectar"],
+)  # fmt: skip
+def test_the_fields_other_shapes_of_rankings(tmp_path: Path, row: Any) -> None:
+    (ranking,), _ = imported(tmp_path, "rankings", row)
+    assert ranking["messages"] == TALK
+    assert [(answer["content"], answer["rank"]) for answer in ranking["answers"]] == [(GOOD, 0), (BAD, 1)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": RIVER["content"], "messages": TALK},
+        {"prompt": RIVER["content"], "chosen": [*TALK, said(GOOD)], "rejected": [*TALK, said(BAD)]},
+    ],
+    ids=["messages", "chosen"],
+)
+def test_a_prompt_beside_its_conversation_has_the_system_message_too(tmp_path: Path, row: Any) -> None:
+    (prompt,), metadata = imported(tmp_path, "prompts", row)
+    assert prompt["prompt"] == "Answer in French.\n\nName a river in Spain."
+    assert metadata["counts"] == {"prompts": 1, "prompts_later_turns": 1}
+
+
+def test_a_prompt_that_quotes_a_transcript_is_one_question(tmp_path: Path) -> None:
+    text = "Go on with this:\n\nHuman: Hi.\n\nAssistant:"
+    (row,), _ = imported(tmp_path, "prompts", {"prompt": text})
+    assert row["prompt"] == text
