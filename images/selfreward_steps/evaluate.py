@@ -123,7 +123,9 @@ async def _texts(client: ServingClient, requests: Iterator[ChatRequest], finishe
         if isinstance(answer, Refusal):
             finished.refuse(answer.key, {"refused": answer.why})
         else:
-            await finished.add(answer.key, {"text": answer.choices[0].text})
+            (choice,) = answer.choices
+            cut_off = {"truncated": True} if choice.finish_reason == "length" else {}
+            await finished.add(answer.key, {"text": choice.text, **cut_off})
         yield answer.key
 
 
@@ -135,6 +137,11 @@ def _text(finished: FinishedRows, key: int) -> str | None:
 def _texts_of(finished: FinishedRows, keys: Iterable[int]) -> list[str]:
     """The answers that there are to these requests."""
     return [text for key in keys if (text := _text(finished, key)) is not None]
+
+
+def _cut_off(finished: FinishedRows, keys: Iterable[int]) -> int:
+    """How many answers to these requests were cut off at `sampling.maxTokens`."""
+    return sum(key in finished and "truncated" in finished.row(key) for key in keys)
 
 
 def _answer_requests(context: Context, keys: range, rows: list[PromptRow]) -> Iterator[ChatRequest]:
@@ -207,7 +214,8 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     answers = _answers(work, finished)
     rows = _answered(work.held_out, answers)
     write_rows(folder / "answers.jsonl", rows)
-    report: dict[str, Any] = {"judge": section, "answers": answers_section(rows, context.seed)}
+    cut_off = _cut_off(finished, work.ranges[Kind.ANSWER])
+    report: dict[str, Any] = {"judge": section, "answers": answers_section(rows, cut_off, context.seed)}
     model = f"{context.config.run}-{context.output.rpartition('/')[2]}"
     outputs = alpaca_outputs(((row["prompt"], row["answer"]) for row in rows), model)
     (folder / "model_outputs.json").write_text(json.dumps(outputs, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -217,9 +225,10 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
         ]
         lines = mt_bench_answers([question for question, _ in whole], [said for _, said in whole], model)
         write_rows(folder / "mt_bench.jsonl", lines)
-        report["mt_bench"] = {"questions": len(whole)}
+        report["mt_bench"] = {"questions": len(whole), "truncated": _cut_off(finished, work.ranges[Kind.TURN])}
     if work.safety:
         write_rows(folder / "safety.jsonl", _answered(work.safety, _safety_answers(work, finished)))
+        report["safety_answers"] = {"truncated": _cut_off(finished, work.ranges[Kind.SAFETY_ANSWER])}
     return report
 
 

@@ -47,6 +47,7 @@ def test_the_undisturbed_walk() -> None:
             "sft-baseline",
             "serve-sft-baseline",
             "eft",
+            "evaluate-sft-baseline",
             "sft",
             "serve-m1",
             "evaluate-m1",

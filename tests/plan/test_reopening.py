@@ -97,6 +97,20 @@ def test_repairing_the_spec(broken: Any, repair: dict[str, Any], goes_on: bool) 
     assert decision.status.observed_generation == 2
 
 
+def test_a_run_that_ended_before_there_was_a_step_stays_ended() -> None:
+    """A newer version's graph measures the SFT baseline; M1 was measured without it."""
+    walk = a_walk()
+    walk.finish()
+    first = walk.status.iterations[0]
+    steps = [row for row in first.steps if row.key != "evaluate-sft-baseline"]
+    assert len(steps) == len(first.steps) - 1
+    iterations = [first.model_copy(update={"steps": steps}), *walk.status.iterations[1:]]
+    ended = walk.status.model_copy(update={"iterations": iterations})
+    walk.rewrite(ended)
+    walk.step()
+    assert (walk.status.phase, walk.status.finished_at) == ("Succeeded", ended.finished_at)
+
+
 def test_raising_iterations_goes_on() -> None:
     walk = a_walk()
     walk.finish()

@@ -83,7 +83,7 @@ def test_artifacts(uri: str | None, artifacts: str) -> None:
 def test_all_rows_are_there_from_the_start_in_the_graphs_order() -> None:
     status = scene().decide().status
     assert [(part.number, [row.key for row in part.steps]) for part in status.iterations] == [
-        (0, ["import", "sft-baseline", "eft", "sft", "evaluate-m1"]),
+        (0, ["import", "sft-baseline", "eft", "sft", "evaluate-sft-baseline", "evaluate-m1"]),
         (1, ["prompts-1", "respond-1", "judge-1", "pairs-1", "dpo-1", "evaluate-m2"]),
     ]
 

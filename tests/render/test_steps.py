@@ -42,7 +42,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     **{key: ({}, key) for key in ("import", "sft-baseline", "eft", "sft")},
     **{key: ({}, key) for key in ("prompts-1", "respond-1", "judge-1", "pairs-1", "dpo-1", "prompts-2")},
-    **{key: ({}, key) for key in ("evaluate-m1", "evaluate-m2")},
+    **{key: ({}, key) for key in ("evaluate-sft-baseline", "evaluate-m1", "evaluate-m2")},
     "import-secrets": (SECRETS, "import"),
     "import-other-judge": (OTHER_JUDGE, "import"),
     "judge-endpoint-secrets": (SECRETS, "judge-1"),

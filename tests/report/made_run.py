@@ -136,7 +136,7 @@ class MadeRun:
                 }
                 self._put(store, node.output, files)
             case "evaluate":
-                self._put(store, node.output, {"metrics.json": [metrics(int(node.output.rpartition("m")[2]))]})
+                self._put(store, node.output, {"metrics.json": [metrics(_number(node.output))]})
             case "sft" | "dpo":
                 steps = [{"step": step, "loss": 0.7 - step / 100, "reward_margin": step / 50} for step in range(1, 31)]
                 for artifact in node.outputs:
@@ -208,6 +208,11 @@ def _id(node: Node, place: int) -> str:
     return f"prompt-{node.iteration}-{place:06d}"
 
 
+def _number(evaluation: str) -> int:
+    """Of the model that was evaluated; the SFT baseline's is 0."""
+    return 0 if evaluation.endswith("sft-baseline") else int(evaluation.rpartition("m")[2])
+
+
 def metrics(model: int) -> dict[str, Any]:
     """`metrics.json` of an evaluation; a later model is better."""
 
@@ -228,7 +233,7 @@ def metrics(model: int) -> dict[str, Any]:
             "spearman": rate(0.25 + gain),
             "kendall_tau": {"value": None, "low": None, "high": None, "count": 0.0},
         },
-        "answers": {"prompts": 256, "mean_chars": 1000.0 + 300 * model},
+        "answers": {"prompts": 256, "truncated": 7, "mean_chars": 1000.0 + 300 * model},
     }
     found["lm_eval"] = {
         "arc_easy/acc": rate(0.7 - 2 * gain) | {"stderr": 0.02, "higher_is_better": True},
@@ -242,6 +247,11 @@ def metrics(model: int) -> dict[str, Any]:
             "higher_is_better": False,
         },
     }
+    if model == 0:
+        del found["lm_eval"]
+    if model == 1:
+        rates = {"win": rate(0.5), "tie": rate(0.3), "loss": rate(0.2)}
+        found["head_to_head_baseline"] = {"prompts": 256, "unparsed": 3, **rates, "p_value": 1e-6}
     if model > 1:
         rates = {"win": rate(0.3 + 2 * gain), "tie": rate(0.4), "loss": rate(0.3 - 2 * gain)}
         found["head_to_head"] = {"prompts": 256, "unparsed": 3, **rates, "p_value": 1e-6}

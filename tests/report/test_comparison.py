@@ -21,13 +21,21 @@ def other(whole: RunReport) -> RunReport:
 def test_a_row_for_every_model_that_is_there(whole: RunReport) -> None:
     rows = comparison.compared([whole, other(whole)])
     assert [(row.run, row.model) for row in rows] == [
+        ("made", "SFT baseline"),
         ("made", "M1"),
         ("made", "M2"),
         ("made", "M3"),
+        ("frozen", "SFT baseline"),
         ("frozen", "M1"),
         ("frozen", "M2"),
     ]
-    first, second, third = rows[:3]
+    baseline, first, second, third = rows[:4]
+    # M1 won half of its comparisons with the baseline and lost a fifth.
+    assert baseline.win is not None
+    assert baseline.loss is not None
+    assert (baseline.win.value, baseline.loss.value, baseline.p_value) == (0.2, 0.5, 1e-6)
+    assert baseline.judge is not None
+    assert baseline.judge.value == 0.6
     assert (first.pairs, first.win, first.mean_score) == (None, None, None)
     assert third.judge == whole.models[3].judge.accuracy if whole.models[3].judge else None
     assert second.pairs == whole.iterations[0].count("pairs")
@@ -37,15 +45,20 @@ def test_a_row_for_every_model_that_is_there(whole: RunReport) -> None:
 def test_rows_for_programs_keep_the_intervals(whole: RunReport) -> None:
     rows = comparison.plain_rows([whole])
     assert all(tuple(row) == comparison.COLUMNS for row in rows)
-    assert (rows[2]["judge"], rows[2]["judge_low"], rows[2]["judge_high"]) == (0.75, 0.71, 0.79)
-    assert (rows[0]["win"], rows[0]["win_low"]) == (None, None)
-    assert (rows[2]["prompts"], rows[2]["p_value"]) == (256, 1e-6)
+    assert (rows[3]["judge"], rows[3]["judge_low"], rows[3]["judge_high"]) == (0.75, 0.71, 0.79)
+    assert (rows[1]["win"], rows[1]["win_low"]) == (None, None)
+    assert (rows[3]["prompts"], rows[3]["p_value"]) == (256, 1e-6)
 
 
 def test_the_table_says_what_wins_rest_on(whole: RunReport) -> None:
     table = comparison.model_table([whole])
     place = table.headings.index("wins against losses")
-    assert [row[place] for row in table.rows] == ["–", "sign test p < 0.001", "sign test p < 0.001"]
+    assert [row[place] for row in table.rows] == [
+        "sign test p < 0.001",
+        "–",
+        "sign test p < 0.001",
+        "sign test p < 0.001",
+    ]
 
 
 def test_runs_of_one_name_are_told_apart(whole: RunReport) -> None:

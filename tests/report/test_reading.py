@@ -47,7 +47,7 @@ def test_the_line_of_models(whole: RunReport) -> None:
         ["prompts-2", "respond-2", "judge-2", "pairs-2", "dpo-2"],
     ]
     assert found.newest is found.models[3]
-    assert found.headline == "Succeeded in 17m00s"
+    assert found.headline == "Succeeded in 18m00s"
     assert (found.notices, len(found.iterations)) == ((), 2)
 
 
@@ -121,7 +121,7 @@ def test_artifacts_that_lie_elsewhere(tmp_path: Path) -> None:
     empty: Store = open_store((tmp_path / "here").as_uri())
     found = read_report(run, empty, NOW)
     assert found.notices == (f"{empty.uri} holds none of the run's artifacts: say with --store where they lie",)
-    assert len(found.steps) == 17
+    assert len(found.steps) == 18
 
 
 def test_a_token_in_the_spec_is_not_handed_around(tmp_path: Path) -> None:

@@ -112,6 +112,33 @@ def test_few_test_prompts_say_so(bench: Bench, prompts: int) -> None:
     assert judge["pairwise_accuracy"] == {"value": None, "low": None, "high": None, "count": 0.0}
 
 
+def test_m1_is_compared_with_the_sft_baseline(bench: Bench) -> None:
+    eft = put_test_set(bench)
+    for length, output in ((1, "evaluation/sft-baseline"), (3, "evaluation/m1")):
+        with running(OpenAIServer(brain=model(length))) as server:
+            against = {"baseline": InputRef(artifact="evaluation/sft-baseline")} if length == 3 else {}
+            result = bench.run(evaluate(bench, server, output, eft=eft, **against))
+    section = bench.document("evaluation/m1", "metrics")["head_to_head_baseline"]
+    assert (section["prompts"], section["win"]["value"], section["against_mean_chars"]) == (5, 1.0, 5.0)
+    assert result.metrics["head_to_head_baseline_win"] == 1
+    assert {row["against"] for row in bench.rows("evaluation/m1", "comparisons-baseline")} == {"good "}
+    baseline = bench.document("evaluation/sft-baseline", "metrics")
+    assert baseline["judge"]["pairwise_accuracy"]["value"] == 1.0
+    assert "head_to_head" not in baseline
+
+
+def test_answers_that_are_cut_off_are_counted(bench: Bench) -> None:
+    def brain(body: Body, draw: random.Random) -> Reply:
+        text = body["messages"][-1]["content"]
+        cut = text in ("Own 1?", "Rewrite.", "How is tea made?")
+        return Reply("good " * 3000) if cut else model(2)(body, draw)
+
+    with running(OpenAIServer(brain=brain)) as server:
+        result = bench.run(evaluate(bench, server, data=own_data(bench)))
+    parts = ("answers", "mt_bench", "safety_answers")
+    assert [result.metrics[f"{part}_truncated"] for part in parts] == [1, 1, 1]
+
+
 def test_without_ranked_data_the_users_prompts_are_answered(bench: Bench) -> None:
     seed = bench.put("seed", prompts=[{"id": f"{n}", "prompt": f"Say {n}"} for n in range(9)])
     with running(OpenAIServer(brain=model(1))) as server:

@@ -26,6 +26,8 @@ EVALUATION_JUDGE: Final = "evaluation-judge"
 EVALUATION_DATA: Final = "evaluation-data"
 """The data that the user brings to the evaluation."""
 _EVALUATIONS: Final = "evaluation/"
+BASELINE_EVALUATION: Final = f"{_EVALUATIONS}{SFT_BASELINE}"
+"""What was measured of the SFT baseline, and its answers, which M1's are compared with."""
 
 
 class IterationArtifact(StrEnum):
@@ -56,8 +58,9 @@ def evaluation(number: int) -> str:
 
 
 def is_evaluation(artifact: str) -> bool:
-    """Whether the artifact is a whole evaluation, and not only the answers for one."""
-    return artifact.startswith(_EVALUATIONS)
+    """Whether the artifact is a whole evaluation of one of the run's models, and not only the answers for one, or what
+    M1 is compared with."""
+    return artifact.startswith(_EVALUATIONS) and artifact != BASELINE_EVALUATION
 
 
 def answers(number: int) -> str:

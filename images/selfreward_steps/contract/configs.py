@@ -226,8 +226,8 @@ class DpoConfig(_Config):
 
 
 class EvaluateConfig(_Config):
-    """`inputs`: eft (judge test set), seed, data (the user's own), and the evaluations of M1 and of the model before
-    (`against`, `previous`) to compare with.
+    """`inputs`: eft (judge test set), seed, data (the user's own), and the evaluations of M1, of the model before and
+    of the SFT baseline (`against`, `previous`, `baseline`) to compare with.
 
     Where another judge compares, the step is made twice: first without comparisons on the model's own server, then on
     the judge's with what the first has `measured`.

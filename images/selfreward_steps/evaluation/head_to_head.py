@@ -17,12 +17,14 @@ SECTIONS: Final[Mapping[Kind, str]] = {
     Kind.AGAINST: "head_to_head",
     Kind.PREVIOUS: "head_to_head_previous",
     Kind.OUTSIDE: "head_to_head_outside",
+    Kind.BASELINE: "head_to_head_baseline",
 }
 """Where `metrics.json` tells of an opponent; M1 has no ending."""
 FILES: Final[Mapping[Kind, str]] = {
     Kind.AGAINST: "comparisons.jsonl",
     Kind.PREVIOUS: "comparisons-previous.jsonl",
     Kind.OUTSIDE: "comparisons-outside.jsonl",
+    Kind.BASELINE: "comparisons-baseline.jsonl",
 }
 
 

@@ -43,11 +43,12 @@ def judge_section(
     return section, list(map(_judge_row, ranked, judged))
 
 
-def answers_section(rows: Sequence[AnswerRow], seed: int) -> dict[str, Any]:
-    """How many answers there are and how long they are, in characters."""
+def answers_section(rows: Sequence[AnswerRow], truncated: int, seed: int) -> dict[str, Any]:
+    """How many answers there are, how many of them were cut off, and how long they are, in characters."""
     lengths = [len(row["answer"]) for row in rows]
     return {
         "prompts": len(lengths),
+        "truncated": truncated,
         "mean_chars": sum(lengths) / len(lengths) if lengths else None,
         "mean_chars_interval": mean(map(float, lengths), seed).as_json(),
     }

@@ -54,11 +54,13 @@ class Kind(StrEnum):
     """They are compared with those of the model before it."""
     OUTSIDE = "outside"
     """They are compared with another system's."""
+    BASELINE = "baseline"
+    """M1's are compared with those of the SFT baseline."""
     SAFETY = "safety"
     """The safety of the evaluated model's answers is judged."""
 
 
-OPPONENTS: Final = (Kind.AGAINST, Kind.PREVIOUS, Kind.OUTSIDE)
+OPPONENTS: Final = (Kind.AGAINST, Kind.PREVIOUS, Kind.OUTSIDE, Kind.BASELINE)
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _held_out(context: Context) -> list[PromptRow]:
 
 def _opponents(context: Context, held_out: Iterable[PromptRow]) -> dict[Kind, Mapping[str, str]]:
     found: dict[Kind, Mapping[str, str]] = {}
-    for kind in (Kind.AGAINST, Kind.PREVIOUS):
+    for kind in (Kind.AGAINST, Kind.PREVIOUS, Kind.BASELINE):
         if kind.value in context.config.inputs:
             rows = read_rows(context.fetch(kind.value) / "answers.jsonl", AnswerRow)
             found[kind] = {row["id"]: row["answer"] for row in rows}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from selfreward_steps.contract import FailureClass, StepName
 
 from selfreward.api import Phase, RunStatus, SelfRewardRun, ServingState, StepState, StepStatus
-from selfreward.plan import Graph
+from selfreward.plan import BASELINE_EVALUATION_KEY, Graph
 from selfreward.plan.summary import ACCURACY_METRIC, PAIRS_METRIC
 from selfreward.render.gpus import gpus_of_server, gpus_of_step
 
@@ -144,7 +144,8 @@ class Metrics:
     def _count_results(self, row: StepStatus) -> None:
         if row.step is StepName.PAIRS and PAIRS_METRIC in row.metrics:
             self.pairs.inc(row.metrics[PAIRS_METRIC])
-        if row.step is StepName.EVALUATE and ACCURACY_METRIC in row.metrics:
+        measures_a_model = row.step is StepName.EVALUATE and row.key != BASELINE_EVALUATION_KEY
+        if measures_a_model and ACCURACY_METRIC in row.metrics:
             self.judge_accuracy.observe(row.metrics[ACCURACY_METRIC])
         if _TOKENS_METRIC in row.metrics:
             self.tokens.labels(row.step.value).inc(row.metrics[_TOKENS_METRIC])

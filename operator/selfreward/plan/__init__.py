@@ -9,6 +9,7 @@ from selfreward.plan.conditions import stalled_status
 from selfreward.plan.decide import decide
 from selfreward.plan.failures import of_last_words
 from selfreward.plan.graph import (
+    BASELINE_EVALUATION_KEY,
     EVALUATION_IMPORT,
     ChildKind,
     Graph,
@@ -37,6 +38,7 @@ from selfreward.plan.types import (
 )
 
 __all__ = [
+    "BASELINE_EVALUATION_KEY",
     "EVALUATION_IMPORT",
     "ChildKind",
     "ChildPhase",

@@ -158,8 +158,15 @@ class Draft:
         return next((each for each in self.tripped if each.action is GateAction.STOP), None)
 
     def has_all(self) -> bool:
-        """Whether every step has succeeded."""
-        return all(row.state is StepState.SUCCEEDED for row in self.rows.values())
+        """Whether every step has succeeded that anything waits for."""
+        done = {key for key, row in self.rows.items() if row.state is StepState.SUCCEEDED}
+        return all(node.key in done or self.is_passed_over(node) for node in self.graph.nodes)
+
+    def is_passed_over(self, node: Node) -> bool:
+        """Whether what reads the step's output has succeeded without it, as it was before there was such a step: a
+        newer version must not begin anew what is finished."""
+        readers = self.graph.readers.get(node.output, ())
+        return any(self.rows[reader].state is StepState.SUCCEEDED for reader in readers)
 
     def is_complete(self) -> bool:
         """Whether every step has succeeded, or a gate has stopped the run, and no child is still about to say how it

@@ -14,7 +14,7 @@ from selfreward.api import IterationStatus, Phase, Reason, RunStatus, StepState,
 from selfreward.api.status import Progress
 from selfreward.plan.conditions import Story, conditions, tell_story
 from selfreward.plan.draft import ACTIVE, Draft
-from selfreward.plan.graph import model_artifact
+from selfreward.plan.graph import BASELINE_EVALUATION_KEY, model_artifact
 
 PAIRS_METRIC: Final = "pairs"
 ACCURACY_METRIC: Final = "judge_pairwise_accuracy"
@@ -103,7 +103,7 @@ def _pairs(draft: Draft, before: int | None) -> int | None:
 
 
 def _judge_accuracy(draft: Draft) -> str:
-    rows = _succeeded(draft, StepName.EVALUATE)
+    rows = [row for row in _succeeded(draft, StepName.EVALUATE) if row.key != BASELINE_EVALUATION_KEY]
     found = [row.metrics[ACCURACY_METRIC] for row in rows if ACCURACY_METRIC in row.metrics]
     return f"{found[-1]:.3f}" if found else ""
 

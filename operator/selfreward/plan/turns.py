@@ -62,6 +62,7 @@ def is_ready(draft: Draft, node: Node) -> bool:
     """Whether the step waits for nothing but its turn, its server and the time of its next attempt."""
     return (
         draft.rows[node.key].state is StepState.WAITING
+        and not draft.is_passed_over(node)
         and (draft.wait is None or node.iteration != draft.wait.iteration)
         and all(draft.rows[key].state is StepState.SUCCEEDED and not awaits_numbers(draft, key) for key in node.after)
         and all(_has_shard(draft, key) for key in node.after_first_shard)

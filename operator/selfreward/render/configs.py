@@ -25,7 +25,7 @@ from selfreward_steps.contract import (
 )
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import EVALUATION_IMPORT, CreateStep, Node
+from selfreward.plan import BASELINE_EVALUATION_KEY, EVALUATION_IMPORT, CreateStep, Node
 from selfreward.plan.memory import memory_limits
 from selfreward.render.access import serving_key
 from selfreward.render.metadata import service_url
@@ -147,9 +147,13 @@ def _dpo(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> DpoConfig:
 
 
 def _evaluate(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> EvaluateConfig:
+    settings = run.spec.evaluation
+    if node.key == BASELINE_EVALUATION_KEY:
+        # Other tasks tell what is lost from M1 on.
+        settings = settings.model_copy(update={"lm_eval": None})
     return EvaluateConfig(
         **common,
-        settings=run.spec.evaluation,
+        settings=settings,
         judge=run.spec.judge,
         serving=_comparing_endpoint(run, node),
         compares=artifact_names.is_evaluation(node.output),

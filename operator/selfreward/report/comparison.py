@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 from selfreward.report.charts import Series, Words, line_chart, swatch
 from selfreward.report.figures import ABSENT, Figure, Table
 from selfreward.report.grounds import sign_test
-from selfreward.report.model import Estimate, ModelReport, RunReport
+from selfreward.report.model import Estimate, HeadToHead, ModelReport, RunReport
 from selfreward.report.verdict import percent
 from selfreward.report.words import number
 
@@ -45,16 +45,16 @@ class ComparedModel:
 
 
 def compared(reports: Sequence[RunReport]) -> tuple[ComparedModel, ...]:
-    """Every model that is there, M0 aside, in the order of the runs."""
+    """Every model that is there, M0 aside, in the order of the runs; the SFT baseline before M1."""
     return tuple(row for name, report in _named(reports) for row in _rows(name, report))
 
 
 def _rows(name: str, report: RunReport) -> Iterator[ComparedModel]:
     rounds = {each.number + 1: each for each in report.iterations}
-    for model in report.models:
-        if model.digest is None or model.number == 0:
+    for model in report.evaluated:
+        if model.digest is None or (model.number == 0 and model is not report.baseline):
             continue
-        made, judge, first = rounds.get(model.number), model.judge, model.against("M1")
+        made, judge, first = rounds.get(model.number), model.judge, _against_m1(report, model)
         yield ComparedModel(
             run=name,
             model=model.name,
@@ -70,6 +70,14 @@ def _rows(name: str, report: RunReport) -> Iterator[ComparedModel]:
             mean_score=None if made is None else made.count("mean_score"),
             gpu_seconds=sum(step.gpu_seconds or 0.0 for step in model.made_by),
         )
+
+
+def _against_m1(report: RunReport, model: ModelReport) -> HeadToHead | None:
+    """The model's comparison with M1; the SFT baseline's is M1's with it, seen from the other side."""
+    if model is not report.baseline:
+        return model.against("M1")
+    met = next((each for other in report.models if (each := other.against(model.name))), None)
+    return None if met is None else replace(met, against="M1", win=met.loss, loss=met.win)
 
 
 def _named(reports: Sequence[RunReport]) -> list[tuple[str, RunReport]]:

@@ -7,11 +7,13 @@ one. What is absent or no number is left out; nothing is computed anew, so a pag
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from selfreward.report.model import Bar, Estimate, HeadToHead, Histogram, IterationReport, JudgeQuality, TaskScore
 
 Document = Mapping[str, Any]
+BASELINE: Final = "SFT baseline"
+_OPPONENTS: Final = {"head_to_head": "M1", "head_to_head_baseline": BASELINE}
 
 
 def judge_quality(metrics: Document) -> JudgeQuality | None:
@@ -46,6 +48,12 @@ def answer_chars(metrics: Document) -> Estimate | None:
         return None
     interval = estimate(answers.get("mean_chars_interval"))
     return Estimate(mean) if interval is None else Estimate(mean, interval.low, interval.high, interval.count)
+
+
+def answers_truncated(metrics: Document) -> float | None:
+    """How many answers to the held-out prompts were cut off."""
+    answers = metrics.get("answers")
+    return number(answers.get("truncated")) if isinstance(answers, Mapping) else None
 
 
 def unsafe(metrics: Document) -> Estimate | None:
@@ -105,6 +113,6 @@ def _whole(value: Any) -> int | None:
 def _opponent(name: str, part: Document, model: int) -> str:
     if isinstance(stated := part.get("against"), str):
         return f"M{stated[1:]}" if stated[:1] == "m" and stated[1:].isdigit() else stated
-    if name == "head_to_head":
-        return "M1"
+    if name in _OPPONENTS:
+        return _OPPONENTS[name]
     return f"M{model - 1}" if "previous" in name else name.removeprefix("head_to_head_").replace("_", " ")

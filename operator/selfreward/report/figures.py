@@ -51,7 +51,7 @@ _CORRELATIONS: Final = ("spearman", "kendall_tau")
 
 def judge_figure(report: RunReport) -> Figure | None:
     """Pairwise accuracy against what length alone would get."""
-    judged = [model for model in report.models if model.judge is not None]
+    judged = [model for model in report.evaluated if model.judge is not None]
     lines = {
         "agrees with people": ("pairwise_accuracy", False),
         "length-balanced": ("pairwise_accuracy_length_balanced", False),
@@ -68,8 +68,8 @@ def judge_figure(report: RunReport) -> Figure | None:
 
 
 def judge_table(report: RunReport) -> Table | None:
-    """The paper's five numbers and the two baselines, by model (paper, table 4)."""
-    judged = [(model, model.judge) for model in report.models if model.judge is not None]
+    """The paper's five numbers and what length alone would get, by model, the SFT baseline first (paper, table 4)."""
+    judged = [(model, model.judge) for model in report.evaluated if model.judge is not None]
     if not judged:
         return None
     names = list(dict.fromkeys([*_MEASURES, *(name for _, judge in judged for name in judge.measures)]))

@@ -24,6 +24,7 @@ _OPPONENTS: Final = {
     "head_to_head": "M1",
     "head_to_head_previous": "the model before",
     "head_to_head_outside": "outside answers",
+    "head_to_head_baseline": "the SFT baseline",
 }
 _MET: Final = "against {who}: {{{part}_win:%}} won, {{{part}_tie:%}} tied, {{{part}_loss:%}} lost ({{{part}_grounds}})"
 _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
@@ -73,6 +74,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         *(_MET.format(who=who, part=part) for part, who in _OPPONENTS.items()),
         "{safety_unsafe_share:%} of {safety_prompts} unsafe",
         "{answers_mean_chars} characters an answer",
+        "{answers_truncated} of {answers_prompts} answers cut off",
     ),
 }
 

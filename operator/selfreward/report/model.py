@@ -53,7 +53,7 @@ class HeadToHead:
     """A model's answers against another's, in both orders; a disagreement of the orders is a tie."""
 
     against: str
-    """`M1`, `M2`, or what the run calls outside answers."""
+    """`M1`, `M2`, `SFT baseline`, or what the run calls outside answers."""
     prompts: int | None
     win: Estimate | None
     tie: Estimate | None
@@ -139,10 +139,14 @@ class ModelReport:
     """None while it is not committed."""
     made_by: tuple[StepReport, ...]
     """The steps on the way from the model before."""
+    title: str = ""
+    """Its name, where it is none of the chain M0, M1, …"""
     judge: JudgeQuality | None = None
     head_to_heads: tuple[HeadToHead, ...] = ()
     answer_chars: Estimate | None = None
     """Mean length of its answers to the held-out prompts, in characters."""
+    answers_truncated: float | None = None
+    """How many of them were cut off at `evaluation.sampling.maxTokens`."""
     unsafe: Estimate | None = None
     """Share of its answers to the user's safety prompts that the judge calls unsafe."""
     tasks: Mapping[str, TaskScore] = field(default_factory=dict)
@@ -152,7 +156,7 @@ class ModelReport:
 
     @property
     def name(self) -> str:
-        return f"M{self.number}"
+        return self.title or f"M{self.number}"
 
     def against(self, other: str) -> HeadToHead | None:
         """The comparison with the model of that name."""
@@ -212,9 +216,16 @@ class RunReport:
     """The spec as YAML, without what is at its default."""
     artifacts: str
     """URI of the run's folder in the store."""
+    baseline: ModelReport | None = None
+    """The SFT baseline, where it was evaluated; M1's answers are compared with its."""
     notices: tuple[str, ...] = ()
     """What the reader must know: artifacts that could not be read, gates that spoke."""
     excerpt: Excerpt = field(default_factory=Excerpt)
+
+    @property
+    def evaluated(self) -> tuple[ModelReport, ...]:
+        """The models that may have been measured: the SFT baseline, then the chain."""
+        return self.models if self.baseline is None else (self.baseline, *self.models)
 
     @property
     def newest(self) -> ModelReport | None:

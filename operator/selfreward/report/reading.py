@@ -32,7 +32,7 @@ from selfreward.report.words import duration
 
 DEFAULT_CANDIDATES: Final = 10_000
 """Candidates that a page carries; more are sampled evenly."""
-_MEASURES: Final = re.compile(r"-m\d+$")
+_MEASURES: Final = re.compile(rf"-(m\d+|{artifact_names.SFT_BASELINE})$")
 
 
 def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: int = DEFAULT_CANDIDATES) -> RunReport:
@@ -60,6 +60,7 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
         steps=steps,
         spec=_spec(run),
         artifacts=store.uri,
+        baseline=_baseline(artifacts, steps),
         notices=(*_told(run), *_missing(run, store, models), *dict.fromkeys(artifacts.problems)),
         excerpt=texts,
     )
@@ -124,7 +125,7 @@ def _model(
     run: SelfRewardRun, artifacts: Artifacts, steps: Sequence[StepReport], number: int, first: int
 ) -> ModelReport:
     artifact = model_artifact(run.spec, number)
-    metrics: dict[str, Any] = artifacts.document(artifact_names.evaluation(number), "metrics.json") or {}
+    metrics = _evaluation(artifacts, artifact_names.evaluation(number))
     return ModelReport(
         number=number,
         artifact=artifact,
@@ -133,10 +134,32 @@ def _model(
         judge=evidence.judge_quality(metrics),
         head_to_heads=tuple(evidence.head_to_heads(metrics, number)),
         answer_chars=evidence.answer_chars(metrics),
+        answers_truncated=evidence.answers_truncated(metrics),
         unsafe=evidence.unsafe(metrics),
         tasks=evidence.task_scores(metrics),
         training=_training(artifacts, artifact),
     )
+
+
+def _baseline(artifacts: Artifacts, steps: Sequence[StepReport]) -> ModelReport | None:
+    """The SFT baseline as it was measured; None while it was not."""
+    metrics = _evaluation(artifacts, artifact_names.BASELINE_EVALUATION)
+    if not metrics:
+        return None
+    return ModelReport(
+        number=0,
+        title=evidence.BASELINE,
+        artifact=artifact_names.SFT_BASELINE,
+        digest=artifacts.digest(artifact_names.SFT_BASELINE),
+        made_by=tuple(step for step in steps if step.key == StepName.SFT_BASELINE),
+        judge=evidence.judge_quality(metrics),
+        answer_chars=evidence.answer_chars(metrics),
+        answers_truncated=evidence.answers_truncated(metrics),
+    )
+
+
+def _evaluation(artifacts: Artifacts, artifact: str) -> Mapping[str, Any]:
+    return artifacts.document(artifact, "metrics.json") or {}
 
 
 def _training(artifacts: Artifacts, artifact: str) -> tuple[Mapping[str, float], ...]:

@@ -15,7 +15,9 @@ from selfreward.plan import ChildKind, build_graph, has_seed, model_artifact
 @pytest.mark.parametrize(
     ("spec", "before"),
     [
-        pytest.param({}, ["import", "sft-baseline", "eft", "sft", "evaluate-m1"], id="the paper"),
+        pytest.param(
+            {}, ["import", "sft-baseline", "eft", "sft", "evaluate-sft-baseline", "evaluate-m1"], id="the paper"
+        ),
         pytest.param({"eft": {"mode": "direct"}}, ["import", "eft", "sft", "evaluate-m1"], id="direct"),
         pytest.param(
             {"eft": {"mode": "given"}, "seedData": {"instructions": DATA, "eft": DATA}, "prompts": {"source": DATA}},
@@ -52,7 +54,18 @@ def test_the_papers_graph_in_full() -> None:
         "sft-baseline": (base, ("import",), (), None),
         "eft": ({"seed": "seed", "model": "sft-baseline"}, ("import", "sft-baseline"), (), "sft-baseline"),
         "sft": (base | {"eft": "eft"}, ("import", "eft"), (), None),
-        "evaluate-m1": ({"eft": "eft", "model": "m1"}, ("eft", "sft"), (), "m1"),
+        "evaluate-sft-baseline": (
+            {"eft": "eft", "model": "sft-baseline"},
+            ("eft", "sft-baseline"),
+            (),
+            "sft-baseline",
+        ),
+        "evaluate-m1": (
+            {"eft": "eft", "model": "m1", "baseline": "evaluation/sft-baseline"},
+            ("eft", "sft", "evaluate-sft-baseline"),
+            (),
+            "m1",
+        ),
         "evaluate-m2": (
             {"eft": "eft", "model": "m2", "against": "evaluation/m1"},
             ("eft", "dpo-1", "evaluate-m1"),
@@ -85,6 +98,7 @@ def test_what_steps_commit() -> None:
         "sft-baseline": ("sft-baseline",),
         "eft": ("eft",),
         "sft": ("m1",),
+        "evaluate-sft-baseline": ("evaluation/sft-baseline",),
         "evaluate-m1": ("evaluation/m1",),
         "prompts-1": ("iteration-1/prompts",),
         "respond-1": ("iteration-1/responses",),
@@ -205,7 +219,7 @@ def test_a_judge_template_that_is_elsewhere_is_read_by_every_step_that_judges() 
     graph = nodes(judge=custom)
     assert "judge-template" in graph["import"].outputs
     readers = {key for key, node in graph.items() if node.inputs.get("template") == "judge-template"}
-    assert readers == {"eft", "sft", "evaluate-m1", "judge-1", "evaluate-m2"}
+    assert readers == {"eft", "sft", "evaluate-sft-baseline", "evaluate-m1", "judge-1", "evaluate-m2"}
     inline = nodes(judge={**custom, "customTemplate": {"text": "{prompt} {response}"}})
     assert not any("template" in node.inputs for node in inline.values())
 

@@ -32,7 +32,7 @@ from plan.runs import DATA
     ],
 )
 def test_evaluation_is_there_when_there_is_something_to_measure(spec: dict[str, Any], evaluated: bool) -> None:
-    assert [key for key in nodes(**spec) if key.startswith("evaluate")] == (
+    assert [key for key in nodes(**spec) if key.startswith("evaluate-m")] == (
         ["evaluate-m1", "evaluate-m2"] if evaluated else []
     )
 
@@ -63,8 +63,29 @@ def test_another_judge_compares_in_a_step_of_its_own(
     assert second.inputs["measured"] == "answers/m3"
     assert second.inputs["against"] == "evaluation/m1"
     assert second.output == "evaluation/m3"
-    assert "answer-m1" not in graph, "M1 has nobody to be compared with"
-    assert graph["evaluate-m1"].serving == "m1"
+    assert ("answer-m1" in graph) is (serving not in ("m1", "m2")), "M1 is compared with the baseline, by itself or not"
+    direct = nodes(evaluation={"judge": judge}, eft={"mode": "direct"})
+    assert "answer-m1" not in direct, "M1 has nobody to be compared with"
+    assert direct["evaluate-m1"].serving == "m1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "evaluated"),
+    [
+        pytest.param({}, True, id="the paper"),
+        pytest.param({"eft": {"mode": "direct"}}, False, id="no baseline is trained"),
+        pytest.param({"evaluation": {"enabled": False}}, False, id="switched off"),
+        pytest.param(
+            {"eft": {"testFraction": 0}, "evaluation": {"lmEval": {"tasks": ["arc_easy"]}}}, False, id="lm-eval alone"
+        ),
+    ],
+)
+def test_m1_is_compared_with_the_sft_baseline_where_there_is_one(spec: dict[str, Any], evaluated: bool) -> None:
+    graph = nodes(**spec)
+    assert ("evaluate-sft-baseline" in graph) is evaluated
+    readers = [key for key, node in graph.items() if node.inputs.get("baseline") == "evaluation/sft-baseline"]
+    assert readers == (["evaluate-m1"] if evaluated else [])
+    assert "evaluate-sft-baseline" not in graph["sft"].after
 
 
 def test_what_the_user_brings_to_the_evaluation_is_imported_by_itself() -> None:

@@ -2,11 +2,12 @@
 
 from selfreward.plan.graph.building import EVALUATION_IMPORT, build_graph
 from selfreward.plan.graph.inputs import committed_digests, paired_inputs, pinned_inputs
-from selfreward.plan.graph.nodes import ChildKind, Graph, Node, evaluation_key, step_key
+from selfreward.plan.graph.nodes import BASELINE_EVALUATION_KEY, ChildKind, Graph, Node, evaluation_key, step_key
 from selfreward.plan.graph.observing import artifacts_to_observe
 from selfreward.plan.graph.roles import has_seed, model_artifact
 
 __all__ = [
+    "BASELINE_EVALUATION_KEY",
     "EVALUATION_IMPORT",
     "ChildKind",
     "Graph",

@@ -14,7 +14,7 @@ from selfreward_steps.contract import JudgeModel, PairHistory, PairStrategy, Ste
 from selfreward_steps.contract.artifact_names import IterationArtifact
 
 from selfreward.api import SelfRewardRunSpec
-from selfreward.plan.graph.nodes import ChildKind, Graph, Node, evaluation_key, step_key
+from selfreward.plan.graph.nodes import BASELINE_EVALUATION_KEY, ChildKind, Graph, Node, evaluation_key, step_key
 from selfreward.plan.graph.roles import (
     comparing_judge_of,
     eft_input,
@@ -22,6 +22,7 @@ from selfreward.plan.graph.roles import (
     has_judge_data,
     has_own_prompts,
     is_anchored,
+    is_baseline_evaluated,
     is_evaluated,
     is_filtered,
     is_tuned,
@@ -44,6 +45,8 @@ def build_graph(spec: SelfRewardRunSpec) -> Graph:
     _add_way_to_m1(builder, spec)
     if is_evaluated(spec):
         _add_evaluation_import(builder, spec)
+    if is_baseline_evaluated(spec):
+        _add_baseline_evaluation(builder, spec)
     _add_evaluation(builder, spec, 1)
     for iteration in range(1, spec.iterations + 1):
         _add_round(builder, spec, iteration)
@@ -213,9 +216,38 @@ def _add_evaluation_import(builder: _Builder, spec: SelfRewardRunSpec) -> None:
         builder.add(StepName.IMPORT, first, {}, key=EVALUATION_IMPORT, also_commits=tuple(others))
 
 
+def _held_out(spec: SelfRewardRunSpec) -> dict[str, str]:
+    """What a model is asked, by role."""
+    return {
+        **eft_input(spec),
+        **(seed_input(spec) if has_own_prompts(spec) else {}),
+        **({"data": artifact_names.EVALUATION_DATA} if spec.evaluation.data.is_given else {}),
+        **template_input(spec),
+    }
+
+
+def _add_baseline_evaluation(builder: _Builder, spec: SelfRewardRunSpec) -> None:
+    """What is measured of the SFT baseline, on the server that it judged ranked answers on. M1 does not wait for it."""
+    builder.add(
+        StepName.EVALUATE,
+        artifact_names.BASELINE_EVALUATION,
+        {**_held_out(spec), **model_input(artifact_names.SFT_BASELINE)},
+        key=BASELINE_EVALUATION_KEY,
+        serving=artifact_names.SFT_BASELINE,
+    )
+
+
+def _opponents(spec: SelfRewardRunSpec, number: int) -> dict[str, str]:
+    """The evaluations whose answers those of M_number are compared with, by role."""
+    if number == 1:
+        return {"baseline": artifact_names.BASELINE_EVALUATION} if is_baseline_evaluated(spec) else {}
+    before = {"previous": artifact_names.evaluation(number - 1)} if number > 2 else {}
+    return {"against": artifact_names.evaluation(1), **before}
+
+
 def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> None:
-    """What is measured of M_number; later models are compared with M1 and the one before. Part of the round that
-    made it.
+    """What is measured of M_number; M1 is compared with the SFT baseline, later models with M1 and the one before.
+    Part of the round that made it.
 
     One step where the model compares its own answers. Otherwise two, since each talks to one server: first what the
     model says as a judge and as an assistant, then the comparisons, by their judge.
@@ -224,15 +256,7 @@ def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> 
         return
     model, judge = model_artifact(spec, number), comparing_judge_of(spec, number)
     mine = spec.evaluation
-    data = {"data": artifact_names.EVALUATION_DATA} if mine.data.is_given else {}
-    held_out = {
-        **eft_input(spec),
-        **(seed_input(spec) if has_own_prompts(spec) else {}),
-        **data,
-        **template_input(spec),
-    }
-    others = {"against": artifact_names.evaluation(1)} if number > 1 else {}
-    others |= {"previous": artifact_names.evaluation(number - 1)} if number > 2 else {}
+    held_out, others = _held_out(spec), _opponents(spec, number)
     compares = bool(others) or mine.outside is not None or mine.safety_prompts is not None
     iteration = number - 1
     inputs = {**held_out, "model": model, **others}
@@ -246,6 +270,7 @@ def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> 
             key=f"answer-{artifact_names.model(number)}",
             serving=model,
         )
+        data = {role: artifact for role, artifact in held_out.items() if role == "data"}
         inputs = {"measured": answers, **data, **model_input(judge), **others}
     builder.add(
         StepName.EVALUATE,

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from selfreward_steps.contract import StepName, artifact_names
+
+BASELINE_EVALUATION_KEY: Final = f"{StepName.EVALUATE}-{artifact_names.SFT_BASELINE}"
+"""The step that measures the SFT baseline."""
 
 
 class ChildKind(StrEnum):
@@ -61,10 +65,17 @@ class Graph:
     by_key: Mapping[str, Node] = field(init=False, repr=False, compare=False)
     producers: Mapping[str, Node] = field(init=False, repr=False, compare=False)
     """The step that commits an artifact, by the artifact."""
+    readers: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    """Keys of the steps that read an artifact, by the artifact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_key", {node.key: node for node in self.nodes})
         object.__setattr__(self, "producers", {each: node for node in self.nodes for each in node.outputs})
+        readers: dict[str, tuple[str, ...]] = {}
+        for node in self.nodes:
+            for artifact in node.inputs.values():
+                readers[artifact] = (*readers.get(artifact, ()), node.key)
+        object.__setattr__(self, "readers", readers)
 
     def node(self, key: str) -> Node:
         """The node of that key; raises KeyError."""

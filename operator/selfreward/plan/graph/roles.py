@@ -45,10 +45,21 @@ def is_filtered(spec: SelfRewardRunSpec) -> bool:
 def is_evaluated(spec: SelfRewardRunSpec) -> bool:
     """Whether anything can be measured: the judge on ranked answers, answers to prompts that nobody trains on, or
     tasks of lm-eval."""
-    has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
-    has_held_out_prompts = spec.evaluation.prompts > 0 and has_own_prompts(spec)
     is_given = spec.evaluation.data.is_given or spec.evaluation.lm_eval is not None
-    return spec.evaluation.enabled and (has_test_set or has_held_out_prompts or is_given)
+    return spec.evaluation.enabled and (_has_held_out(spec) or is_given)
+
+
+def is_baseline_evaluated(spec: SelfRewardRunSpec) -> bool:
+    """Whether M1 is compared with the SFT baseline (paper, table 4), where one was trained to judge the ranked
+    answers."""
+    has_questions = _has_held_out(spec) or spec.evaluation.source is not None
+    return is_tuned(spec) and is_filtered(spec) and spec.evaluation.enabled and has_questions
+
+
+def _has_held_out(spec: SelfRewardRunSpec) -> bool:
+    """Whether the run's own data hold ranked answers or prompts that nobody trains on."""
+    has_test_set = spec.seed_data.rankings is not None and spec.eft.test_fraction > 0
+    return has_test_set or (spec.evaluation.prompts > 0 and has_own_prompts(spec))
 
 
 def has_own_prompts(spec: SelfRewardRunSpec) -> bool:
