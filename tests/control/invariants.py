@@ -40,6 +40,8 @@ class Invariants:
     _statuses: dict[str, tuple[Object, RunStatus]] = field(default_factory=dict)
     """By uid: each run as last seen, and its status."""
     _started: set[str] = field(default_factory=set)
+    _named: set[tuple[str, str]] = field(default_factory=set)
+    """Every child that a status has named, by the run's uid and its own name."""
     _commits: dict[Path, bytes] = field(default_factory=dict)
     _gone: dict[str, datetime] = field(default_factory=dict)
     checks: int = 0
@@ -53,6 +55,7 @@ class Invariants:
         raws = {raw["metadata"]["uid"]: raw for raw in self.cluster.peek("SelfRewardRun")}
         for uid, raw in raws.items():
             self._status_goes_forwards(uid, raw)
+            self._children_are_named(uid)
             self._gpus_are_free(uid)
         self._nothing_remains(set(raws))
 
@@ -107,6 +110,17 @@ class Invariants:
             check_monotonic(known[1], status)
         self._statuses[uid] = (raw, status)
 
+    def _children_are_named(self, uid: str) -> None:
+        """A status names a child before it is created: whoever comes after a crash knows what may exist."""
+        status = self._statuses[uid][1]
+        named = [row.child for row in rows(status).values()] + [serving.child for serving in status.servings]
+        self._named |= {(uid, name) for name in named if name is not None}
+        for kind in _CHILDREN:
+            for item in self.cluster.peek(kind):
+                if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or []):
+                    name = item["metadata"]["name"]
+                    assert (uid, name) in self._named, f"invariant 4: {name} was created before status named it"
+
     def _gpus_are_free(self, uid: str) -> None:
         status = self._statuses[uid][1]
         still = status.finished_at or status.suspended_at
@@ -133,7 +147,7 @@ class Invariants:
 
 
 def check_monotonic(old: RunStatus, new: RunStatus) -> None:
-    """Invariant 4: status never goes backwards; every finished run has a reason."""
+    """Invariant 4, as far as one status and the next tell: it never goes backwards; every finished run has a reason."""
     assert new.iteration >= old.iteration, "invariant 4: iteration"
     assert new.observed_generation >= old.observed_generation, "invariant 4: observedGeneration"
     before, after = rows(old), rows(new)

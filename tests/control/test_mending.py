@@ -92,9 +92,9 @@ async def test_pods_that_a_quota_refuses(tmp_path: Path, kind: str, place: str, 
         message = await stalled(made)
         ready = condition(status_of(made.cluster), ConditionType.READY)
         writes: list[str] = []
-        made.cluster.after_write.append(lambda write: writes.append(write.subresource))
+        made.cluster.after_write.append(lambda write: writes.append(write.plural))
         await made.cluster.idle(100)
-        written = writes.count("status")
+        written = writes.count("selfrewardruns/status")
         made.cluster.refuse_pods(lambda pod: "")
         await made.cluster.until(lambda: not _is_stalled(made), SAID_SECONDS)
         status = await made.finished()

@@ -84,7 +84,7 @@ class FakeCluster:
         )
         if self._has_controllers:
             self._start_controllers()
-        self._server = Server(self.api, self.faults)
+        self._server = Server(self.api, self.faults, self._machinery.failures)
         await self._server.start()
         self.kubeconfig.write_text(yaml.safe_dump(self._kubeconfig()), encoding="utf-8")
         return self

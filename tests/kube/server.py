@@ -25,9 +25,11 @@ AfterWrite = Callable[[Logged], None]
 class Server:
     """Serves an :class:`Api` on a free port of the loopback interface."""
 
-    def __init__(self, api: Api, faults: FaultPlan) -> None:
+    def __init__(self, api: Api, faults: FaultPlan, failures: list[BaseException]) -> None:
+        """`failures` takes what hooks raise: a client sees no more of it than a status 500."""
         self.api = api
         self.faults = faults
+        self.failures = failures
         self.requests = RequestLog()
         self.after_write: list[AfterWrite] = []
         self.warnings: list[str] = []
@@ -141,8 +143,12 @@ class Server:
         self.warnings += warnings
         logged.committed = self.api.storage.revision != revision
         if logged.committed:
-            for hook in list(self.after_write):
-                hook(logged)
+            try:
+                for hook in list(self.after_write):
+                    hook(logged)
+            except Exception as error:
+                self.failures.append(error)
+                raise
         headers = [("Warning", f'299 - "{text}"') for text in (each.replace('"', '\\"') for each in warnings)]
         text = self.api.storage.text(body) if request.shows_an_object else json.dumps(body)
         return web.json_response(text=text, status=status, headers=headers)

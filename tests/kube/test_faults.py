@@ -165,3 +165,19 @@ async def test_discovery_fails_in_an_outage_and_by_name(tmp_path: Path) -> None:
         call.cluster.faults.add(Fault(answer=503), Fault(answer=500, on="discover /apis"))
         codes = [(await call("GET", path)).code for path in ("/version", "/apis", "/apis", "/api")]
     assert codes == [503, 500, 200, 200]
+
+
+async def test_what_a_hook_finds_broken_fails_whoever_has_the_cluster(tmp_path: Path) -> None:
+    """A client would see a status 500 at most, and go on."""
+
+    def broken(_: Logged) -> None:
+        raise AssertionError("an invariant is broken")
+
+    async def write() -> None:
+        async with calling(tmp_path) as call:
+            call.cluster.after_write.append(broken)
+            with contextlib.suppress(ValueError):  # the answer is no JSON
+                await call("POST", CONFIG_MAPS, config_map())
+
+    with pytest.raises(AssertionError, match="an invariant is broken"):
+        await write()
