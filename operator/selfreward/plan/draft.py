@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from selfreward_steps.contract import StepName
+
 from selfreward.api import (
     ConditionStatus,
     ConditionType,
@@ -163,10 +165,10 @@ class Draft:
         return all(node.key in done or self.is_passed_over(node) for node in self.graph.nodes)
 
     def is_passed_over(self, node: Node) -> bool:
-        """Whether what reads the step's output has succeeded without it, as it was before there was such a step: a
-        newer version must not begin anew what is finished."""
-        readers = self.graph.readers.get(node.output, ())
-        return any(self.rows[reader].state is StepState.SUCCEEDED for reader in readers)
+        """Whether this is an evaluation of which all readers have succeeded without it, as they do where there was no
+        such step yet: a newer version must not begin anew what is finished."""
+        readers = self.graph.readers.get(node.output, ()) if node.step is StepName.EVALUATE else ()
+        return bool(readers) and all(self.rows[reader].state is StepState.SUCCEEDED for reader in readers)
 
     def is_complete(self) -> bool:
         """Whether every step has succeeded, or a gate has stopped the run, and no child is still about to say how it
