@@ -85,8 +85,12 @@ def _cpu_arguments(engine: ServingEngine) -> list[str]:
 
 
 def _engine_environment() -> dict[str, str]:
-    """Threads for vLLM on a CPU: on every core, where it would take one, and asleep while they wait, since its
-    clients run on the same cores (measured: twice the tokens a second on a busy machine)."""
+    """What vLLM's process needs on a CPU.
+
+    Threads on every core, where it would take one, and asleep while they wait, since its clients run on the same cores
+    (measured: twice the tokens a second on a busy machine). Nothing is compiled, which would need a C++ compiler:
+    without one the first request for probabilities ends the engine.
+    """
     if has_gpu():
         return {}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
@@ -94,4 +98,5 @@ def _engine_environment() -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(str(core) for core in cores),
         "OMP_WAIT_POLICY": "passive",
         "GOMP_SPINCOUNT": "0",
+        "TORCHDYNAMO_DISABLE": "1",
     }
