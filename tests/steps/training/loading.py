@@ -1,4 +1,4 @@
-"""How much memory the weights of policy and reference take on a rank until both are sharded."""
+"""How much memory the weights of the policy take on a rank before they are sharded."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_of_loading(model: Path, environment: Mapping[str, str], path: Path) -> None:
-    """Load and shard policy and reference as DPO does on one rank of several; write the peaks, in bytes, to `path`.
-
-    `loaded` is the policy's before it is sharded, `sharded` that of both from the beginning to the end.
-    """
+    """Load the policy as a training does on one rank of several; write the peak, `loaded` in bytes, to `path`."""
     os.environ.update(environment)
-    from datasets import Dataset
     from selfreward_steps.contract import DpoSettings, Precision
-    from selfreward_steps.training import models, sharding
+    from selfreward_steps.training import sharding
     from selfreward_steps.training.arguments import common_arguments
     from selfreward_steps.training.batches import BatchPlan
     from selfreward_steps.training.ranks import Ranks
-    from selfreward_steps.training.rewards import Split
-    from selfreward_steps.training.trainers import Preference, Setup
+    from selfreward_steps.training.trainers import Preference
 
     ranks = Ranks.from_environment()
     method = Preference(DpoSettings(precision=Precision.FP32), own_reference=True)
@@ -31,22 +26,11 @@ def peak_of_loading(model: Path, environment: Mapping[str, str], path: Path) -> 
     args = method.arguments(BatchPlan.of(2, 1, 2), common, ranks)
     args.device  # noqa: B018 - sets up torch.distributed
     sharding.allow_on_cpu()
-    pair = {
-        "prompt": [{"role": "user", "content": "Count"}],
-        "chosen": [{"role": "assistant", "content": "1 2 3"}],
-        "rejected": [{"role": "assistant", "content": "Paris"}],
-    }
-    split = Split(Dataset.from_list([pair] * 2), {})
     Path("/proc/self/clear_refs").write_text("5")
     before = _peak()
     policy = sharding.load_for(ranks, model)
     sharding.hand_on_weights(args, policy)
-    peaks = {"loaded": _peak() - before}
-    setup = Setup(args, policy, split, models.load_tokenizer(model), [], lambda role: model, ranks)
-    trainer = method.trainer(setup)
-    trainer.create_optimizer()
-    trainer.accelerator.prepare(trainer.model, trainer.optimizer)
-    path.write_text(json.dumps({**peaks, "sharded": _peak() - before}))
+    path.write_text(json.dumps({"loaded": _peak() - before}))
 
 
 def _peak() -> int:
