@@ -9,7 +9,7 @@ import pytest
 import yaml
 from selfreward.api import SelfRewardRunSpec
 from selfreward.cli.validating import loaded
-from selfreward.plan.memory import memory_limits
+from selfreward.render.memory import memory_limits
 
 ROOT = Path(__file__).parents[2]
 LLAMA_8B = 8_030_261_248

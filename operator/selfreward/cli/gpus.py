@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from selfreward.api import SelfRewardRunSpec, Workload
-from selfreward.plan.memory import GPU_MEMORY_LABEL
+from selfreward.render.memory import GPU_MEMORY_LABEL
 
 
 def has_gpu() -> bool:

@@ -15,7 +15,7 @@ from selfreward.cli.mounts import unmounted
 from selfreward.cli.preflight import missing
 from selfreward.cli.presets import preset_files
 from selfreward.plan import build_graph
-from selfreward.plan.memory import memory_limits
+from selfreward.render.memory import memory_limits
 
 
 def loaded(

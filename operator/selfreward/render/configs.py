@@ -26,8 +26,8 @@ from selfreward_steps.contract import (
 
 from selfreward.api import SelfRewardRun
 from selfreward.plan import BASELINE_EVALUATION_KEY, EVALUATION_IMPORT, CreateStep, Node
-from selfreward.plan.memory import memory_limits
 from selfreward.render.access import serving_key
+from selfreward.render.memory import memory_limits
 from selfreward.render.metadata import service_url
 from selfreward.render.secrets import (
     EVALUATION_JUDGE_KEY,

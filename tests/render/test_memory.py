@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from selfreward.api import SelfRewardRunSpec
-from selfreward.plan.memory import gpu_bytes, memory_limits
+from selfreward.render.memory import gpu_bytes, memory_limits
 from selfreward_steps.contract import ImportConfig, ModelImport, ModelSource, StoreConfig, parse_config
 
 EIGHT_BILLION = 8_030_261_248
