@@ -147,9 +147,9 @@ def test_a_comparison_in_a_file(made: tuple[SelfRewardRun, Store, Path], tmp_pat
     text = target.read_text()
     match suffix:
         case "csv":
-            assert [row["model"] for row in csv.DictReader(text.splitlines())] == ["M1", "M2", "M1", "M2"]
+            assert [row["model"] for row in csv.DictReader(text.splitlines())] == ["SFT baseline", "M1", "M2"] * 2
         case "json":
-            assert [row["judge"] for row in json.loads(text)] == [0.65, 0.7, 0.65, 0.7]
+            assert [row["judge"] for row in json.loads(text)] == [0.6, 0.65, 0.7] * 2
         case _:
             assert "<svg" in text
 

@@ -8,7 +8,8 @@ are). The holder keeps its turn as long as it is of use:
 2. With none running, a server that is up keeps the turn while a step that could start now, or will within
    :data:`HOLD_SECONDS`, needs it: bringing a model up costs more than it waits.
 3. Otherwise the first step, in the graph's order, that could start now has it. An evaluation stands back while a
-   step of the main line will need the same server: it runs beside that step then, and the model is loaded once.
+   step of the main line will need the same server: it runs beside that step then, and the model is loaded once; and
+   while one will try again within :data:`HOLD_SECONDS`.
 
 A turn ends, since a server's steps are finitely many, each tried finitely often; and the graph's order puts what
 others wait for first. So nothing starves.
@@ -16,6 +17,7 @@ others wait for first. So nothing starves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,7 +57,10 @@ def choose_turn(draft: Draft, *, starting: bool) -> Turn:
             return _turn_of(node)
     due = [node for node in waiting if _waits_at_most(draft, node, 0)]
     first = next((node for node in due if not _can_ride_along(draft, node)), None) or next(iter(due), None)
-    return NOBODY if first is None else _turn_of(first)
+    later = [node for node in waiting if node not in due]
+    if first is None or (first.step is StepName.EVALUATE and _main_line_is_soon(draft, later)):
+        return NOBODY
+    return _turn_of(first)
 
 
 def is_ready(draft: Draft, node: Node) -> bool:
@@ -96,6 +101,11 @@ def _can_ride_along(draft: Draft, node: Node) -> bool:
         and draft.rows[other.key].state is not StepState.SUCCEEDED
         for other in draft.graph.nodes
     )
+
+
+def _main_line_is_soon(draft: Draft, later: Sequence[Node]) -> bool:
+    """Whether a step that models depend on, of those that wait for their next attempt, does not wait for long."""
+    return any(node.step is not StepName.EVALUATE and _waits_at_most(draft, node, HOLD_SECONDS) for node in later)
 
 
 def _has_shard(draft: Draft, key: str) -> bool:
