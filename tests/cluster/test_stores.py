@@ -80,6 +80,7 @@ async def test_an_endpoint_that_failed_is_left_alone_for_a_while_and_asked_again
     assert await stores.ask(place("a"), question) == "here"
     # It answers, so a failure is asked about again at once, and only then is it left alone.
     assert await stores.ask(place("a"), question) == "here"
+    assert asked == 5, "the trial of an endpoint is its caller's own question, asked once"
 
 
 async def test_a_refusal_is_an_answer(threads: ThreadPoolExecutor) -> None:

@@ -22,6 +22,7 @@ FIRST = "m0"
 """The artifact that every run commits first, at the top of its root: where it is, a run's artifacts are."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _DATA_FOLDER = re.compile(r"data-[0-9a-f]{16}")
 
 
@@ -92,6 +93,23 @@ def within(name: str, prefix: str) -> bool:
 def within_any(name: str, prefixes: Iterable[str]) -> bool:
     """Whether `name` is one of `prefixes` or lies under one."""
     return any(within(name, prefix) for prefix in prefixes)
+
+
+def root_problem(path: str) -> str | None:
+    """Why a path, its percent signs decoded, can be no store's root; None when it can, or is empty."""
+    if "\0" in path:
+        return "holds a NUL, which no path can"
+    inside = path.strip("/")
+    if inside and {"", ".", ".."}.intersection(inside.split("/")):
+        return "its path may hold no empty segment and no '.' or '..'"
+    return None
+
+
+def bucket_problem(bucket: str) -> str | None:
+    """Why a name can be no bucket's; None when it can."""
+    if _BUCKET.fullmatch(bucket):
+        return None
+    return f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash"
 
 
 def root_of(place: str, artifact: str) -> str:

@@ -1,13 +1,11 @@
 """The opening of a store by its URI; the one place that knows which kinds there are."""
 
-import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..errors import PermanentError
 from .interface import Store, StoreReason
-
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+from .names import bucket_problem, root_problem
 
 
 def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None = None, brief: bool = False) -> Store:
@@ -36,26 +34,20 @@ def _open_file(uri: str, host: str, path: str) -> Store:
 
     if host or not path.startswith("/") or not path.strip("/"):
         raise _bad(uri, "a file URI has three slashes and an absolute path, as in file:///data/run")
-    _check_segments(uri, unquote(path))
+    if problem := root_problem(unquote(path)):
+        raise _bad(uri, problem)
     return FileStore(Path(unquote(path)))
 
 
 def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None, brief: bool) -> Store:
-    if _BUCKET.fullmatch(bucket) is None:
-        raise _bad(uri, f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash")
-    _check_segments(uri, path)
+    if problem := bucket_problem(bucket) or root_problem(path):
+        raise _bad(uri, problem)
     from .s3_client import BRIEF, connect
     from .s3_store import S3Store
 
     return S3Store(
         connect(bucket, endpoint_url=endpoint_url, region=region, options=BRIEF if brief else None), path.strip("/")
     )
-
-
-def _check_segments(uri: str, path: str) -> None:
-    wrong = {"", ".", ".."}.intersection(path.strip("/").split("/")) if path.strip("/") else ()
-    if wrong or "\0" in path:
-        raise _bad(uri, "its path may hold no empty segment, no '.' or '..' and no NUL")
 
 
 def _bad(uri: str, hint: str) -> PermanentError:

@@ -12,12 +12,12 @@ from typing import Final
 from urllib.parse import unquote
 
 from selfreward_steps.contract import DataSource, JudgeModel, ModelSource
+from selfreward_steps.store.names import bucket_problem, root_problem
 
 from selfreward.api.spec import SelfRewardRunSpec
 
 _HUB_PART: Final = re.compile(r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 """An owner's or a repository's name (huggingface_hub, `validate_repo_id`)."""
-_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -67,7 +67,7 @@ def _source_problem(uri: str) -> str | None:
             bucket, _, key = rest.partition("/")
             if not key.strip("/"):
                 return "use s3://BUCKET/KEY, or s3://BUCKET/PREFIX for a folder"
-            return _bucket_problem(bucket)
+            return bucket_problem(bucket)
         case "package":
             name, _, inside = rest.partition("/")
             if _PACKAGE.fullmatch(name) is None or not inside or ".." in unquote(inside).split("/"):
@@ -86,12 +86,6 @@ def _hub_problem(rest: str) -> str | None:
     return f"use hf://{kind}OWNER/NAME"
 
 
-def _bucket_problem(bucket: str) -> str | None:
-    if _BUCKET.fullmatch(bucket):
-        return None
-    return f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash"
-
-
 def _path_problem(path: str) -> str | None:
     return "holds a NUL, which no path can" if "\0" in unquote(path) else None
 
@@ -99,12 +93,10 @@ def _path_problem(path: str) -> str | None:
 def _storage_problem(uri: str) -> str | None:
     """Whatever would lead out of the run's own folder below the URI, URI/NAMESPACE/NAME, or not to any."""
     scheme, _, rest = uri.partition("://")
-    path = unquote(rest) if scheme == "file" else rest.partition("/")[2]
-    if problem := _path_problem(path):
+    bucket, _, prefix = rest.partition("/")
+    path = unquote(rest) if scheme == "file" else prefix
+    if problem := _path_problem(path) or root_problem(path):
         return problem
-    inside = path.strip("/")
-    if scheme == "file" and not inside:
-        return "use a folder, as in file:///data/runs"
-    if inside and {"", ".", ".."}.intersection(inside.split("/")):
-        return "its path may hold no empty segment and no '.' or '..'"
-    return None if scheme == "file" else _bucket_problem(rest.partition("/")[0])
+    if scheme == "file":
+        return None if path.strip("/") else "use a folder, as in file:///data/runs"
+    return bucket_problem(bucket)

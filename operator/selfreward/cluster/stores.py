@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from selfreward_steps.contract import StoreConfig
-from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
+from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.store import Store, StoreReason
 
 _T = TypeVar("_T")
@@ -36,7 +36,7 @@ class _Endpoint:
     answers: bool = False
     """Whether it did the last time; a refusal is an answer."""
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_A_TIME))
-    trial: asyncio.Task[None] | None = None
+    trial: asyncio.Task[Any] | None = None
     pause: float = FIRST_PAUSE
     closed_until: float = 0.0
     failure: str = ""
@@ -58,7 +58,17 @@ class Stores:
         """
         endpoint = self._endpoints.setdefault(_place(config), _Endpoint())
         if not endpoint.answers:
-            await self._try(endpoint, config, question)
+            trial, own = endpoint.trial, None
+            if trial is None or trial.done():
+                trial = endpoint.trial = own = self._begin_trial(endpoint, question)
+            await asyncio.wait([trial], timeout=PATIENCE)
+            if not trial.done():
+                raise InfrastructureError(StoreReason.UNAVAILABLE, f"{_place(config)} has not answered yet")
+            if own is not None:
+                return own.result()
+            if not endpoint.answers:
+                trial.result()
+                raise InfrastructureError(StoreReason.UNAVAILABLE, endpoint.failure)
         async with endpoint.places:
             return await self._in_thread(endpoint, question)
 
@@ -66,18 +76,14 @@ class Stores:
         """The store of `config`, opened in a thread: nothing is sent, but making a client takes a third of a second."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, opened, config)
 
-    async def _try(self, endpoint: _Endpoint, config: StoreConfig, question: Callable[[], object]) -> None:
-        """Return once the endpoint has answered anybody's question."""
+    def _begin_trial(self, endpoint: _Endpoint, question: Callable[[], _T]) -> asyncio.Task[_T]:
+        """Ask an endpoint that is not known to answer; raises InfrastructureError while it is left alone."""
         if self._clock() < endpoint.closed_until:
             raise InfrastructureError(StoreReason.UNAVAILABLE, endpoint.failure)
-        if endpoint.trial is None or endpoint.trial.done():
-            endpoint.trial = asyncio.create_task(_quietly(self._in_thread(endpoint, question)))
-        await asyncio.wait([endpoint.trial], timeout=PATIENCE)
-        if not endpoint.trial.done():
-            raise InfrastructureError(StoreReason.UNAVAILABLE, f"{_place(config)} has not answered yet")
-        endpoint.trial.result()
-        if not endpoint.answers:
-            raise InfrastructureError(StoreReason.UNAVAILABLE, endpoint.failure)
+        trial = asyncio.create_task(self._in_thread(endpoint, question))
+        # Whoever began it may have left; what came of it is then in what is known of the endpoint.
+        trial.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return trial
 
     async def _in_thread(self, endpoint: _Endpoint, question: Callable[[], _T]) -> _T:
         try:
@@ -93,14 +99,6 @@ class Stores:
             raise
         endpoint.answers, endpoint.pause = True, FIRST_PAUSE
         return result
-
-
-async def _quietly(question: Awaitable[object]) -> None:
-    """Whoever began a trial may have left: its outcome is in what is known of the endpoint."""
-    try:
-        await question
-    except StepError:
-        return
 
 
 def _place(config: StoreConfig) -> str:

@@ -89,7 +89,7 @@ class KubernetesCluster:
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         await self._ask_for_missing(run, graph)
         await self._logs.read(list(_speaking(run, self._objects(run).pods)))
-        await self._warnings.read(list(waiting(self._objects(run))))
+        await self._warnings.read(run.metadata.namespace, waiting(self._objects(run)))
         # Once more: reading took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
         objects = self._objects(run)

@@ -34,9 +34,7 @@ _NAMED: Final = re.compile(r'["/]([a-z0-9][-a-z0-9.]*)')
 def waiting(objects: RunObjects) -> Iterator[View]:
     """Children without a pod, and pods without a container: a warning may say what they wait for."""
     yield from _without_pods(objects)
-    for pod in objects.pods:
-        if not is_over(pod) and any(_creates(status) for status in statuses(pod)):
-            yield pod
+    yield from _without_containers(objects)
 
 
 def obstacles(run: SelfRewardRun, objects: RunObjects, warnings: Warnings) -> Iterator[Obstacle]:
@@ -45,8 +43,8 @@ def obstacles(run: SelfRewardRun, objects: RunObjects, warnings: Warnings) -> It
     for workload in _without_pods(objects):
         if (warned := _refused(workload, warnings)) is not None:
             yield _obstacle(run, workload, Reason.REFUSED, warned)
-    for pod in objects.pods:
-        if any(_creates(status) for status in statuses(pod)) and (warned := warnings.of(pod, NO_VOLUME)) is not None:
+    for pod in _without_containers(objects):
+        if (warned := warnings.of(pod, NO_VOLUME)) is not None:
             yield _obstacle(run, pod, Reason.CANNOT_START, warned)
 
 
@@ -57,6 +55,10 @@ def _without_pods(objects: RunObjects) -> Iterator[View]:
         is_held = is_going(workload) or workload["spec"].get("suspend")
         if place_of(workload) not in places and not has_ended and not is_held:
             yield workload
+
+
+def _without_containers(objects: RunObjects) -> Iterator[View]:
+    return (pod for pod in objects.pods if not is_over(pod) and any(map(_creates, statuses(pod))))
 
 
 def _refused(workload: View, warnings: Warnings) -> Warned | None:

@@ -6,10 +6,9 @@ for only while a child waits, at most once a :data:`PERIOD`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -48,9 +47,21 @@ class Warnings:
         self._looked: dict[str, datetime] = {}
         self._found: dict[str, Warned] = {}
 
-    async def read(self, waiting: Sequence[View]) -> None:
-        """Bring up to date what is said of these objects; quick when all were looked at lately."""
-        await asyncio.gather(*(self._look(item) for item in waiting if self._is_due(item)))
+    async def read(self, namespace: str, waiting: Iterable[View]) -> None:
+        """Bring up to date what is said of these objects of a namespace; quick when all were looked at lately."""
+        due = [item for item in waiting if self._is_due(item)]
+        if not due:
+            return
+        # Before the wait: a second look at the same run must not ask the same.
+        self._looked |= dict.fromkeys(map(uid_of, due), self._now())
+        try:
+            listed = await self._client.list(EVENTS, namespace, fields="type=Warning")
+        except KubernetesError as error:
+            logger.debug("events of %s cannot be read: %s", namespace, error)
+            return
+        events = [event for event in listed.items if event["reason"] in NO_POD | NO_VOLUME]
+        for item in due:
+            self._note(item, [event for event in events if _is_about(event, item)])
 
     def of(self, item: View, reasons: Collection[str]) -> Warned | None:
         """The newest warning about the object, as of the last look, if it has one of these reasons."""
@@ -66,22 +77,12 @@ class Warnings:
         last = self._looked.get(uid_of(item), datetime.fromisoformat(item["metadata"]["creationTimestamp"]))
         return self._now() - last >= timedelta(seconds=PERIOD)
 
-    async def _look(self, item: View) -> None:
-        uid = uid_of(item)
-        # Before the wait: a second look at the same run must not ask the same.
-        self._looked[uid] = self._now()
-        try:
-            listed = await self._client.list(EVENTS, item["metadata"]["namespace"], fields="type=Warning")
-        except KubernetesError as error:
-            logger.debug("events of %s cannot be read: %s", name_of(item), error)
-            return
-        told = [event for event in listed.items if event["reason"] in NO_POD | NO_VOLUME and _is_about(event, item)]
-        if not told:
-            self._found.pop(uid, None)
-            return
-        newest = max(told, key=_last)
-        message = without_pod(str(newest.get("message") or ""))
-        self._found[uid] = Warned(str(newest["reason"]), message, min(map(_first, told)))
+    def _note(self, item: View, told: Sequence[View]) -> None:
+        self._found.pop(uid_of(item), None)
+        if told:
+            newest = max(told, key=_last)
+            message = without_pod(str(newest.get("message") or ""))
+            self._found[uid_of(item)] = Warned(str(newest["reason"]), message, min(map(_first, told)))
 
 
 def without_pod(message: str) -> str:
