@@ -5,30 +5,33 @@ A system message may be a message or a column, earlier turns may be messages or 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from selfreward_steps.importing.seed.columns import PROMPT, checked_text, first_of, messages_of, text_in
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.importing.seed.transcripts import is_open_transcript, transcript
 from selfreward_steps.rows import Message
 
 _SYSTEM: Final = ("system", "system_prompt", "system_message")
 _INPUT: Final = ("input", "context")
-_SPEAKER: Final = re.compile(r"\n\n(Human|Assistant):")
 _LABEL: Final = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
 def asked_in(row: Row, field: str, tally: Counter[str]) -> list[Message]:
     """The turns that the prompt, input, history and system columns hold, the last the user's."""
-    column = first_of(row.values, PROMPT) or first_of(row.values, ("context",))
+    column = first_of(row.values, (*PROMPT, "context", "history"))
     if column is not None and isinstance(row.values[column], list):
         turns = messages_of(row.values[column], column, row, field, tally)
     else:
         text = text_in(row, column, field)
-        turns = _transcript(text) or [Message(role="user", content=_with_input(text, column, row, field))]
-    return ends_with_user(with_system(row, [*_history(row, field, tally), *turns], field), row, field)
+        if is_open_transcript(text):
+            turns = [turn for turn in transcript(text) if turn["content"]]
+        else:
+            turns = [Message(role="user", content=_with_input(text, column, row, field))]
+    earlier = [] if column == "history" else _history(row, field, tally)
+    return ends_with_user(with_system(row, [*earlier, *turns], field), row, field)
 
 
 def ends_with_user(turns: list[Message], row: Row, field: str) -> list[Message]:
@@ -89,16 +92,6 @@ def _same(one: Sequence[Message], other: Sequence[Message]) -> bool:
     return [(turn["role"], turn["content"].strip()) for turn in one] == [
         (turn["role"], turn["content"].strip()) for turn in other
     ]
-
-
-def _transcript(text: str) -> list[Message]:
-    """The turns of a prompt that is written as Anthropic's transcripts are, up to an open `Assistant:`; else none."""
-    if not (text.lstrip().startswith("Human:") and text.rstrip().endswith("\n\nAssistant:")):
-        return []
-    speakers = {"Human": "user", "Assistant": "assistant"}
-    _, *parts = _SPEAKER.split("\n\n" + text.strip())
-    turns = zip(parts[::2], parts[1::2], strict=True)
-    return [Message(role=speakers[who], content=said.strip()) for who, said in turns if said.strip()]
 
 
 def _with_input(prompt: str, prompt_column: str | None, row: Row, field: str) -> str:

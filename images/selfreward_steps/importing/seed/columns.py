@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from selfreward_steps.contract import DataFormat
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.importing.seed.transcripts import is_transcript, transcript
 from selfreward_steps.rows import Message
 
 PROMPT: Final = ("prompt", "prompt_text", "instruction", "question", "input")
@@ -19,11 +21,32 @@ ANSWER: Final = ("response", "response_text", "completion", "answer", "output")
 CHATS: Final = ("messages", "conversations", "conversation")
 ANSWERS: Final = ("answers", "completions")
 SCORE: Final = ("score", "quality_score", "rating", "overall_score", "helpfulness")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The columns of two answers and of which of them people prefer."""
+
+    first: str
+    second: str
+    preference: str
+    labels: tuple[float, ...] = ()
+    """What the preference may be, the second answer's word first; where empty, it is below 0 for the first answer and
+    above for the second."""
+
+    def likes_second(self, preference: float | None) -> float | None:
+        """Above 0 for the second answer, below for the first, 0 for neither; None where it says nothing of that."""
+        if preference is None or not self.labels:
+            return preference
+        return 1 - 2 * self.labels.index(preference) if preference in self.labels else None
+
+
 COMPARED: Final = (
-    ("response1", "response2", "overall_preference"),
-    ("response_1", "response_2", "preference_strength"),
+    Compared("response1", "response2", "overall_preference"),
+    Compared("response_1", "response_2", "preference_strength"),
+    Compared("human_ref_A", "human_ref_B", "labels", (0, 1)),
 )
-"""Two answers and which of them people prefer: the first below 0, the second above, as in HelpSteer."""
+"""As in HelpSteer 3 and 2, and in SHP."""
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 _ROLES: Final = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
@@ -59,20 +82,24 @@ def is_ranked(row: Mapping[str, Any]) -> bool:
 
 
 def is_asked(row: Mapping[str, Any]) -> bool:
-    """Whether a prompt is there; `context` is one where it is a list of messages."""
-    return first_of(row, PROMPT) is not None or isinstance(row.get("context"), list)
+    """Whether a prompt is there; `context` is one where it is a list of messages, `history` where it is a text."""
+    turns = isinstance(row.get("context"), list) or isinstance(row.get("history"), str)
+    return first_of(row, PROMPT) is not None or turns
 
 
-def compared_in(row: Mapping[str, Any]) -> tuple[str, str, str] | None:
+def compared_in(row: Mapping[str, Any]) -> Compared | None:
     """The columns of two compared answers and of the preference."""
-    return next((names for names in COMPARED if row.keys() >= set(names) and is_asked(row)), None)
+    if not is_asked(row):
+        return None
+    return next((each for each in COMPARED if row.keys() >= {each.first, each.second, each.preference}), None)
 
 
 def is_pair(row: Mapping[str, Any]) -> bool:
     """A chosen and a rejected answer, to a prompt of its own or as whole conversations."""
     if not {"chosen", "rejected"} <= row.keys():
         return False
-    return first_of(row, PROMPT) is not None or all(isinstance(row[column], list) for column in ("chosen", "rejected"))
+    both = [row["chosen"], row["rejected"]]
+    return first_of(row, PROMPT) is not None or all(isinstance(each, list) or is_transcript(each) for each in both)
 
 
 def is_eft(row: Mapping[str, Any]) -> bool:
@@ -167,6 +194,16 @@ def messages_of(found: object, column: str, row: Row, field: str, tally: Counter
     if any(message["role"] == "system" for message in messages[1:]):
         raise bad_data(field, row.where, f"{column} has a system message among its turns: put it first")
     return messages
+
+
+def conversation_in(column: str, row: Row, field: str, tally: Counter[str]) -> list[Message] | None:
+    """The turns in `column` if it holds a conversation, as messages, as one message or as a transcript; else None."""
+    value = row.values[column]
+    if is_transcript(value):
+        return transcript(checked_text(value, column, row, field))
+    if isinstance(value, Mapping):
+        value = [value]
+    return messages_of(value, column, row, field, tally) if isinstance(value, list) else None
 
 
 def until_answer(messages: list[Message], tally: Counter[str]) -> list[Message]:

@@ -23,9 +23,10 @@ from selfreward_steps.importing.seed.asked import asked_in, conversation_text, j
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
     checked_chat,
+    conversation_in,
     first_of,
+    is_asked,
     messages_in,
-    messages_of,
     number_in,
     recognise,
     recognise_prompts,
@@ -218,8 +219,10 @@ def _eft(rows: Rows, field: str, tally: Counter[str], low: float, high: float) -
 
 def _plain_prompts(rows: Rows, field: str, tally: Counter[str]) -> Iterator[PromptRow]:
     for row in map(_first_instance, rows):
-        asked, chosen = asked_in(row, field, tally), row.values.get("chosen")
-        whole = messages_of(chosen, "chosen", row, field, tally)[:-1] if isinstance(chosen, list) else []
+        chosen = (conversation_in("chosen", row, field, tally) if "chosen" in row.values else None) or []
+        whole = [turn for turn in chosen[:-1] if turn["content"]]
+        lone = whole and not is_asked(row.values)
+        asked = with_system(row, whole, field) if lone else asked_in(row, field, tally)
         yield _first_question(row, joined(asked, whole) or asked, tally)
 
 

@@ -17,17 +17,19 @@ from selfreward_steps.importing.seed.columns import (
     ANSWERS,
     PROMPT,
     SCORE,
+    Compared,
     checked_text,
     compared_in,
+    conversation_in,
     first_of,
     is_flat_ranked,
     is_pair,
-    messages_of,
     number_in,
     text_in,
     until_answer,
 )
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.importing.seed.transcripts import has_silent_turn
 from selfreward_steps.rows import Message, RankedAnswer, RankingRow
 
 
@@ -58,7 +60,8 @@ def rankings(rows: Iterator[Row], name: str, tally: Counter[str]) -> Iterator[Ra
 
     Counts `unscored` answers, and prompts that are `unordered` for want of two answers with different ranks. Of pairs,
     it counts and leaves out those whose conversations part before their last answers (`diverging`), whose prompt is not
-    the conversations' (`other_prompt`) and whose scores prefer the rejected answer (`contradicted`).
+    the conversations' (`other_prompt`), in which somebody says nothing (`silent_turns`), and whose scores prefer the
+    rejected answer (`contradicted`).
     """
     for group in _groups(rows, name, tally):
         if len(group.answers) + group.unscored < 2:
@@ -125,17 +128,23 @@ def _nested(row: Row, name: str, tally: Counter[str]) -> Group:
     return group
 
 
-def _compared(row: Row, columns: tuple[str, str, str], name: str, tally: Counter[str]) -> Group:
-    first, second, preference = columns
+def _compared(row: Row, columns: Compared, name: str, tally: Counter[str]) -> Group:
     group = Group(given_id(row), asked_in(row, name, tally), row)
-    towards_second = number_in(row.values[preference], preference, row, name)
-    group.add(text_in(row, first, name), towards_second and -towards_second)
-    group.add(text_in(row, second, name), towards_second)
+    preference = number_in(row.values[columns.preference], columns.preference, row, name)
+    towards_second = columns.likes_second(preference)
+    if towards_second is None and preference is not None:
+        known = " or ".join(f"{label:g}" for label in columns.labels)
+        raise bad_data(name, row.where, f"{columns.preference} is {preference:g}, expected {known}")
+    group.add(text_in(row, columns.first, name), towards_second and -towards_second)
+    group.add(text_in(row, columns.second, name), towards_second)
     return group
 
 
 def _pair(row: Row, name: str, tally: Counter[str]) -> Group | None:
     """Both answers to what was asked before them; None, counted, when that is not the same for both."""
+    if any(has_silent_turn(row.values[column]) for column in ("chosen", "rejected")):
+        tally["silent_turns"] += 1
+        return None
     asked = asked_in(row, name, tally) if first_of(row.values, PROMPT) is not None else with_system(row, [], name)
     chosen, rejected = (_before_answer(row, column, asked, name, tally) for column in ("chosen", "rejected"))
     if chosen[0] is None or rejected[0] is None:
@@ -157,12 +166,11 @@ def _pair(row: Row, name: str, tally: Counter[str]) -> Group | None:
 def _before_answer(
     row: Row, column: str, asked: list[Message], name: str, tally: Counter[str]
 ) -> tuple[list[Message] | None, str]:
-    """The turns before the answer in `column`, and the answer: a text, or the assistant's last turn of a chat."""
-    value = row.values[column]
-    if not isinstance(value, (list, Mapping)):
-        return asked, checked_text(value, column, row, name)
-    found = [value] if isinstance(value, Mapping) else value
-    chat = until_answer(messages_of(found, column, row, name, tally), tally)
+    """The turns before the answer in `column`, and the answer: a text, or the assistant's last turn."""
+    found = conversation_in(column, row, name, tally)
+    if found is None:
+        return asked, checked_text(row.values[column], column, row, name)
+    chat = until_answer(found, tally)
     if not chat:
         raise bad_data(name, row.where, f"{column} has no message of the assistant: there is no answer to rank")
     return joined(asked, chat[:-1]), chat[-1]["content"]

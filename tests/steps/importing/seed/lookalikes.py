@@ -62,8 +62,9 @@ DATASETS: Final[Mapping[str, Sequence[Row]]] = {
          "response2": GOOD["content"], "overall_preference": 3, "individual_preference": []},
     ],
     "Anthropic/hh-rlhf": [
-        {"chosen": "\n\nHuman: Name a river.\n\nAssistant: The Ebro.",
-         "rejected": "\n\nHuman: Name a river.\n\nAssistant: A rock."},
+        {"chosen": "\n\nHuman: Name a river.\n\nAssistant: The Ebro.\n\nHuman: How long is it?\n\nAssistant: 930 km.",
+         "rejected": "\n\nHuman: Name a river.\n\nAssistant: The Ebro.\n\nHuman: How long is it?\n\nAssistant: Blue."},
+        {"chosen": "\n\nHuman: Say hi.\n\nAssistant: Hi.", "rejected": "\n\nHuman: Say hi.\n\nAssistant:"},
     ],
     "berkeley-nest/Nectar": [
         {"prompt": "\n\nHuman: Name a river.\n\nAssistant: The Ebro.\n\nHuman: How long is it?\n\nAssistant: ",
@@ -85,8 +86,9 @@ DATASETS: Final[Mapping[str, Sequence[Row]]] = {
          "chosen": [ASKED, ANSWERED, MORE, GOOD], "rejected": [ASKED, ANSWERED, MORE, BAD]},
     ],
     "stanfordnlp/SHP": [
-        {"post_id": "1", "domain": "own", "history": "Name a river.", "human_ref_A": "The Ebro.",
-         "human_ref_B": "A rock.", "labels": 1, "score_A": 9, "score_B": 1},
+        {"post_id": post, "domain": "own", "history": f"Name a river, {post}.", "human_ref_A": "The Ebro.",
+         "human_ref_B": worse, "labels": 1, "score_A": 9, "score_B": 1}
+        for post, worse in (("one", "A rock."), ("one", "Blue."), ("two", "Salt."))
     ],
     "OpenAssistant/oasst1, oasst2": [
         tree("a", None, "prompter", "Name a river."), tree("b", "a", "assistant", "The Ebro.", 0),

@@ -11,6 +11,7 @@ SYSTEM = {"role": "system", "content": "Answer in French."}
 RIVER = {"role": "user", "content": "Name a river in Spain."}
 EBRO = {"role": "assistant", "content": "L'Ebre."}
 LONG = {"role": "user", "content": "How long is it?"}
+TRANSCRIPT = "\n\nHuman: Name a river in Spain.\n\nAssistant: L'Ebre.\n\nHuman: How long is it?\n\nAssistant: "
 TALK = [SYSTEM, RIVER, EBRO, LONG]
 TALK_TEXT = "Answer in French.\n\nName a river in Spain.\n\nAssistant: L'Ebre.\n\nUser: How long is it?"
 GOOD, BAD = "Environ 909 km.", "Bleu."
@@ -44,6 +45,8 @@ def refused(tmp_path: Path, role: str, row: Any) -> str:
         {"prompt": TALK[:2], "chosen": [EBRO, LONG, said(GOOD)], "rejected": [EBRO, LONG, said(BAD)]},
         {"system": SYSTEM["content"], "chosen": [*TALK[1:], said(GOOD)], "rejected": [*TALK[1:], said(BAD)]},
         {"chosen": [*TALK, said(GOOD)], "rejected": [*TALK, said(BAD)]},
+        {"system": SYSTEM["content"], "chosen": TRANSCRIPT + GOOD, "rejected": TRANSCRIPT + BAD},
+        {"prompt": TALK, "chosen": TRANSCRIPT + GOOD, "rejected": TRANSCRIPT + BAD},
         {
             "system": SYSTEM["content"],
             "question": LONG["content"],
@@ -55,7 +58,8 @@ def refused(tmp_path: Path, role: str, row: Any) -> str:
     ],
     ids=[
         "explicit-prompt", "lone-messages", "texts", "whole-chats", "last-question-again", "first-question-as-prompt",
-        "last-question-as-prompt", "continued", "system-column", "implicit-prompt", "columns", "nested",
+        "last-question-as-prompt", "continued", "system-column", "implicit-prompt", "transcripts",
+        "transcripts-and-prompt", "columns", "nested",
     ],
 )  # fmt: skip
 def test_ranked_answers_keep_what_was_asked(tmp_path: Path, row: Any) -> None:
@@ -63,6 +67,15 @@ def test_ranked_answers_keep_what_was_asked(tmp_path: Path, row: Any) -> None:
     assert (ranking["messages"], ranking["prompt"]) == (TALK, TALK_TEXT)
     assert [answer["content"] for answer in ranking["answers"]] == [GOOD, BAD]
     assert metadata["counts"] == {"rankings": 1}
+
+
+@pytest.mark.parametrize(("label", "best"), [(1, "first"), (0, "second")])
+def test_a_label_of_shp_names_the_preferred_answer(tmp_path: Path, label: int, best: str) -> None:
+    row = {"history": "Say hi", "human_ref_A": "first", "human_ref_B": "second", "labels": label, "score_A": 4}
+    (ranking,), metadata = imported(tmp_path, "rankings", row)
+    assert (ranking["prompt"], ranking["answers"][0]["content"]) == ("Say hi", best)
+    assert metadata["counts"] == {"rankings": 1}
+    assert "labels is 2, expected 0 or 1" in refused(tmp_path, "rankings", {**row, "labels": 2})
 
 
 def test_flat_answers_are_told_apart_by_all_that_was_asked(tmp_path: Path) -> None:
@@ -100,6 +113,8 @@ GOOD_PAIR = {"prompt": "Say hi", "chosen": "Hi", "rejected": "No"}
          "diverging"),
         ({"prompt": [SYSTEM, RIVER], "chosen": [{**SYSTEM, "content": "In Greek."}, RIVER, EBRO],
           "rejected": [RIVER, EBRO]}, "other_prompt"),
+        ({"chosen": "\n\nHuman: Hm?\n\nAssistant: Hm.", "rejected": "\n\nHuman: Hm?\n\nAssistant:"}, "silent_turns"),
+        ({"chosen": "\n\nHuman: Hm?\n\nAssistant: Hm.", "rejected": "\n\nHuman: Ha?\n\nAssistant: Ha."}, "diverging"),
         ({**GOOD_PAIR, "score_chosen": 7.5, "score_rejected": 7.5}, "unordered"),
         ({**GOOD_PAIR, "chosen-rating": 4, "rejected-rating": 4}, "unordered"),
         ({**GOOD_PAIR, "status": "tie"}, "unordered"),
@@ -216,8 +231,10 @@ def test_the_fields_other_shapes_of_rankings(tmp_path: Path, row: Any) -> None:
     [
         {"prompt": RIVER["content"], "messages": TALK},
         {"prompt": RIVER["content"], "chosen": [*TALK, said(GOOD)], "rejected": [*TALK, said(BAD)]},
+        {"chosen": [*TALK, said(GOOD)], "rejected": [*TALK, said(BAD)]},
+        {"system": SYSTEM["content"], "chosen": TRANSCRIPT + GOOD, "rejected": TRANSCRIPT},
     ],
-    ids=["messages", "chosen"],
+    ids=["messages", "chosen", "lone-chosen", "transcripts"],
 )
 def test_a_prompt_beside_its_conversation_has_the_system_message_too(tmp_path: Path, row: Any) -> None:
     (prompt,), metadata = imported(tmp_path, "prompts", row)
