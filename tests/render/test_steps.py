@@ -38,6 +38,7 @@ from selfreward.render import (
 )
 from selfreward_steps.contract import StepName, parse_config
 
+NO_GPU = {"requests": {"cpu": "2"}, "limits": {"memory": "8Gi", "nvidia.com/gpu": 0}}
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     **{key: ({}, key) for key in ("import", "sft-baseline", "eft", "sft")},
@@ -67,6 +68,7 @@ SERVINGS: dict[str, dict[str, Any]] = {
     "serving-placed": PLACED,
     "serving-transformers": {"serving": {"engine": "transformers", "args": ["--log-level=info"], "dtype": "float32"}},
     "serving-tensor-parallel": {"serving": {"engine": "vllm", "tensorParallel": 4, "replicas": 2}},
+    "serving-processors": {"workloads": {"serving": {"resources": NO_GPU}}},
     "serving-command": {"serving": {"command": ["my-server", "$(SELFREWARD_MODEL_DIR)"], "args": ["--fast"]}},
     "serving-command-with-key": {
         "serving": {"command": ["my-server"], "apiKeySecretRef": {"name": "server", "key": "key"}}
@@ -194,6 +196,51 @@ def test_weights_are_served_in_the_format_they_were_written_in(
     deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
     (server,) = deployment["spec"]["template"]["spec"]["containers"]
     assert f"--dtype={dtype}" in server["command"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "serving", "cache", "threads"),
+    [
+        pytest.param(NO_GPU, {}, 2 << 30, None, id="a quarter of the memory"),
+        pytest.param(NO_GPU | {"requests": {}, "limits": {"nvidia.com/gpu": 0}}, {}, 1 << 30, None, id="none named"),
+        pytest.param(
+            {"limits": {"memory": "1Gi", "cpu": "7500m", "nvidia.com/gpu": 0}},
+            {"tensorParallel": 2},
+            512 << 20,
+            "3",
+            id="little memory, few cores",
+        ),
+    ],
+)
+def test_a_server_without_a_gpu_is_told_what_it_may_use(
+    resources: dict[str, Any], serving: dict[str, Any], cache: int, threads: str | None
+) -> None:
+    run = run_of(serving=serving, workloads={"serving": {"resources": resources}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert f"--kv-cache-memory-bytes={cache}" in server["command"]
+    assert "--dtype=float32" in server["command"]
+    assert {entry["name"]: entry.get("value") for entry in server["env"]}.get("OMP_NUM_THREADS") == threads
+
+
+def test_a_server_without_a_gpu_is_as_the_user_says() -> None:
+    own = [{"name": "OMP_WAIT_POLICY", "value": "active"}]
+    serving = {"dtype": "bfloat16", "args": ["--max-num-seqs=8"]}
+    run = run_of(serving=serving, workloads={"serving": {"resources": NO_GPU, "env": own}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--dtype=bfloat16" in server["command"]
+    assert server["command"][-1] == "--max-num-seqs=8"
+    # Two entries of one name are no list that the API server merges.
+    assert [entry for entry in server["env"] if entry["name"] == "OMP_WAIT_POLICY"] == own
+
+
+def test_a_command_of_ones_own_gets_nothing_for_processors() -> None:
+    run = run_of(serving={"command": ["my-server"]}, workloads={"serving": {"resources": NO_GPU}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert server["command"] == ["my-server"]
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in str(server["env"])
 
 
 def test_only_the_runs_steps_reach_its_servers() -> None:

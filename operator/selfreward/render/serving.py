@@ -14,7 +14,7 @@ from selfreward_steps.contract import (
     Precision,
 )
 
-from selfreward.api import SelfRewardRun, Serving, ServingEngine
+from selfreward.api import SelfRewardRun, Serving, ServingEngine, Training
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
 from selfreward.render.images import Images
@@ -42,6 +42,7 @@ from selfreward.render.pods import (
     value_from_secret,
     without_devices,
 )
+from selfreward.render.processors import has_no_gpu, on_processors, pod_cache, pod_variables
 from selfreward.render.revision import REVISION, serving_revision
 from selfreward.render.secrets import SERVING_KEY
 from selfreward.render.storage import storage_environment, storage_volumes, store_config
@@ -87,6 +88,10 @@ def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images)
 
 def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels: dict[str, str]) -> Manifest:
     serving, workload = run.spec.serving, run.spec.workloads.serving
+    processors: list[Manifest] = []
+    if has_no_gpu(run.spec):
+        serving = on_processors(serving, pod_cache(workload.resources))
+        processors = pod_variables(run.spec, (entry["name"] for entry in workload.env))
     volumes, mounts = storage_volumes(run.spec.storage)
     memory, memory_mount = shared_memory()
     models_mount = {"name": "models", "mountPath": MODELS}
@@ -106,8 +111,8 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
     server = Container(
         name="server",
         image=workload.image or images.generator,
-        command=serving_command(_exact(run), run.spec.random_seed),
-        environment=[*places, *_QUIET, *_address(serving, create), *_key(run)],
+        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed),
+        environment=[*places, *_QUIET, *processors, *_address(serving, create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
         resources=resources(workload, gpus=serving.tensor_parallel),
@@ -142,13 +147,12 @@ def _key(run: SelfRewardRun) -> list[Manifest]:
     return [] if ref is None else [value_from_secret(SERVING_KEY, ref)]
 
 
-def _exact(run: SelfRewardRun) -> Serving:
+def _exact(serving: Serving, training: Training) -> Serving:
     """The serving that computes in what the trained models are written in.
 
     An engine that chooses takes a half-precision format for float32 weights and rounds them to nearest, which loses
     what a round has learnt (`training.rounding`).
     """
-    serving, training = run.spec.serving, run.spec.training
     written = {training.sft.precision, training.dpo.precision}
     return (
         serving.model_copy(update={"dtype": "float32"})
