@@ -59,3 +59,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 :{{ default $root.Chart.AppVersion $image.tag }}
 {{- end -}}
 {{- end -}}
+
+{{/* A list of names, each of which may end with `*`, as a regular expression for the whole name. */}}
+{{- define "selfreward.namePattern" -}}
+{{- $patterns := list -}}
+{{- range . }}{{ $patterns = append $patterns (regexQuoteMeta . | replace "\\*" ".*") }}{{ end -}}
+^(?:{{ join "|" $patterns }})$
+{{- end -}}
+
+{{/*
+A list of prefixes of images as a regular expression. A prefix ends where a part of the name does: `example.com/team` is
+neither `example.com/team-b` nor, as the registry `example.com`, another one at `example.com:5000`.
+*/}}
+{{- define "selfreward.imagePattern" -}}
+{{- $patterns := list -}}
+{{- range . }}
+{{- $pattern := ternary ".*" (printf "%s(?:/.*|[:@][^/]*)?" (trimSuffix "/" . | regexQuoteMeta)) (eq . "*") -}}
+{{- $patterns = append $patterns $pattern -}}
+{{- end -}}
+^(?:{{ join "|" $patterns }})$
+{{- end -}}
