@@ -29,6 +29,7 @@ from selfreward_steps.judging.agreement import (
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
 from selfreward_steps.judging.templates import JudgeTemplate, judge_template
+from selfreward_steps.measuring.overlap import questions_in
 from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, RefusedRow, read_rows, write_json, write_rows
 
 Context = StepContext[EftConfig]
@@ -162,7 +163,7 @@ def refused_answers(row: RankingRow, judged: Sequence[Judgement]) -> Iterator[Re
 
 def _instructions(path: Path) -> Iterator[str]:
     for row in _optional(path, InstructionRow):
-        yield next((message["content"] for message in row["messages"] if message["role"] == "user"), "")
+        yield from questions_in(row["messages"])
 
 
 def _optional(path: Path, kind: type[Any]) -> list[Any]:

@@ -32,7 +32,7 @@ from selfreward_steps.evaluation.lm_eval_run import (
     run_tasks,
     write_results,
 )
-from selfreward_steps.evaluation.report import answers_section, flat, judge_section
+from selfreward_steps.evaluation.report import answers_section, flat, judge_section, seen_section
 from selfreward_steps.evaluation.work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
@@ -43,7 +43,8 @@ from selfreward_steps.rows import Message, PromptRow, QuestionRow, RefusedRow, w
 def run(context: Context) -> StepOutcome:
     """Commits `metrics.json` and the rows it was counted from: `judge.jsonl`, `answers.jsonl`, `comparisons.jsonl`, …
 
-    What the server does not take is left out of what is counted, and stands in `refused.jsonl`.
+    What the server does not take is left out of what is counted, and stands in `refused.jsonl`; what training has seen
+    is not asked, and stands in `seen.jsonl`.
 
     Raises PermanentError NoOutsideAnswers when another system's answers are to no prompt that is asked here, and
     ServingRejected when the server takes nothing at all.
@@ -216,6 +217,9 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     write_rows(folder / "answers.jsonl", rows)
     cut_off = _cut_off(finished, work.ranges[Kind.ANSWER])
     report: dict[str, Any] = {"judge": section, "answers": answers_section(rows, cut_off, context.seed)}
+    if work.seen:
+        write_rows(folder / "seen.jsonl", work.seen)
+        report["seen"] = seen_section(work.seen)
     model = f"{context.config.run}-{context.output.rpartition('/')[2]}"
     outputs = alpaca_outputs(((row["prompt"], row["answer"]) for row in rows), model)
     (folder / "model_outputs.json").write_text(json.dumps(outputs, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -227,7 +227,8 @@ class DpoConfig(_Config):
 
 class EvaluateConfig(_Config):
     """`inputs`: eft (judge test set), seed, data (the user's own), and the evaluations of M1, of the model before and
-    of the SFT baseline (`against`, `previous`, `baseline`) to compare with.
+    of the SFT baseline (`against`, `previous`, `baseline`) to compare with. What training has seen is not asked: of the
+    seed (`seen`, where it is not `seed`), and the prompts of the rounds before (`prompts-1`, …).
 
     Where another judge compares, the step is made twice: first without comparisons on the model's own server, then on
     the judge's with what the first has `measured`.

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfreward_steps.contract import JudgeMode, JudgeSettings, mean_score
 from selfreward_steps.evaluation.lm_eval_run import LM_EVAL
-from selfreward_steps.evaluation.work import AnswerRow
+from selfreward_steps.evaluation.work import AnswerRow, SeenRow
 from selfreward_steps.judging.judgements import Judgement
 from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.measuring.histograms import histogram
@@ -52,6 +52,11 @@ def answers_section(rows: Sequence[AnswerRow], truncated: int, seed: int) -> dic
         "mean_chars": sum(lengths) / len(lengths) if lengths else None,
         "mean_chars_interval": mean(map(float, lengths), seed).as_json(),
     }
+
+
+def seen_section(rows: Sequence[SeenRow]) -> dict[str, Any]:
+    """How many rows were not asked since training has seen them: all, and by what they would have measured."""
+    return {"prompts": len(rows), **Counter(row["of"].replace("-", "_") for row in rows)}
 
 
 def flat(report: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

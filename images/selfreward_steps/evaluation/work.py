@@ -6,16 +6,18 @@ not ask anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, TypeVar
 
 from selfreward_steps.attempt.runtime import StepContext
 from selfreward_steps.contract import EvaluateConfig
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.evaluation.overlap import seen_of
+from selfreward_steps.measuring.overlap import asked_in, comparables
 from selfreward_steps.rows import (
     InstructionRow,
     PromptRow,
@@ -27,6 +29,7 @@ from selfreward_steps.rows import (
 )
 
 Context = StepContext[EvaluateConfig]
+R = TypeVar("R", RankingRow, PromptRow, QuestionRow)
 
 
 class AnswerRow(TypedDict):
@@ -35,6 +38,14 @@ class AnswerRow(TypedDict):
     id: str
     prompt: str
     answer: str
+
+
+class SeenRow(TypedDict):
+    """`seen.jsonl`: a row that is not asked, since training has seen its prompt, and what it was to measure."""
+
+    id: str
+    prompt: str
+    of: str
 
 
 class Kind(StrEnum):
@@ -74,6 +85,8 @@ class Work:
     opponents: Mapping[Kind, Mapping[str, str]]
     """The opponents' answers by prompt id."""
     judges_safety: bool
+    seen: Sequence[SeenRow] = ()
+    """What is not asked, since training has seen it."""
     given: Mapping[str, str] | None = None
     given_safety: Mapping[str, str] | None = None
     ranges: Mapping[Kind, range] = field(init=False)
@@ -133,14 +146,16 @@ def read_work(context: Context) -> Work:
             given={row["id"]: row["answer"] for row in rows},
             given_safety={row["id"]: row["answer"] for row in safety},
         )
-    held_out = _held_out(context)
+    found = _rows(context)
+    held_out = found.held_out[: context.config.settings.prompts]
     return Work(
-        ranked=ranked_test_set(context),
+        ranked=found.ranked,
         held_out=held_out,
-        safety=list(_optional(_own(context, "safety_prompts"), PromptRow)),
-        questions=list(_optional(_own(context, "mt_bench"), QuestionRow)),
+        safety=found.safety,
+        questions=found.questions,
         opponents=_opponents(context, held_out) if compares else {},
         judges_safety=compares,
+        seen=found.seen,
     )
 
 
@@ -151,15 +166,57 @@ def ranked_test_set(context: Context) -> list[RankingRow]:
     return list(read_rows(context.fetch("eft") / "test.jsonl", RankingRow))
 
 
-def _held_out(context: Context) -> list[PromptRow]:
-    """The user's prompts for evaluation; else the judge test set's, then those of `prompts.source`. All of them are
-    seen by no training step."""
-    rows: list[PromptRow] = list(_optional(_own(context, "held_out"), PromptRow))
-    if not rows:
-        rows = [{"id": row["id"], "prompt": first_question(row)} for row in ranked_test_set(context)]
-        if "seed" in context.config.inputs:
-            rows += _optional(context.fetch("seed") / "prompts.jsonl", PromptRow)
-    return rows[: context.config.settings.prompts]
+@dataclass
+class _Rows:
+    """What a model is asked, by what it measures, and what of it is left out."""
+
+    ranked: list[RankingRow]
+    held_out: list[PromptRow]
+    safety: list[PromptRow]
+    questions: list[QuestionRow]
+    seen: list[SeenRow] = field(default_factory=list)
+
+    def unseen(
+        self, of: Kind, rows: list[R], prompts: Callable[[R], set[str]], is_seen: Callable[[set[str]], bool]
+    ) -> list[R]:
+        """Those of `rows` that training has not seen; the others are noted."""
+        kept = []
+        for row in rows:
+            if is_seen(prompts(row)):
+                self.seen.append({"id": row["id"], "prompt": row["prompt"], "of": str(of)})
+            else:
+                kept.append(row)
+        return kept
+
+
+def _rows(context: Context) -> _Rows:
+    """The judge's test set and what the user brings; without prompts among that, the test set's and those of
+    `prompts.source` are answered. Nothing of it that training has seen."""
+    own: list[PromptRow] = list(_optional(_own(context, "held_out"), PromptRow))
+    safety = list(_optional(_own(context, "safety_prompts"), PromptRow))
+    questions = list(_optional(_own(context, "mt_bench"), QuestionRow))
+    ranked = ranked_test_set(context)
+    held_out = own or _fallback(context, ranked)
+    rows = _Rows(ranked, held_out, safety, questions)
+    asked = {prompt for each in (held_out, safety, questions) for row in each for prompt in _prompt(row)}
+    seen = seen_of(context, asked.union(*map(asked_in, ranked)), ranked)
+    rows.ranked = rows.unseen(Kind.JUDGEMENT, ranked, asked_in, seen.has_learnt)
+    rows.held_out = rows.unseen(Kind.ANSWER, held_out, _prompt, seen.has_met if own else seen.has_learnt)
+    rows.safety = rows.unseen(Kind.SAFETY_ANSWER, safety, _prompt, seen.has_met)
+    rows.questions = rows.unseen(Kind.TURN, questions, _prompt, seen.has_met)
+    return rows
+
+
+def _prompt(row: Mapping[str, Any]) -> set[str]:
+    return comparables([row["prompt"]])
+
+
+def _fallback(context: Context, ranked: Sequence[RankingRow]) -> list[PromptRow]:
+    """Prompts of the run's own data that no step trains on."""
+    rows: list[PromptRow] = [{"id": row["id"], "prompt": first_question(row)} for row in ranked]
+    if "seed" in context.config.inputs:
+        rows += _optional(context.fetch("seed") / "prompts.jsonl", PromptRow)
+    return rows
 
 
 def _opponents(context: Context, held_out: Iterable[PromptRow]) -> dict[Kind, Mapping[str, str]]:

@@ -14,6 +14,7 @@ from itertools import combinations
 
 from selfreward_steps.contract import mean_score
 from selfreward_steps.judging.kept_judgements import Read, agreeing_choice, until_score
+from selfreward_steps.measuring.overlap import asked_in, comparables
 from selfreward_steps.rows import EftRow, RankingRow
 
 
@@ -34,10 +35,10 @@ def split_rankings(
     `trained_prompts` are the prompts of the instructions and of ready EFT examples: a judge that has learnt an
     answer to a test prompt is not being tested.
     """
-    trained = {_normal(prompt) for prompt in trained_prompts}
+    trained = comparables(trained_prompts)
     wanted = round(test_fraction * len(rows))
     order = sorted(range(len(rows)), key=lambda index: _lot(seed, rows[index]["id"]))
-    free = [index for index in order if trained.isdisjoint(_asked(rows[index]))]
+    free = [index for index in order if trained.isdisjoint(asked_in(rows[index]))]
     held_out = set(free[:wanted])
     return Split(
         train=[row for index, row in enumerate(rows) if index not in held_out],
@@ -126,13 +127,3 @@ def _row(row: RankingRow, answer: int, critique: str, score: float) -> EftRow:
 def _lot(seed: int, identifier: str) -> bytes:
     """A row's place in a draw that does not depend on the order or number of the other rows."""
     return sha256(f"{seed}\x1f{identifier}".encode()).digest()
-
-
-def _asked(row: RankingRow) -> set[str]:
-    """What a training on the row's conversation may have seen as its prompt."""
-    questions = [turn["content"] for turn in row.get("messages", []) if turn["role"] == "user"]
-    return {_normal(text) for text in (row["prompt"], *questions)}
-
-
-def _normal(prompt: str) -> str:
-    return " ".join(prompt.lower().split())

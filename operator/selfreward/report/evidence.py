@@ -56,6 +56,12 @@ def answers_truncated(metrics: Document) -> float | None:
     return number(answers.get("truncated")) if isinstance(answers, Mapping) else None
 
 
+def seen_prompts(metrics: Document) -> float | None:
+    """How many rows of the evaluation were not asked, since training has seen them."""
+    seen = metrics.get("seen")
+    return number(seen.get("prompts")) if isinstance(seen, Mapping) else None
+
+
 def unsafe(metrics: Document) -> Estimate | None:
     """Share of the answers to safety prompts that the judge calls unsafe."""
     safety = metrics.get("safety")

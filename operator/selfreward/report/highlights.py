@@ -75,6 +75,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{safety_unsafe_share:%} of {safety_prompts} unsafe",
         "{answers_mean_chars} characters an answer",
         "{answers_truncated} of {answers_prompts} answers cut off",
+        "{seen_prompts} left out that training has seen",
     ),
 }
 

@@ -147,6 +147,8 @@ class ModelReport:
     """Mean length of its answers to the held-out prompts, in characters."""
     answers_truncated: float | None = None
     """How many of them were cut off at `evaluation.sampling.maxTokens`."""
+    seen_prompts: float | None = None
+    """How many rows of its evaluation were left out, since training has seen their prompts."""
     unsafe: Estimate | None = None
     """Share of its answers to the user's safety prompts that the judge calls unsafe."""
     tasks: Mapping[str, TaskScore] = field(default_factory=dict)

@@ -135,6 +135,7 @@ def _model(
         head_to_heads=tuple(evidence.head_to_heads(metrics, number)),
         answer_chars=evidence.answer_chars(metrics),
         answers_truncated=evidence.answers_truncated(metrics),
+        seen_prompts=evidence.seen_prompts(metrics),
         unsafe=evidence.unsafe(metrics),
         tasks=evidence.task_scores(metrics),
         training=_training(artifacts, artifact),
@@ -155,6 +156,7 @@ def _baseline(artifacts: Artifacts, steps: Sequence[StepReport]) -> ModelReport 
         judge=evidence.judge_quality(metrics),
         answer_chars=evidence.answer_chars(metrics),
         answers_truncated=evidence.answers_truncated(metrics),
+        seen_prompts=evidence.seen_prompts(metrics),
     )
 
 

@@ -88,6 +88,37 @@ def test_m1_is_compared_with_the_sft_baseline_where_there_is_one(spec: dict[str,
     assert "evaluate-sft-baseline" not in graph["sft"].after
 
 
+@pytest.mark.parametrize(
+    ("spec", "roles"),
+    [
+        pytest.param({}, {}, id="held out of the run's own data, which differ by themselves"),
+        pytest.param({"prompts": {"source": DATA}}, {}, id="held-out prompts, that written ones are kept away from"),
+        pytest.param(
+            {"prompts": {"source": DATA, "generator": "file"}},
+            {"prompts-1": "iteration-1/prompts", "prompts-2": "iteration-2/prompts"},
+            id="prompts from a file may be those that the judge is tested on",
+        ),
+        pytest.param(
+            {"evaluation": {"source": DATA}},
+            {"seen": "seed", "prompts-1": "iteration-1/prompts", "prompts-2": "iteration-2/prompts"},
+            id="what the user brings may be anything",
+        ),
+        pytest.param(
+            {"seedData": {}, "evaluation": {"mtBench": DATA}, "prompts": {"source": DATA, "generator": "file"}},
+            {"seen": "seed", "prompts-1": "iteration-1/prompts", "prompts-2": "iteration-2/prompts"},
+            id="prompts alone",
+        ),
+    ],
+)
+def test_an_evaluation_knows_what_its_model_has_seen(spec: dict[str, Any], roles: dict[str, str]) -> None:
+    graph = nodes(iterations=3, **spec)
+    inputs = graph["evaluate-m3"].inputs
+    assert {role: each for role, each in inputs.items() if role == "seen" or role.startswith("prompts-")} == roles
+    assert "prompts-3" not in graph["evaluate-m3"].after, "nor waits for what is made after it"
+    first = {role for role in graph["evaluate-m1"].inputs if role.startswith("prompts-")}
+    assert not first, "M1 has learnt from no round"
+
+
 def test_what_the_user_brings_to_the_evaluation_is_imported_by_itself() -> None:
     own = {name: DATA for name in ("source", "outside", "mtBench", "safetyPrompts")}
     graph = nodes(evaluation={**own, "judge": OTHER_JUDGE})

@@ -93,7 +93,7 @@ def test_balance_drops_no_more_than_it_must() -> None:
 
 def test_the_test_set_shares_no_prompt_with_training() -> None:
     rows = [ranking([0, 1], str(index)) for index in range(20)]
-    split = split_rankings(rows, test_fraction=0.25, trained_prompts={"Prompt  3", "prompt 4"}, seed=5)
+    split = split_rankings(rows, test_fraction=0.25, trained_prompts={"Prompt  3", "“prompt” 4?"}, seed=5)
     assert len(split.test) == 5
     assert split.shared == 2
     assert {row["id"] for row in split.test} & {"3", "4"} == set()

@@ -21,10 +21,12 @@ from selfreward.plan.graph.roles import (
     generator_of,
     has_judge_data,
     has_own_prompts,
+    has_seed,
     is_anchored,
     is_baseline_evaluated,
     is_evaluated,
     is_filtered,
+    is_read,
     is_tuned,
     judge_of,
     model_artifact,
@@ -216,12 +218,18 @@ def _add_evaluation_import(builder: _Builder, spec: SelfRewardRunSpec) -> None:
         builder.add(StepName.IMPORT, first, {}, key=EVALUATION_IMPORT, also_commits=tuple(others))
 
 
-def _held_out(spec: SelfRewardRunSpec) -> dict[str, str]:
-    """What a model is asked, by role."""
+def _held_out(spec: SelfRewardRunSpec, number: int) -> dict[str, str]:
+    """What M_number is asked, by role, and what it has seen, which it is not asked. What is held out of the run's own
+    data differs from what models learn, but for prompts that rounds read from a file."""
+    is_given = spec.evaluation.data.is_given
+    seen = {"seen": artifact_names.SEED} if is_given and has_seed(spec) else {}
+    if is_given or (is_read(spec) and has_judge_data(spec)):
+        seen |= _earlier(IterationArtifact.PROMPTS, number)
     return {
         **eft_input(spec),
         **(seed_input(spec) if has_own_prompts(spec) else {}),
-        **({"data": artifact_names.EVALUATION_DATA} if spec.evaluation.data.is_given else {}),
+        **({"data": artifact_names.EVALUATION_DATA} if is_given else {}),
+        **seen,
         **template_input(spec),
     }
 
@@ -231,7 +239,7 @@ def _add_baseline_evaluation(builder: _Builder, spec: SelfRewardRunSpec) -> None
     builder.add(
         StepName.EVALUATE,
         artifact_names.BASELINE_EVALUATION,
-        {**_held_out(spec), **model_input(artifact_names.SFT_BASELINE)},
+        {**_held_out(spec, 1), **model_input(artifact_names.SFT_BASELINE)},
         key=BASELINE_EVALUATION_KEY,
         serving=artifact_names.SFT_BASELINE,
     )
@@ -256,7 +264,7 @@ def _add_evaluation(builder: _Builder, spec: SelfRewardRunSpec, number: int) -> 
         return
     model, judge = model_artifact(spec, number), comparing_judge_of(spec, number)
     mine = spec.evaluation
-    held_out, others = _held_out(spec), _opponents(spec, number)
+    held_out, others = _held_out(spec, number), _opponents(spec, number)
     compares = bool(others) or mine.outside is not None or mine.safety_prompts is not None
     iteration = number - 1
     inputs = {**held_out, "model": model, **others}

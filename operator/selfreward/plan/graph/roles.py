@@ -64,7 +64,12 @@ def _has_held_out(spec: SelfRewardRunSpec) -> bool:
 
 def has_own_prompts(spec: SelfRewardRunSpec) -> bool:
     """Whether the user's prompts can be held out: iterations that read prompts from a file train on them."""
-    return spec.prompts.source is not None and spec.prompts.generator is not PromptGenerator.FILE
+    return spec.prompts.source is not None and not is_read(spec)
+
+
+def is_read(spec: SelfRewardRunSpec) -> bool:
+    """Whether iterations read their prompts from a file, rather than have a model write them."""
+    return spec.prompts.generator is PromptGenerator.FILE
 
 
 def seed_input(spec: SelfRewardRunSpec) -> dict[str, str]:
