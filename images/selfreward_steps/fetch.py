@@ -16,7 +16,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from selfreward_steps.contract import FETCH_VARIABLE, MODEL_DIR_VARIABLE, FetchConfig
+from selfreward_steps.contract import FETCH_VARIABLE, MODEL_DIR_VARIABLE, VERIFIED, FetchConfig
+from selfreward_steps.engine.likeness import file_stamps
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
 from selfreward_steps.store import Store, open_store
 
@@ -75,6 +76,8 @@ def _lay_out(folder: Path, place: Path) -> None:
     defaults.unlink(missing_ok=True)
     kept = {name: value for name, value in stated.items() if name.endswith(_TOKEN) and not name.startswith("forced")}
     defaults.write_text(json.dumps({**kept, **_SAMPLING}, indent=2) + "\n", encoding="utf-8")
+    # A server that takes the model later compares these with what it has loaded.
+    (place / VERIFIED).write_text(json.dumps(file_stamps(place)), encoding="utf-8")
 
 
 def _configuration(environment: Mapping[str, str]) -> tuple[FetchConfig, Path]:

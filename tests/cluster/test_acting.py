@@ -11,6 +11,7 @@ from selfreward.api import RunStatus, SelfRewardRun
 from selfreward.cluster.acting import carry_out
 from selfreward.cluster.protocol import ActionRefused
 from selfreward.plan import (
+    AssignModel,
     ChildKind,
     CreateServing,
     CreateStep,
@@ -40,6 +41,9 @@ class Noting:
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
         self._ask(f"+{create.name}")
 
+    async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
+        self._ask(f"{assign.name}={assign.model}")
+
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         self._ask(f"-{child.name}")
 
@@ -52,10 +56,11 @@ class Noting:
 def decision(run: SelfRewardRun) -> Decision:
     _, step = create_step(run, "prompts-1")
     gone = tuple(DeleteChild(name, f"uid-{name}", ChildKind.JOB, "its step failed") for name in ("a", "b"))
-    return Decision(RunStatus(), create=(step, create_serving(run, "m1")), delete=gone)
+    told = (AssignModel("engine", "uid", "m1"),)
+    return Decision(RunStatus(), create=(step, create_serving(run, "m1")), assign=told, delete=gone)
 
 
-ALL = ["-a", "-b", "+demo-prompts-1-a1", "+demo-serve-m1-a1"]
+ALL = ["-a", "-b", "engine=m1", "+demo-prompts-1-a1", "+demo-serve-m1-a1"]
 
 
 async def test_deletions_make_room_first() -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from cluster.conftest import identity
+from cluster.kept import KeptEngine, check_exchanges
 from cluster.test_served import seen
-from selfreward.api import SelfRewardRun
+from selfreward.api import Keeping, SelfRewardRun
 from selfreward.cli.preparing import prepared
 from selfreward.cluster.local.manifests import Place, served_of
 from selfreward.cluster.local.ports import free_port
 from selfreward.plan import ChildKind, ChildPhase, CreateServing
 from selfreward.render import Images, serving_key, serving_manifests
-from selfreward.render.secrets import SERVING_KEY
 from selfreward_steps.attempt.progress import ProgressReporter
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion
-from selfreward_steps.contract import LmEvalSettings, Sampling, ServingEndpoint
+from selfreward_steps.contract import SERVING_KEY, LmEvalSettings, Sampling, ServingEndpoint
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.evaluation.lm_eval_run import lm_eval_section, load_tasks, run_tasks
 from selfreward_steps.store import open_store
@@ -36,10 +36,10 @@ START_SECONDS = 400
 """vLLM takes 40 s on an idle machine with two cores, and up to 200 s on a busy one."""
 
 
-def commit_model(store: Path, folder: Path) -> str:
+def commit_model(store: Path, folder: Path, name: str = "m1", *, seed: int = 0, length: int = 512) -> str:
     """A tiny model whose attention heads are of a size that engines have kernels for; returns its digest."""
     tokenizer = make_tokenizer()
-    shape = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 512}
+    shape = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": length}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         num_attention_heads=2,
@@ -48,10 +48,10 @@ def commit_model(store: Path, folder: Path) -> str:
         **shape,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    committed = open_store(store.as_uri()).commit("m1", folder, inputs_digest="sha256:" + "0" * 64, step="import")
+    committed = open_store(store.as_uri()).commit(name, folder, inputs_digest="sha256:" + "0" * 64, step="import")
     return committed.digest
 
 
@@ -149,8 +149,10 @@ async def test_an_engine_serves_samples(
     run = prepared(
         SelfRewardRun.model_validate({"metadata": {"name": "demo", "uid": "0b5f8a52"}, "spec": spec}), tmp_path
     )
-    digest = commit_model(tmp_path / "store" / "default" / "demo", tmp_path / "model")
-    deployment, _ = serving_manifests(run, CreateServing("demo-serve-m1-a1", "m1", 1, digest), Images())
+    store = tmp_path / "store" / "default" / "demo"
+    digest = commit_model(store, tmp_path / "model")
+    keeping = Keeping.AWAKE if engine == "vllm" else Keeping.NEVER
+    deployment, _ = serving_manifests(run, CreateServing("demo-serve-m1-a1", "m1", 1, digest, keeping), Images())
     port = free_port()
     own = serving_key(run)
     place = replace(place, secrets={} if own is None else {(own.name, own.key): "the run's own key"})
@@ -164,6 +166,10 @@ async def test_an_engine_serves_samples(
             with pytest.raises(PermanentError, match="401"):
                 await asyncio.to_thread(ask, url, 1, key_variable=None)
             scores = await asyncio.to_thread(scores_of_lm_eval, url, tmp_path)
+            folders = {"m1": tmp_path / "model", "m2": tmp_path / "m2"}
+            digests = {"m1": digest, "m2": commit_model(store, folders["m2"], "m2", seed=1)}
+            digests["broken"] = commit_model(store, tmp_path / "broken", "broken", length=256)
+            await check_exchanges(KeptEngine(server, run, place, digests, folders, "the run's own key"))
     finally:
         server.stop(5)
         await seen(server, lambda _: server.is_gone, 60)

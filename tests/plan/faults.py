@@ -51,6 +51,10 @@ class Faults:
         """What the server of this attempt does."""
         return Fate.SUCCEED
 
+    def exchange(self, model: str, number: int) -> Fate:
+        """What a kept engine does that is given this model for that time."""
+        return Fate.SUCCEED
+
     def beats(self, key: str) -> int:
         """How many beats of work a step is."""
         return 2
@@ -87,6 +91,9 @@ class Scripted(Faults):
     def serving(self, model: str, attempt: int) -> Fate:
         return self._fate(f"serve-{model}", attempt)
 
+    def exchange(self, model: str, number: int) -> Fate:
+        return self._fate(f"exchange-{model}", number)
+
     def beats(self, key: str) -> int:
         return self.work.get(key, 2)
 
@@ -121,6 +128,9 @@ class Seeded(Faults):
         if self._random.random() >= self._rate or not self._may_fail(f"serve-{model}"):
             return Fate.SUCCEED
         return self._random.choice(SERVING_FATES)
+
+    def exchange(self, model: str, number: int) -> Fate:
+        return self.serving(model, number)
 
     def beats(self, key: str) -> int:
         return self._random.randint(1, 4)

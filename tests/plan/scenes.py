@@ -10,6 +10,7 @@ from plan.runs import a_run
 from plan.walk import rows
 from selfreward.api import (
     IterationStatus,
+    Keeping,
     RunStatus,
     SelfRewardRun,
     ServingState,
@@ -56,6 +57,7 @@ class Scene:
     shards: dict[str, int] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
     measured: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    keeping: Keeping = Keeping.NEVER
     now: datetime = NOW
 
     def row(self, key: str) -> StepStatus:
@@ -129,7 +131,7 @@ class Scene:
 
     def decide(self) -> Decision:
         """Ask."""
-        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles, self.measured)
+        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles, self.keeping, self.measured)
         return decide(self.run, seen, self.now)
 
     def accept(self, decision: Decision) -> Scene:

@@ -13,13 +13,23 @@ from plan.world import BEAT, World
 from selfreward.api import (
     ConditionStatus,
     ConditionType,
+    Keeping,
     RunStatus,
     SelfRewardRun,
     SelfRewardRunSpec,
     StepState,
     StepStatus,
 )
-from selfreward.plan import Decision, Graph, artifacts_to_observe, build_graph, decide
+from selfreward.plan import (
+    AssignModel,
+    ChildKind,
+    Decision,
+    DeleteChild,
+    Graph,
+    artifacts_to_observe,
+    build_graph,
+    decide,
+)
 from selfreward.plan.types import RunEvent
 
 GPU_FREE_SECONDS = 60
@@ -112,7 +122,11 @@ class Walk:
             again = self.run.model_copy(update={"status": decision.status})
             repeated = decide(again, observed, self.world.now)
             assert repeated.status is decision.status, "status must be equal when nothing changed"
-            assert (repeated.create, repeated.delete) == (decision.create, decision.delete)
+            assert (repeated.create, repeated.assign, repeated.delete) == (
+                decision.create,
+                decision.assign,
+                decision.delete,
+            )
             assert not repeated.events
             assert decision.requeue_after is None or decision.requeue_after > 0
         return decision
@@ -125,11 +139,13 @@ class Walk:
             self.events.extend(decision.events)
         after = decision.requeue_after
         self.wake = None if after is None else self.world.now + timedelta(seconds=after)
-        for number, command in enumerate((*decision.delete, *decision.create)):
+        for number, command in enumerate((*decision.delete, *decision.assign, *decision.create)):
             if self.world.faults.dies_before(number):
                 return False
-            if command in decision.delete:
+            if isinstance(command, DeleteChild):
                 self.world.delete(command)
+            elif isinstance(command, AssignModel):
+                self.world.assign(command)
             else:
                 self._check_persisted(command.name)
                 self.world.create(command, self.graph)
@@ -145,7 +161,11 @@ class Walk:
         keys = [child.seen.key for child in live if child.node is not None]
         assert len(keys) == len(set(keys)), "invariant 1: one live child a step"
         holders = [child.seen.name for child in live if child.holds_gpu]
-        assert len(holders) <= 1, f"the GPUs have one holder: {holders}"
+        servers = [child.seen.name for child in live if child.seen.kind is ChildKind.SERVING]
+        assert len(servers) <= 1, f"one engine at a time: {servers}"
+        apart = self.world.keeping is Keeping.AWAKE
+        sharing = [name for name in holders if not (apart and self.world.children[name].node is None)]
+        assert len(sharing) <= 1, f"the GPUs have one holder: {holders}"
         still = self.status.finished_at or self.status.suspended_at
         if still is not None and (self.world.now - still).total_seconds() > GPU_FREE_SECONDS:
             assert not holders, "invariant 5: no GPU held"

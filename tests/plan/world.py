@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from plan.faults import Fate, Faults
+from selfreward.api import Keeping
 from selfreward.plan import (
+    AssignModel,
     ChildKind,
     ChildPhase,
     ChildProgress,
@@ -51,6 +53,8 @@ class FakeChild:
     age: int = 0
     """Beats since it last changed phase."""
     gone_in: int | None = None
+    told: AssignModel | None = None
+    """What an engine was told to serve, and has not begun with."""
 
     def become(self, phase: ChildPhase, now: datetime, failure: Failure | None = None, waiting: str = "") -> None:
         """Change phase."""
@@ -63,7 +67,8 @@ class FakeChild:
     @property
     def holds_gpu(self) -> bool:
         """Whether it is a server or a training that has not ended."""
-        return self.seen.kind in (ChildKind.SERVING, ChildKind.TRAINING) and not self.seen.phase.is_terminal
+        holds = self.seen.kind in (ChildKind.SERVING, ChildKind.TRAINING)
+        return holds and not self.seen.phase.is_terminal and self.seen.phase is not ChildPhase.ASLEEP
 
 
 @dataclass
@@ -78,6 +83,10 @@ class World:
     shards: dict[str, int] = field(default_factory=dict)
     """Committed shards by folder."""
     late_commits: list[tuple[datetime, FakeChild]] = field(default_factory=list)
+    keeping: Keeping = Keeping.NEVER
+    """What this world can do with engines."""
+    exchanges: list[str] = field(default_factory=list)
+    """`MODEL`s given to kept engines, and `sleep`, in order, those that failed too."""
     created: list[str] = field(default_factory=list)
     """Names of all children ever created, in order."""
 
@@ -92,6 +101,7 @@ class World:
             children=tuple(child.seen for child in self.children.values() if child.seen_from <= self.now),
             committed={name: digest for name, digest in self.committed.items() if name in asked},
             shards_committed={name: count for name, count in self.shards.items() if name in asked},
+            keeping=self.keeping,
         )
 
     def create(self, command: CreateStep | CreateServing, graph: Graph) -> None:
@@ -118,6 +128,14 @@ class World:
             work=self.faults.beats(node.key),
         )
 
+    def assign(self, command: AssignModel) -> None:
+        """Tell an engine what to serve, if it is still the same; being told again changes nothing."""
+        child = self.children.get(command.name)
+        if child is None or child.seen.uid != command.uid or child.gone_in is not None or child.seen.phase.is_terminal:
+            return
+        assert command.model is None or command.digest == self.committed[command.model]
+        child.told = command
+
     def delete(self, command: DeleteChild) -> None:
         """Begin to delete a child, if it is still the same."""
         child = self.children.get(command.name)
@@ -139,6 +157,8 @@ class World:
                 child.gone_in -= 1
                 if child.gone_in == 0:
                     del self.children[name]
+            elif child.told is not None and not child.seen.phase.is_terminal:
+                self._exchange(child, child.told)
             elif not child.seen.phase.is_terminal:
                 self._live(name, child)
         return self._snapshot() != before
@@ -182,9 +202,23 @@ class World:
             child.starved = 0
             self._work(child, child.node)
 
+    def _exchange(self, child: FakeChild, told: AssignModel) -> None:
+        child.told = None
+        if told.model is None:
+            if child.seen.phase is not ChildPhase.ASLEEP:
+                self.exchanges.append("sleep")
+                child.become(ChildPhase.ASLEEP, self.now)
+        elif child.seen.model != told.model or child.seen.phase is ChildPhase.ASLEEP:
+            self.exchanges.append(told.model)
+            child.fate = self.faults.exchange(told.model, self.exchanges.count(told.model))
+            child.seen = replace(child.seen, model=told.model)
+            child.become(ChildPhase.RUNNING, self.now)
+
     def _serve(self, child: FakeChild) -> None:
         died = Failure(FailureClass.APPLICATION, "ServerDied", "CUDA out of memory")
         match child.fate:
+            case _ if child.seen.phase is ChildPhase.ASLEEP:
+                pass
             case Fate.FAIL:
                 child.become(ChildPhase.FAILED, self.now, died)
             case Fate.FAIL_PERMANENT:

@@ -53,6 +53,7 @@ class OpenAIServer:
         completions: Callable[[Body], Body] | None = None,
         max_model_len: int | None = None,
         refuses: Mapping[str, Body] | None = None,
+        room: int | None = None,
     ) -> None:
         self.model = model
         self.brain = brain
@@ -68,6 +69,8 @@ class OpenAIServer:
         """Said by `/v1/models`, as vLLM does."""
         self.refuses = dict(refuses or {})
         """Parameters that end in status 400, with the error's own words."""
+        self.room = room
+        """Requests that it runs at once; of more `/metrics` says, as vLLM does, that they wait. None: no such path."""
         self.requests: list[Seen] = []
         self.in_flight = 0
         self.peak = 0
@@ -121,6 +124,10 @@ class OpenAIServer:
             return await self._send(writer, 200, {"object": "list", "data": [about]})
         if (method, path) == ("GET", "/health"):
             return await self._send(writer, 200, {})
+        if (method, path) == ("GET", "/metrics") and self.room is not None:
+            lines = "# TYPE vllm:num_requests_waiting gauge\n"
+            lines += f'vllm:num_requests_waiting{{engine="0"}} {float(max(0, self.in_flight - self.room))}\n'
+            return await self._send_bytes(writer, 200, lines.encode(), {"content-type": "text/plain"})
         if (method, path) == ("GET", "/stats"):
             return await self._send(writer, 200, {"requests": len(self.requests), "peak": self.peak})
         known = {"/v1/chat/completions"} if self.completions is None else {"/v1/chat/completions", "/v1/completions"}

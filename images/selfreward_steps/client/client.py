@@ -17,7 +17,9 @@ from typing import Protocol
 
 import httpx
 
+from selfreward_steps.client import lanes
 from selfreward_steps.client.exchange import Exchange, Rejected
+from selfreward_steps.client.lanes import MOST_LANES, Lanes, queued_requests
 from selfreward_steps.client.requests import ChatRequest, Choice, Completion, Refusal
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
@@ -75,7 +77,7 @@ class ServingClient:
             require_proxies()
         self._takes_samples = True
         self._first_refusal: Rejected | None = None
-        self.traffic = Traffic(endpoint.concurrency)
+        self.traffic = Traffic(endpoint.concurrency or lanes.FIRST_LANES)
         self._exchange = Exchange(endpoint, policy or RetryPolicy(), self.traffic, alive)
 
     def require_an_answer(self, *, known: int = 0, is_shard: bool = False) -> None:
@@ -103,9 +105,11 @@ class ServingClient:
         try:
             async with asyncio.TaskGroup() as tasks:
                 heart = tasks.create_task(self._beat())
-                lanes = [tasks.create_task(self._lane(source, handle, verify)) for _ in range(self.traffic.configured)]
-                await asyncio.gather(*lanes)
+                opened = Lanes(lambda: tasks.create_task(self._lane(source, handle, verify)), self.traffic)
+                widening = tasks.create_task(self._widen(opened))
+                await opened.ended()
                 heart.cancel()
+                widening.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
@@ -117,7 +121,7 @@ class ServingClient:
         No more than a lane each wait to be taken, so a slow reader holds back the sending.
         """
         done: asyncio.Queue[Completion | Refusal | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self.traffic.configured)
+        room = asyncio.Semaphore(self._endpoint.concurrency or MOST_LANES)
 
         async def keep(answer: Completion | Refusal) -> None:
             await room.acquire()
@@ -137,6 +141,14 @@ class ServingClient:
         while True:
             self._alive()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _widen(self, opened: Lanes) -> None:
+        """Open lanes as long as the server says that it has room; not where the number is the user's, nor elsewhere
+        than at the run's own server."""
+        if self._endpoint.concurrency is None and self._endpoint.field == OWN_SERVER:
+            timeout = httpx.Timeout(CONNECT_SECONDS)
+            async with httpx.AsyncClient(headers=self._headers, timeout=timeout, trust_env=False) as http:
+                await opened.widen(lambda: queued_requests(http, self._endpoint.url))
 
     async def _lane(
         self, source: RequestSource, handle: Callable[[Completion | Refusal], Awaitable[None]], verify: ssl.SSLContext

@@ -22,6 +22,11 @@ class ConcurrencyMeter:
         self._ended: float | None = None
         self._only_a_tail = True
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with the server now."""
+        return self._in_flight
+
     def sent(self) -> None:
         """A request was handed to the network."""
         self._advance()

@@ -39,13 +39,17 @@ from selfreward_steps.contract.evaluation import (
     LmEvalSettings,
 )
 from selfreward_steps.contract.fetching import (
+    EXCHANGE_PATH,
     FETCH_VARIABLE,
     HOST_VARIABLE,
     MODEL_DIR_VARIABLE,
     MODEL_NAME_VARIABLE,
     PORT_VARIABLE,
     SCRATCH_VARIABLE,
+    SERVING_KEY,
+    VERIFIED,
     FetchConfig,
+    ModelExchange,
 )
 from selfreward_steps.contract.memory import MemoryLimit, Remedy
 from selfreward_steps.contract.results import (
@@ -99,6 +103,7 @@ from selfreward_steps.contract.training import (
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "EXCHANGE_PATH",
     "FETCH_VARIABLE",
     "HOST_VARIABLE",
     "MAX_RESULT_BYTES",
@@ -107,10 +112,12 @@ __all__ = [
     "OWN_SERVER",
     "PORT_VARIABLE",
     "SCRATCH_VARIABLE",
+    "SERVING_KEY",
     "SHARD_VARIABLE",
     "TEMPLATE_VARIABLE",
     "TERMINATION_LOG_VARIABLE",
     "TRAINING_CURVE",
+    "VERIFIED",
     "AnswerSampling",
     "ConfigMapKeyRef",
     "ContractModel",
@@ -141,6 +148,7 @@ __all__ = [
     "LmEvalSettings",
     "LoraSettings",
     "MemoryLimit",
+    "ModelExchange",
     "ModelImport",
     "ModelSource",
     "ObjectName",

@@ -85,8 +85,8 @@ class ServingEndpoint(ContractModel):
     """Model name to ask for."""
     api_key_variable: str | None = None
     """Environment variable with the API key."""
-    concurrency: Annotated[int, Field(ge=1)] = 64
-    """Requests kept in flight."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """Requests kept in flight; absent: as many as the server runs without queueing, where it says so, 64 elsewhere."""
     request_timeout_seconds: Annotated[float, Field(gt=0)] = 600
     """A request that takes longer is tried again."""
     field: str = OWN_SERVER

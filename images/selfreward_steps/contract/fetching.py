@@ -1,4 +1,4 @@
-"""The configuration of a server's init container (which model to put where), and the variables of a pod's places."""
+"""Which model a server gets: its init container's configuration, the exchange of it, the variables of its places."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ HOST_VARIABLE = "SELFREWARD_HOST"
 """Environment variable with the address the server listens on."""
 PORT_VARIABLE = "SELFREWARD_PORT"
 """Environment variable with the port the server listens on."""
+SERVING_KEY = "VLLM_API_KEY"
+"""Environment variable with the key of a run's servers: vLLM asks for it, the clients give it."""
+EXCHANGE_PATH = "/selfreward/model"
+"""Where a kept server is told which model to serve (:class:`ModelExchange`)."""
+VERIFIED = ".verified.json"
+"""File in a model's folder that says what its files were when they were verified."""
 SCRATCH_VARIABLE = "SELFREWARD_SCRATCH"
 """Environment variable with the folder for work that is thrown away."""
 
@@ -27,3 +33,14 @@ class FetchConfig(ContractModel):
     """Its name in the store, such as `m1`."""
     digest: str | None = None
     """The committed digest it must have."""
+
+
+class ModelExchange(ContractModel):
+    """What a kept server is to serve from now on."""
+
+    model: str | None
+    """The model's name; None: nothing, and it sleeps."""
+    folder: str | None = None
+    """Where its files are; where the last model's are, when that is woken."""
+    digest: str | None = None
+    """The committed digest of the model."""

@@ -16,6 +16,7 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 from lm_eval.tasks import TaskManager
 
 from selfreward_steps.client.client import HEARTBEAT_SECONDS
+from selfreward_steps.client.lanes import FIRST_LANES
 from selfreward_steps.client.retrying import RetryPolicy, is_retried
 from selfreward_steps.contract import ServingEndpoint
 from selfreward_steps.errors import PermanentError, StepError, StepFailed
@@ -82,7 +83,7 @@ class ServedModel(LocalCompletionsAPI):  # type: ignore[misc]
             tokenizer_backend="huggingface",
             max_length=max_length,
             # With one request at a time it takes another path, which blocks and shows no sign of life.
-            num_concurrent=max(2, endpoint.concurrency),
+            num_concurrent=max(2, endpoint.concurrency or FIRST_LANES),
             max_retries=max(policy.least_attempts, round(policy.outage_seconds / _PAUSE_SECONDS)),
             timeout=max(1, round(endpoint.request_timeout_seconds)),
         )

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.hub import PATTERNS
+from selfreward_steps.store.names import MANIFEST
 
 INDEX: Final = "model.safetensors.index.json"
 OWN_CARD: Final = "README.md"
@@ -48,8 +49,10 @@ def model_path(path: Path, field: str) -> Path:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files that make up the model; its own card is left out, as the artifact gets a new one."""
-    found = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != OWN_CARD)
+    """The files that make up the model. Left out are its own card, as the artifact gets a new one, and the manifest of
+    a model that lies in a store, another run's perhaps."""
+    left_out = (OWN_CARD, MANIFEST)
+    found = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in left_out)
     return [path for path in found if any(fnmatch(path.name, pattern) for pattern in PATTERNS)]
 
 

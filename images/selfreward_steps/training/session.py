@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,17 +86,25 @@ class _Session:
 
     def run(self) -> StepOutcome:
         with _lost_peers():
+            began = time.monotonic()
             tokenizer, path, counts = self._data()
             self._model_and_room(counts)
             data = self.method.data(load(path))
+            loaded = time.monotonic()
             steps = self._train(tokenizer, data)
+            trained = time.monotonic()
             measured = self._export()
             if not self.ranks.first:
                 # Whoever leaves first ends the job for all (PyTorchJob): nobody does before the commit.
                 self.council.wait()
                 self.council.leave()
                 return StepOutcome([], commit=False)
-        return self._outcome({**steps, **measured, **counts.metrics(), "examples": float(len(data.train))})
+        seconds = {
+            "loading_seconds": loaded - began,
+            "training_seconds": trained - loaded,
+            "export_seconds": time.monotonic() - trained,
+        }
+        return self._outcome({**steps, **measured, **counts.metrics(), "examples": float(len(data.train))}, seconds)
 
     def fetch(self, role: str) -> Path:
         return self.council.once_a_node(lambda: self.context.fetch(role))
@@ -217,7 +226,8 @@ class _Session:
         put_back(self.trainer, state, exported, sharded=self.ranks.world > 1)
         return meter.metrics()
 
-    def _outcome(self, metrics: dict[str, float]) -> StepOutcome:
+    def _outcome(self, metrics: dict[str, float], seconds: dict[str, float]) -> StepOutcome:
+        """The artifact and its numbers. How long it took is no part of the artifact, whose bytes are to be the same."""
         context, config = self.context, self.context.config
         settings = self.settings.model_dump(mode="json", by_alias=True)
         # How the batch is spread is the machine's business.
@@ -249,6 +259,7 @@ class _Session:
             ],
             metrics={
                 **metrics,
+                **seconds,
                 "per_device_batch": float(self.batches.per_device),
                 "accumulation": float(self.batches.accumulation),
             },

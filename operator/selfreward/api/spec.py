@@ -42,6 +42,13 @@ class ServingEngine(StrEnum):
     TRANSFORMERS = "transformers"
 
 
+class ServingKeep(StrEnum):
+    """Whether one engine may serve one model after another."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 class Serving(ContractModel):
     """The OpenAI-compatible server of a model, and how hard it is driven."""
 
@@ -52,6 +59,10 @@ class Serving(ContractModel):
     `$(SELFREWARD_MODEL_NAME)` and `$(SELFREWARD_PORT)` stand for the model folder, its served name and the port."""
     args: list[str] = []
     """More arguments for the engine, after those that it gets where servers ask for no GPU."""
+    keep: ServingKeep = ServingKeep.AUTO
+    """`auto`: where the place can do it, one engine serves all models of the run: it takes the next one's weights, and
+    sleeps, or stays on GPUs of its own, while training has its turn. So far one machine with vLLM can. `never`: each
+    model's server is started anew."""
     replicas: Annotated[int, Field(ge=1)] = 1
     """Data parallelism: servers behind one Service."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
@@ -62,8 +73,9 @@ class Serving(ContractModel):
     """Number format of the served weights; `auto` is the model's own, and float32 where servers ask for no GPU."""
     api_key_secret_ref: SecretKeyRef | None = None
     """Secret with a key that the server asks its clients for. Without one, vLLM's is made for the run."""
-    concurrency: Annotated[int, Field(ge=1)] = 64
-    """Requests that each client pod keeps in flight."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """Requests that each client pod keeps in flight. Without it, 64, and more as long as the engine says that none of
+    them waits; an outside judge gets 64."""
     request_timeout_seconds: Seconds = 600
     """A request that takes longer is tried again."""
     generation_shards: Annotated[int, Field(ge=1, le=1000)] = 4

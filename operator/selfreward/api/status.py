@@ -89,7 +89,20 @@ class ServingState(StrEnum):
 
     STARTING = "Starting"
     READY = "Ready"
+    ASLEEP = "Asleep"
+    """It holds no GPU: its engine waits for the next model's weights."""
     STOPPING = "Stopping"
+
+
+class Keeping(StrEnum):
+    """What becomes of a server's engine while something else has its turn on the GPUs."""
+
+    NEVER = "Never"
+    """It ends; each turn starts one."""
+    AWAKE = "Awake"
+    """It stays as it is, on GPUs or cores of its own, and takes the next model's weights."""
+    ASLEEP = "Asleep"
+    """It gives the GPUs back, and takes them again with the next model's weights."""
 
 
 class ServingStatus(ContractModel):
@@ -103,6 +116,9 @@ class ServingStatus(ContractModel):
     since: datetime
     """When the state was entered."""
     attempt: int = 1
+    keeping: Keeping = Keeping.NEVER
+    """What becomes of its engine between two turns: what the place where it runs can do, unless `spec.serving.keep`
+    forbids it. The name of a kept engine's child stays that of the first model it served."""
     failures: int = 0
     """Starts of the server that failed."""
     retry_at: datetime | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from selfreward.api import SelfRewardRunSpec, Workload
+from selfreward.cluster.local.devices import VISIBLE
 from selfreward.render.memory import GPU_MEMORY_LABEL
 
 
@@ -45,6 +47,12 @@ def gpu_memory() -> list[int]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [int(line) for line in told.split() if line.isdecimal()]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that programs may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get(VISIBLE)
+    return [str(place) for place in range(len(gpu_memory()))] if named is None else named.split(",")
 
 
 def on_these_gpus(spec: SelfRewardRunSpec, memory: list[int]) -> SelfRewardRunSpec:

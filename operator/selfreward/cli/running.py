@@ -20,7 +20,7 @@ from selfreward.cli.displays.plain import PlainDisplay
 from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
-from selfreward.cli.preparing import prepared
+from selfreward.cli.preparing import prepared, sharing
 from selfreward.cli.reporting import page_at_the_end
 from selfreward.cli.validating import loaded
 from selfreward.cluster.local import LocalCluster
@@ -57,7 +57,7 @@ def _run(file: Path, run: SelfRewardRun, folder: RunFolder, *, plain: bool) -> i
     folder.save(run)
     config = store_config(run)
     store = open_store(config.uri, endpoint_url=config.endpoint_url, region=config.region)
-    cluster = LocalCluster(folder.path, store, _now)
+    cluster = LocalCluster(folder.path, store, _now, sharing(run.spec))
     if cluster.leftovers:
         echo(f"ended {cluster.leftovers} processes that an earlier runner left behind")
     run, interrupted = _walked(run, cluster, folder, plain=plain)

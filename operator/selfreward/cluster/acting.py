@@ -1,4 +1,4 @@
-"""Carrying out a decision: the deletions and creations that it asks for, on whatever cluster a run walks."""
+"""Carrying out a decision: what it deletes, assigns and creates, on whatever cluster a run walks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from selfreward.plan import CreateServing, CreateStep, Decision, Graph
 
 
 async def carry_out(cluster: Cluster, run: SelfRewardRun, graph: Graph, decision: Decision) -> None:
-    """Delete and create what the decision says. Its status must have been written before.
+    """Delete, assign and create what the decision says. Its status must have been written before.
 
     Deletions come first, since what is created may wait for the room they make. Each is tried, also after another has
     been refused; the first refusal is raised at the end.
@@ -19,6 +19,8 @@ async def carry_out(cluster: Cluster, run: SelfRewardRun, graph: Graph, decision
             await cluster.delete(run, child)
         except ActionRefused as error:
             refused = refused or error
+    for assign in decision.assign:
+        await cluster.assign(run, assign)
     for create in decision.create:
         match create:
             case CreateStep():

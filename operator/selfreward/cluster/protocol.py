@@ -1,4 +1,4 @@
-"""The interface of a cluster: what a walker needs of wherever workloads run, which is to look, create and delete.
+"""The interface of a cluster: what a walker needs of wherever workloads run: to look, create, assign and delete.
 
 No method decides anything: what to create and when is :mod:`selfreward.plan`'s, what it looks like is
 :mod:`selfreward.render`'s.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
+from selfreward.plan import AssignModel, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
 
 
 class ActionRefused(Exception):
@@ -38,6 +38,13 @@ class Cluster(Protocol):
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
         """Create the server of a model. A server of that name is left as it is."""
+        ...
+
+    async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
+        """Tell a kept engine what to serve, or to sleep, if it still has that uid; what it was told before is dropped.
+
+        Only where :attr:`Observed.keeping` says that engines are kept.
+        """
         ...
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:

@@ -137,7 +137,8 @@ class Metrics:
         for old in run.status.servings:
             new = current.get(old.model)
             if new is None or (new.child, new.state) != (old.child, old.state):
-                waits = old.retry_at is not None and old.state is ServingState.STOPPING
+                retries = old.retry_at is not None and old.state is ServingState.STOPPING
+                waits = retries or old.state is ServingState.ASLEEP
                 seconds = 0.0 if waits else max(0.0, (now - old.since).total_seconds())
                 self.gpu_seconds.labels("serving").inc(seconds * gpus_of_server(run.spec))
 

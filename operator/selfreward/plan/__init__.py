@@ -7,7 +7,7 @@ and both walkers, on the cluster and on one machine, obey the same ones.
 
 from selfreward.plan.conditions import stalled_status
 from selfreward.plan.decide import decide
-from selfreward.plan.failures import of_last_words
+from selfreward.plan.failures import EXCHANGE_FAILED, of_last_words
 from selfreward.plan.graph import (
     BASELINE_EVALUATION_KEY,
     EVALUATION_IMPORT,
@@ -24,6 +24,7 @@ from selfreward.plan.graph import (
 from selfreward.plan.names import capped_name, serving_name, step_name
 from selfreward.plan.reopening import retry_failed
 from selfreward.plan.types import (
+    AssignModel,
     ChildPhase,
     ChildProgress,
     CreateServing,
@@ -40,6 +41,8 @@ from selfreward.plan.types import (
 __all__ = [
     "BASELINE_EVALUATION_KEY",
     "EVALUATION_IMPORT",
+    "EXCHANGE_FAILED",
+    "AssignModel",
     "ChildKind",
     "ChildPhase",
     "ChildProgress",

@@ -133,7 +133,7 @@ def _observe(draft: Draft, node: Node, row: StepStatus, child: ObservedChild) ->
         case ChildPhase.PENDING:
             _say(draft, row, Reason.PENDING if child.waiting else "", child.waiting)
             return OUTDATED if child.outdated else late_start(draft, row, child)
-        case ChildPhase.RUNNING | ChildPhase.READY:
+        case ChildPhase.RUNNING | ChildPhase.READY | ChildPhase.ASLEEP:
             if row.running_at is None:
                 row = draft.put(row, running_at=child.running_at or draft.now)
             row = _say(draft, row, "", "")

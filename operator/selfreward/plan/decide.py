@@ -12,6 +12,7 @@ from selfreward.api import SelfRewardRun
 from selfreward.plan.attempts import follow_attempts, take_commits
 from selfreward.plan.deadlines import check_run
 from selfreward.plan.draft import Draft, open_draft
+from selfreward.plan.engines import assignments
 from selfreward.plan.gates import weigh_gates
 from selfreward.plan.graph import build_graph
 from selfreward.plan.leftovers import deletions
@@ -51,18 +52,19 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
     # What follows on work that was found in the store may be there too: look before anything starts.
     starting = hold is Hold.NOTHING and not has_found
     turn = choose_turn(draft, starting=starting)
-    settle_servings(draft, turn)
+    settle_servings(draft, turn, starting=starting)
     if starting:
         start_ready(draft, turn)
         wait_for_next(draft, hold)
     note_suspension(draft)
     _note_finish(draft)
-    delete, create = tuple(deletions(draft)), tuple(creations(draft))
-    note_obstacle(draft, acts=bool(delete or create))
+    delete, create, assign = tuple(deletions(draft)), tuple(creations(draft)), tuple(assignments(draft))
+    note_obstacle(draft, acts=bool(delete or create or assign))
     alarm = draft.alarm
     return Decision(
         status=new_status(draft),
         create=create,
+        assign=assign,
         delete=delete,
         events=tuple(draft.events),
         requeue_after=0 if has_found else None if alarm is None else (alarm - now).total_seconds(),

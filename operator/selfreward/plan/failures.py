@@ -21,6 +21,8 @@ OUTDATED: Final = Failure(
     FailureClass.INFRASTRUCTURE, Reason.SPEC_CHANGED, "had not started when spec.workloads or spec.serving changed"
 )
 """Of a child that waited for what has been mended since: nobody's fault, and replaced."""
+EXCHANGE_FAILED: Final = "ExchangeFailed"
+"""Reason of a failure that a kept engine, which was to serve another model, does not: that model needs its own."""
 _IMPORT_ERRORS: Final = ("ImportError: ", "ModuleNotFoundError: ")
 _MOST_DOUBLINGS: Final = 30
 """Any limit of a day or less is reached long before; keeps the power small when `retry.limit` is huge."""

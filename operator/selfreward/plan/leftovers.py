@@ -28,8 +28,9 @@ def deletions(draft: Draft) -> Iterator[DeleteChild]:
 
 def _serving_over(draft: Draft, child: ObservedChild) -> str:
     """Why a server must go; empty when it may stay."""
-    serving = draft.servings.get(child.model)
-    if serving is None or draft.serving_child(serving) is not child:
+    # Not by the model that it serves: an engine that was handed over may not have heard of it yet.
+    serving = next((each for each in draft.servings.values() if draft.serving_child(each) is child), None)
+    if serving is None:
         return "belongs to no current attempt"
     return "not needed" if serving.state is ServingState.STOPPING else ""
 

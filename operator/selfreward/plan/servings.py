@@ -10,9 +10,10 @@ from datetime import timedelta
 
 from selfreward_steps.contract import FailureClass
 
-from selfreward.api import Reason, ServingState, ServingStatus
+from selfreward.api import Keeping, Reason, ServingKeep, ServingState, ServingStatus
 from selfreward.plan.draft import Draft
-from selfreward.plan.failures import OUTDATED, backoff_seconds, worst_failure
+from selfreward.plan.engines import is_kept, use_engine
+from selfreward.plan.failures import EXCHANGE_FAILED, OUTDATED, backoff_seconds, worst_failure
 from selfreward.plan.names import serving_name
 from selfreward.plan.turns import Turn
 from selfreward.plan.types import ChildPhase, EventReason, Failure, ObservedChild
@@ -35,10 +36,15 @@ def follow_servings(draft: Draft) -> None:
             _fail(draft, draft.servings[serving.model], failure)
 
 
-def settle_servings(draft: Draft, turn: Turn) -> None:
-    """Let exactly the server whose turn it is exist: stop the others, and start it when the GPUs are free."""
+def settle_servings(draft: Draft, turn: Turn, *, starting: bool) -> None:
+    """Let exactly the server whose turn it is answer: give it a kept engine or start it when the GPUs are free, and
+    stop the others unless their engine is kept."""
     for serving in list(draft.servings.values()):
-        if serving.model != turn.model:
+        if serving.model == turn.model and serving.state is not ServingState.ASLEEP:
+            continue
+        if starting and is_kept(draft, serving):
+            use_engine(draft, serving, turn.model)
+        else:
             _stop(draft, serving)
     wanted = draft.servings.get(turn.model) if turn.model is not None else None
     if turn.model is None or (wanted is not None and wanted.state is not ServingState.STOPPING):
@@ -56,7 +62,9 @@ def _observe(draft: Draft, serving: ServingStatus, child: ObservedChild) -> Fail
     if serving.child_uid is None:
         serving = draft.put_serving(serving, child_uid=child.uid)
     match child.phase:
-        case ChildPhase.READY:
+        case ChildPhase.ASLEEP if serving.state is ServingState.ASLEEP:
+            return None
+        case ChildPhase.READY if serving.state is not ServingState.ASLEEP and child.model == serving.model:
             if serving.state is not ServingState.READY:
                 draft.put_serving(serving, state=ServingState.READY, since=draft.now, reason="", message="")
                 draft.tell(EventReason.SERVING_READY, f"{serving.model} is served")
@@ -64,7 +72,7 @@ def _observe(draft: Draft, serving: ServingStatus, child: ObservedChild) -> Fail
         case ChildPhase.FAILED | ChildPhase.SUCCEEDED:
             ended = Failure(FailureClass.APPLICATION, Reason.SERVING_FAILED, child.waiting or "the server ended")
             return worst_failure(child.failures) or ended
-        case ChildPhase.PENDING | ChildPhase.RUNNING:
+        case ChildPhase.PENDING | ChildPhase.RUNNING | ChildPhase.READY | ChildPhase.ASLEEP:
             if serving.state is ServingState.READY:
                 serving = draft.put_serving(serving, state=ServingState.STARTING, since=draft.now)
             if serving.message != child.waiting:
@@ -92,6 +100,10 @@ def _fail(draft: Draft, serving: ServingStatus, failure: Failure) -> None:
     """Count a failed start or a death; a server that had served for long starts its count anew."""
     spec = draft.run.spec
     age = (draft.now - serving.since).total_seconds()
+    if failure.reason == EXCHANGE_FAILED:
+        # A server of its own comes at once, and counts its own failures.
+        _again(draft, serving, serving.failures, failure.reason, failure.message, wait=0)
+        return
     lasted = serving.state is ServingState.READY and age >= spec.deadlines.serving
     failures = 1 if lasted else serving.failures + 1
     _again(draft, serving, failures, failure.reason, failure.message)
@@ -99,8 +111,10 @@ def _fail(draft: Draft, serving: ServingStatus, failure: Failure) -> None:
         draft.fail(Reason.SERVING_FAILED, f"serving of {serving.model}: {failure.reason}: {failure.message}")
 
 
-def _again(draft: Draft, serving: ServingStatus, failures: int, reason: str, message: str) -> None:
-    wait = backoff_seconds(draft.run.spec.retry, max(1, failures))
+def _again(
+    draft: Draft, serving: ServingStatus, failures: int, reason: str, message: str, wait: float | None = None
+) -> None:
+    wait = backoff_seconds(draft.run.spec.retry, max(1, failures)) if wait is None else wait
     draft.put_serving(
         serving,
         state=ServingState.STOPPING,
@@ -123,10 +137,12 @@ def _stop(draft: Draft, serving: ServingStatus) -> None:
 
 def _start(draft: Draft, serving: ServingStatus) -> None:
     attempt = serving.attempt + 1
+    may_keep = draft.run.spec.serving.keep is ServingKeep.AUTO
     draft.put_serving(
         serving,
         child=serving_name(draft.run.metadata.name, serving.model, attempt),
         child_uid=None,
+        keeping=draft.observed.keeping if may_keep else Keeping.NEVER,
         state=ServingState.STARTING,
         since=draft.now,
         attempt=attempt,

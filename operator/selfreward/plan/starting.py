@@ -45,7 +45,8 @@ def creations(draft: Draft) -> Iterator[CreateStep | CreateServing]:
     digests = committed_digests(draft.rows.values())
     for serving in draft.servings.values():
         if serving.state is ServingState.STARTING and serving.child_uid is None:
-            yield CreateServing(serving.child, serving.model, serving.attempt, digests.get(serving.model))
+            digest = digests.get(serving.model)
+            yield CreateServing(serving.child, serving.model, serving.attempt, digest, serving.keeping)
     for node in draft.graph.nodes:
         row = draft.rows[node.key]
         if row.state is not StepState.STARTING or row.child is None:

@@ -25,6 +25,7 @@ from selfreward_steps.contract import StepName
 
 from selfreward.api import ServingState, StepState
 from selfreward.plan.draft import ACTIVE, Draft
+from selfreward.plan.engines import leaves_gpus
 from selfreward.plan.gates import awaits_numbers
 from selfreward.plan.graph import ChildKind, Node
 
@@ -77,7 +78,7 @@ def is_ready(draft: Draft, node: Node) -> bool:
 def may_start(draft: Draft, node: Node, turn: Turn) -> bool:
     """Whether a ready step may start now, as far as GPUs are concerned."""
     if node.kind is ChildKind.TRAINING:
-        return turn.training == node.key and not (draft.servings or draft.serving_children or draft.training_lives())
+        return turn.training == node.key and leaves_gpus(draft) and not draft.training_lives()
     if node.serving is None:
         return True
     serving = draft.servings.get(node.serving)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from selfreward_steps.contract import FailureClass, InputRef, StepResult
 
-from selfreward.api import Reason, RunStatus
+from selfreward.api import Keeping, Reason, RunStatus
 from selfreward.plan.graph import ChildKind
 
 
@@ -23,6 +23,8 @@ class ChildPhase(StrEnum):
     RUNNING = "Running"
     READY = "Ready"
     """It answers; only servers are ever in this phase."""
+    ASLEEP = "Asleep"
+    """It holds no GPU and answers nobody until it is given a model; only kept engines are ever in this phase."""
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
@@ -73,7 +75,7 @@ class ObservedChild:
     key: str = ""
     """The step it belongs to; empty for a serving."""
     model: str = ""
-    """The model a serving serves; empty for a step."""
+    """The model a serving serves, or was told to serve; empty for a step."""
     attempt: int = 1
     running_at: datetime | None = None
     progress: ChildProgress | None = None
@@ -117,6 +119,8 @@ class Observed:
     """Number of committed shards of each sharded artifact, by its folder."""
     obstacles: tuple[Obstacle, ...] = ()
     """What the cluster sees, or has refused the walker; the first is told first."""
+    keeping: Keeping = Keeping.NEVER
+    """What this place can do with a server's engine between two turns."""
     measured: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     """Numbers by committed artifact, as the manifests of it or of its shards keep them."""
 
@@ -139,6 +143,21 @@ class CreateServing:
     model: str
     attempt: int
     digest: str | None
+    """Digest of the model artifact."""
+    keeping: Keeping = Keeping.NEVER
+    """What the engine must be able to do between two turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssignModel:
+    """The command to a kept engine that runs: serve this model from now on, or sleep."""
+
+    name: str
+    uid: str
+    model: str | None
+    """None: sleep, and hold no GPU."""
+    attempt: int = 1
+    digest: str | None = None
     """Digest of the model artifact."""
 
 
@@ -197,6 +216,7 @@ class Decision:
 
     status: RunStatus
     create: tuple[CreateStep | CreateServing, ...] = ()
+    assign: tuple[AssignModel, ...] = ()
     delete: tuple[DeleteChild, ...] = ()
     events: tuple[RunEvent, ...] = ()
     requeue_after: float | None = None

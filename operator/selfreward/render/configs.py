@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from selfreward_steps.contract import (
+    SERVING_KEY,
     DpoConfig,
     EftConfig,
     EvaluateConfig,
@@ -34,7 +35,6 @@ from selfreward.render.secrets import (
     EVALUATION_ROLES,
     JUDGE_KEY,
     SEED_ROLES,
-    SERVING_KEY,
     hub_tokens,
 )
 from selfreward.render.storage import store_config
@@ -214,7 +214,8 @@ def _outside_endpoint(run: SelfRewardRun, outside: JudgeEndpoint, key: str, fiel
         url=outside.url,
         model=outside.model,
         api_key_variable=key if outside.api_key_secret_ref is not None else None,
-        concurrency=run.spec.serving.concurrency,
+        # It says nothing of a queue, and its owner may count.
+        concurrency=run.spec.serving.concurrency or 64,
         request_timeout_seconds=run.spec.serving.request_timeout_seconds,
         field=field,
     )

@@ -30,9 +30,9 @@ def step_revision(run: SelfRewardRun, step: StepName, images: Images) -> str:
 def serving_revision(run: SelfRewardRun, images: Images) -> str:
     """The digest for the servers of the run."""
     workload = run.spec.workloads.serving
-    # How hard its clients drive a server is not the server's.
+    # How hard its clients drive a server is not the server's, nor is what becomes of its engine afterwards.
     serving = run.spec.serving.model_dump_json(
-        exclude={"concurrency", "request_timeout_seconds", "generation_shards", "parallelism"}
+        exclude={"concurrency", "request_timeout_seconds", "generation_shards", "parallelism", "keep"}
     )
     return _digest(workload.image or images.generator, images.judge, workload.model_dump_json(), serving)
 

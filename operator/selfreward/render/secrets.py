@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from selfreward_steps.contract import (
+    SERVING_KEY,
     TEMPLATE_VARIABLE,
     EvaluationJudge,
     JudgeModel,
@@ -21,8 +22,6 @@ from selfreward.render.metadata import Manifest
 from selfreward.render.pods import value_from_config_map, value_from_secret
 from selfreward.render.storage import storage_environment
 
-SERVING_KEY: Final = "VLLM_API_KEY"
-"""Read by vLLM as the key to ask for, and by the clients as the key to give."""
 JUDGE_KEY: Final = "SELFREWARD_JUDGE_API_KEY"
 EVALUATION_JUDGE_KEY: Final = "SELFREWARD_EVALUATION_JUDGE_API_KEY"
 SEED_ROLES: Final = ("instructions", "rankings", "eft", "prompts")

@@ -10,11 +10,12 @@ from selfreward_steps.contract import (
     MODEL_DIR_VARIABLE,
     MODEL_NAME_VARIABLE,
     PORT_VARIABLE,
+    SERVING_KEY,
     FetchConfig,
     Precision,
 )
 
-from selfreward.api import SelfRewardRun, Serving, ServingEngine, Training
+from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
 from selfreward.render.images import Images
@@ -44,11 +45,20 @@ from selfreward.render.pods import (
 )
 from selfreward.render.processors import has_no_gpu, on_processors, pod_cache, pod_variables
 from selfreward.render.revision import REVISION, serving_revision
-from selfreward.render.secrets import SERVING_KEY
 from selfreward.render.storage import storage_environment, storage_volumes, store_config
 
 MODELS: Final = "/models"
 """Where the init container puts the model: an emptyDir, or links into the storage volume."""
+_EXCHANGED: Final = (
+    "--middleware=selfreward_steps.engine.exchange.Exchange",
+    "--worker-extension-cls=selfreward_steps.engine.weights.Weights",
+)
+_KEPT: Final = {
+    Keeping.NEVER: (),
+    Keeping.AWAKE: _EXCHANGED,
+    Keeping.ASLEEP: ("--enable-sleep-mode", *_EXCHANGED),
+}
+"""What vLLM needs for what becomes of it between two turns."""
 _PROBE_SECONDS: Final = 5
 _QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1"))
 """The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
@@ -111,7 +121,7 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
     server = Container(
         name="server",
         image=workload.image or images.generator,
-        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed),
+        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
         environment=[*places, *_QUIET, *processors, *_address(serving, create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
@@ -161,13 +171,13 @@ def _exact(serving: Serving, training: Training) -> Serving:
     )
 
 
-def serving_command(serving: Serving, seed: int) -> list[str]:
+def serving_command(serving: Serving, seed: int, keeping: Keeping = Keeping.NEVER) -> list[str]:
     """The server's command line, with `$(NAME)` for what the pod's environment says."""
     if serving.command:
         return [*serving.command, *serving.args]
     match serving.engine:
         case ServingEngine.AUTO | ServingEngine.VLLM:
-            return [*_vllm(serving, seed), *serving.args]
+            return [*_vllm(serving, seed), *_KEPT[keeping], *serving.args]
         case ServingEngine.TRANSFORMERS:
             return [*_transformers(serving, seed), *serving.args]
 

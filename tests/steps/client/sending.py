@@ -24,7 +24,7 @@ def send(
     what: Iterable[ChatRequest],
     *,
     model: str = "tiny",
-    concurrency: int = 4,
+    concurrency: int | None = 4,
     timeout: float = 10,
     policy: RetryPolicy = QUICK,
     key: str | None = None,

@@ -24,9 +24,11 @@ def test_a_good_model_is_passed_on_as_it_is(tiny: Path, tmp_path: Path) -> None:
     (tiny / "README.md").write_text("---\nlicense: mit\n---\n# Theirs")
     (tiny / "pytorch_model.bin").write_bytes(b"a second copy")
     (tiny / "modeling_tiny.py").write_text("raise AssertionError('run')")
+    # As in another run's artifact, which a run may begin with.
+    (tiny / "manifest.json").write_text("{}")
     imported = bring(tiny, tmp_path)
     names = {path.name for path in imported.folder.iterdir()}
-    assert names == {path.name for path in tiny.iterdir()} - {"pytorch_model.bin", "modeling_tiny.py"}
+    assert names == {path.name for path in tiny.iterdir()} - {"pytorch_model.bin", "modeling_tiny.py", "manifest.json"}
     for name in names - {"README.md"}:
         assert (imported.folder / name).read_bytes() == (tiny / name).read_bytes()
     assert (tiny / "README.md").read_text().endswith("# Theirs")

@@ -41,8 +41,19 @@ from selfreward.cluster.kubernetes.resources import (
 )
 from selfreward.cluster.kubernetes.training import cautions, choose
 from selfreward.cluster.kubernetes.warnings import Warnings
+from selfreward.cluster.protocol import ActionRefused
 from selfreward.cluster.stores import Stores
-from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed, RunEvent
+from selfreward.plan import (
+    AssignModel,
+    ChildKind,
+    CreateServing,
+    CreateStep,
+    DeleteChild,
+    Graph,
+    Node,
+    Observed,
+    RunEvent,
+)
 from selfreward.render import (
     Images,
     Manifest,
@@ -120,6 +131,10 @@ class KubernetesCluster:
         deployment, service = serving_manifests(run, create, self._images)
         await self._apply(run, service)
         await self._apply(run, deployment)
+
+    async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
+        # What is observed here says that no engine is kept, so nothing can have been decided about one.
+        raise ActionRefused(f"{assign.name}: engines are not kept on a cluster")
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         namespace, run_uid = run.metadata.namespace, run.metadata.uid

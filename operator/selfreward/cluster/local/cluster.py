@@ -16,12 +16,24 @@ from selfreward_steps.store import Store
 from selfreward.api import SelfRewardRun
 from selfreward.cluster.commits import Commits
 from selfreward.cluster.local.child import Child, Identity
+from selfreward.cluster.local.devices import IN_TURNS, Sharing
 from selfreward.cluster.local.environment import MissingSecret
 from selfreward.cluster.local.leftovers import kill_leftovers
-from selfreward.cluster.local.manifests import Place, served_of, work_of
+from selfreward.cluster.local.manifests import Place, fetch_of, served_of, work_of
 from selfreward.cluster.local.ports import free_port, is_free
+from selfreward.cluster.local.served import Served
 from selfreward.cluster.local.stillborn import Stillborn
-from selfreward.plan import ChildKind, CreateServing, CreateStep, DeleteChild, Failure, Graph, Node, Observed
+from selfreward.plan import (
+    AssignModel,
+    ChildKind,
+    CreateServing,
+    CreateStep,
+    DeleteChild,
+    Failure,
+    Graph,
+    Node,
+    Observed,
+)
 from selfreward.render import (
     SERVICE_PORT,
     Images,
@@ -41,9 +53,10 @@ class LocalCluster:
     runner left behind.
     """
 
-    def __init__(self, folder: Path, store: Store, now: Callable[[], datetime]) -> None:
-        """`folder` is the run's own in the work directory."""
+    def __init__(self, folder: Path, store: Store, now: Callable[[], datetime], sharing: Sharing = IN_TURNS) -> None:
+        """`folder` is the run's own in the work directory; `sharing` who has which of this machine's GPUs when."""
         self.folder = folder.resolve()
+        self._sharing = sharing
         self.leftovers = kill_leftovers(str(self.folder))
         self._commits = Commits(store)
         self._now = now
@@ -61,6 +74,7 @@ class LocalCluster:
             committed=found.committed,
             measured=found.measured,
             shards_committed=found.shards,
+            keeping=self._sharing.keeping,
         )
 
     def refresh(self) -> None:
@@ -92,6 +106,19 @@ class LocalCluster:
         port = self._port(service["metadata"]["name"])
         self._add(run, identity, lambda place: served_of(identity, deployment, place, port))
 
+    async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
+        child = self._children.get(assign.name)
+        if not isinstance(child, Served) or child.identity.uid != assign.uid or child.deleting:
+            return
+        if assign.model is None:
+            child.assign(None, None, None)
+            return
+        create = CreateServing(assign.name, assign.model, assign.attempt, assign.digest, self._sharing.keeping)
+        deployment, service = serving_manifests(run, create, Images())
+        self._ports[service["metadata"]["name"]] = child.port
+        fetch = fetch_of(assign.model, deployment, self._place(run, self._child_folder(assign.name)))
+        child.assign(assign.model, fetch, assign.digest)
+
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         found = self._children.get(child.name)
         if found is not None and found.identity.uid == child.uid:
@@ -114,16 +141,16 @@ class LocalCluster:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            child = build(self._place(run, folder))
+            child = build(self._place(run, folder, trains=identity.kind is ChildKind.TRAINING))
         except MissingSecret as error:
             child = Stillborn(identity, Failure(FailureClass.PERMANENT, "MissingSecret", str(error)))
         self._children[identity.name] = child
         child.refresh(identity.created_at)
 
-    def _place(self, run: SelfRewardRun, folder: Path) -> Place:
+    def _place(self, run: SelfRewardRun, folder: Path, *, trains: bool = False) -> Place:
         scratch = self.folder / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
-        home = {"HOME": str(Path.home()), "USER": getpass.getuser()}
+        home = {"HOME": str(Path.home()), "USER": getpass.getuser(), **self._sharing.variables(trains=trains)}
         services = {f"{name}:{SERVICE_PORT}": port for name, port in self._ports.items()}
         ref = serving_key(run) if has_own_key(run.spec.serving) else None
         own = {} if ref is None else {(ref.name, ref.key): self._key}

@@ -81,6 +81,14 @@ def served_of(identity: Identity, deployment: Manifest, place: Place, port: int)
     return Served(identity, init, pod, server, port, _grace(spec))
 
 
+def fetch_of(model: str, deployment: Manifest, place: Place) -> Pod:
+    """The process that brings another model to a kept server, as the init container of that model's Deployment would;
+    raises MissingSecret."""
+    (container,) = _pod_spec(deployment["spec"]["template"])["initContainers"]
+    machine = place.machine(**{MODEL_DIR_VARIABLE: str(place.folder / "models" / model)})
+    return place.pod(f"{container['name']}-{model}", container, machine)
+
+
 def _job(identity: Identity, spec: Manifest, place: Place) -> Work:
     pod_spec = _pod_spec(spec["template"])
     (container,) = pod_spec["containers"]

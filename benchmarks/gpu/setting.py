@@ -1,0 +1,36 @@
+"""What all parts of the benchmark have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Sizes of an iteration, and what the machine is asked for."""
+
+    prompt_count: int = 1000
+    candidates: int = 4
+    judgements: int = 3
+    answer_tokens: int = 512
+    judgement_tokens: int = 256
+    context: int = 4096
+    iterations: int = 2
+    learning_rate: float = 1e-6
+    batch: int = 16
+    tensor_parallel: int = 1
+    replicas: int = 1
+    training_processes: int = 1
+    sequential_prompts: int = 3
+    seed: int = 7
+    extra: str = "{}"
+    """More of the product's spec, as JSON, laid over what the benchmark writes."""
+
+
+def arguments() -> tuple[Path, Path, Path, Setting]:
+    """What a script of the benchmark was called with."""
+    first, second, third = map(Path, sys.argv[1:4])
+    return first, second, third, Setting(**json.loads(sys.argv[4]))
