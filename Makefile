@@ -14,7 +14,7 @@ REGISTRY ?= selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart check test test-api-server test-bare test-cluster evidence lint generate \
+.PHONY: help setup quickstart check test test-api-server test-bare test-cluster nightly evidence lint generate \
   lock images clean
 
 help:  ## This list
@@ -46,6 +46,10 @@ test-bare:  ## README's commands in Debians with nothing prepared; as root, afte
 
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster
+
+nightly: setup  ## Hours: 10,000 random schedules of faults, 5,000 hostile runs (see docs/development.md)
+	SCHEDULES=0:10000 $(BIN)/pytest -n auto -q tests/control/test_schedules.py
+	HOSTILE=5000 $(BIN)/pytest -n auto -q tests/control/test_hostile.py
 
 evidence: setup  ## The known world on five seeds, with ablations and collapse made on purpose (see docs/evidence.md)
 	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence --jobs 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,9 +97,13 @@ class Invariants:
                 del self._commits[path]
 
     def _takes_its_artifacts(self, path: Path) -> bool:
-        namespace, name = path.relative_to(self.store).parts[:2]
-        addressed = [raw for raw, _ in self._statuses.values() if raw["metadata"]["name"] == name]
-        owners = [raw for raw in addressed if raw["metadata"]["namespace"] == namespace]
+        parts = path.relative_to(self.store.parent).parts
+        folders = set(itertools.pairwise(parts))
+        owners = [
+            raw
+            for raw, _ in self._statuses.values()
+            if (raw["metadata"]["namespace"], raw["metadata"]["name"]) in folders
+        ]
         return any((raw["spec"].get("deletionPolicy") or {}).get("artifacts") == "Delete" for raw in owners)
 
     def _status_goes_forwards(self, uid: str, raw: Object) -> None:

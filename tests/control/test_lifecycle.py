@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from control.bench import Bench, bench, condition, outputs, rows, small_manifest, status_of
 from control.invariants import GPU_SECONDS
-from kube import Behaviour
+from kube import Behaviour, Fault
 from kube.storage import Object
 from selfreward.api import APPROVED, PAUSED, RETRY, ConditionType, Phase, StepState
 from selfreward.plan.types import EventReason
@@ -92,6 +92,22 @@ async def test_held_and_let_go_again(tmp_path: Path, policy: str, attempts: int)
         {} if attempts == 1 else {"dpo-1": attempts}
     )
     assert {row.failures for row in rows(status).values()} == {0}
+
+
+async def test_a_delete_that_is_answered_with_a_conflict_is_tried_again(tmp_path: Path) -> None:
+    """A busy object is still there: what is forgotten then is never seen again, and holds its GPU to its own end."""
+    async with bench(tmp_path) as made:
+        made.cluster.playbook.on(key="dpo-1", attempt=1, does=Behaviour(runs=900))
+        made.cluster.create(small_manifest(tmp_path))
+        made.start()
+        await running(made, "dpo-1")
+        made.cluster.faults.add(Fault(answer=409, on="delete pytorchjobs"))
+        edit(made, suspend=True, suspendPolicy="Immediate")
+        await made.cluster.idle(50 + GPU_SECONDS)
+        struck, holders = len(made.cluster.faults.injected), made.cluster.gpu_pods()
+        made.check()
+    assert struck == 1
+    assert holders == []
 
 
 async def test_at_the_step_boundary_nothing_new_starts(tmp_path: Path) -> None:

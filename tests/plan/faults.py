@@ -40,6 +40,10 @@ HARMLESS = (Fate.LINGER, Fate.SAY_FAILED, Fate.SLOW_COMMIT)
 SERVING_FATES = (Fate.FAIL, Fate.NEVER_READY, Fate.NEVER_START, Fate.DIE, Fate.LOST)
 
 
+DEATHS_IN_A_ROW = 3
+"""Beats in which the walker is killed, at most: who never lives for a minute frees no GPU within one."""
+
+
 class Faults:
     """Nothing goes wrong."""
 
@@ -117,6 +121,8 @@ class Seeded(Faults):
         self._rate = rate
         self._left = Counter[str]()
         self._limit = limit
+        self._deaths = 0
+        """Of the walker, one after the other."""
 
     def step(self, key: str, attempt: int) -> Fate:
         if self._random.random() >= self._rate:
@@ -139,7 +145,12 @@ class Seeded(Faults):
         return int(self._random.random() < self._rate)
 
     def dies_before(self, command: int) -> bool:
-        return self._random.random() < self._rate
+        dies = self._random.random() < self._rate and self._deaths < DEATHS_IN_A_ROW
+        if dies:
+            self._deaths += 1
+        elif command == -1:
+            self._deaths = 0
+        return dies
 
     def _may_fail(self, name: str) -> bool:
         self._left[name] += 1

@@ -174,6 +174,13 @@ def test_random_schedules(rate: float, part: int) -> None:
     assert children > WALKS * CHILDREN, "faults must have happened"
 
 
+def test_a_walker_that_dies_again_and_again_frees_its_gpus_once_it_lives() -> None:
+    """In this schedule it was drawn to die in each of the eight beats after the run's end."""
+    walk = a_walk(Seeded(243, 0.4, RETRY["limit"]), retry=RETRY | {"infrastructureSeconds": 100_000})
+    walk.finish()
+    assert outputs(walk.status) == undisturbed()
+
+
 @settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.15]))
 def test_users_may_suspend_resume_and_raise_at_any_moment(chance: random.Random, rate: float) -> None:

@@ -1,0 +1,100 @@
+"""Runs that mean ill: names that are parts of another's folder, addresses that lead there, labels and owners that lie.
+
+The rest of each spec is drawn by :mod:`api.crd_fuzz`, likely values and absurd ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from api.crd_fuzz import documents
+from selfreward.render import metadata as labels
+
+Object = dict[str, Any]
+VICTIM: Final = ("default", "victim")
+NAMESPACES: Final = ("default", "evaluation", "iteration-1", "m1", "team-b", "victim")
+NAMES: Final = ("m0", "m1", "default", "evaluation", "iteration-1", "pairs", "manifest.json", "victim", "x" * 63, "a.b")
+PLACES: Final = (
+    *(
+        "",
+        "",
+        "",
+        "/",
+        "//",
+        "/.",
+        "/default",
+        "/default/",
+        "/default/victim",
+        "/default/victim/",
+        "/default/victim/m0",
+    ),
+    *(
+        "/default/victim?",
+        "/default/victim#",
+        "/default/victim%3F",
+        "?/x",
+        "#",
+        "/default/victim/..",
+        "/..",
+        "/../store",
+    ),
+    *(
+        "/%2e%2e",
+        "/default%2Fvictim",
+        "/%64efault/victim",
+        "/default/victim%00",
+        "/default/victim\n",
+        "/DEFAULT/victim",
+    ),
+    *("/default/./victim", "/default//victim", "/default\\victim", "/ｄefault/victim", "/" + "x" * 300),
+)
+"""Behind the address of the store."""
+
+
+def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
+    """Manifests without an end; all that they commit lies below `folder`."""
+    chance = random.Random(seed)
+    for document in documents(seed):
+        spec = document.get("spec")
+        if not isinstance(spec, dict):
+            continue
+        spec["storage"] = {"uri": f"file://{folder}/store{chance.choice(PLACES)}"}
+        if chance.random() < 0.5:
+            spec["deletionPolicy"] = {"artifacts": "Delete"}
+        if chance.random() < 0.1:
+            spec["ttlSecondsAfterFinished"] = 1
+        if chance.random() < 0.7:
+            # Whatever else it is, it may begin.
+            spec.pop("suspend", None)
+            spec.pop("schedule", None)
+        _make_small(spec)
+        document["metadata"] = _metadata(chance, victim_uid)
+        yield document
+
+
+def _make_small(spec: Object) -> None:
+    """Hundreds of iterations or shards are no attack, and take as long to simulate as hundreds of runs."""
+    spec["iterations"] = 1
+    for part, names in {
+        "serving": ("generationShards", "parallelism"),
+        "training": ("nodes", "processesPerNode"),
+    }.items():
+        section = spec.get(part)
+        for name in names if isinstance(section, dict) else ():
+            if isinstance(section.get(name), int):
+                section[name] = min(section[name], 2)
+
+
+def _metadata(chance: random.Random, victim_uid: str) -> Object:
+    made: Object = {"name": chance.choice(NAMES), "namespace": chance.choice(NAMESPACES)}
+    if chance.random() < 0.3:
+        made["labels"] = {labels.RUN_UID: victim_uid, labels.RUN: "victim", labels.KEY: "import"}
+    if chance.random() < 0.2:
+        made["annotations"] = {chance.choice(("selfreward.dev/retry", "selfreward.dev/approve")): "\0" * 3 or "true"}
+    if chance.random() < 0.2:
+        owner = {"apiVersion": "selfreward.dev/v1alpha1", "kind": "SelfRewardRun", "name": "victim"}
+        made["ownerReferences"] = [{**owner, "uid": victim_uid}]
+    return made
