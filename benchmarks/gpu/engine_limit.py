@@ -42,13 +42,13 @@ def main() -> None:
     asked, sampling = [], []
     answered = {row["id"]: row for row in rows(store, "responses", "responses.jsonl")}
     for row in answered.values():
-        for answer in row["responses"]:
+        for answer in row["candidates"]:
             asked.append([{"role": "user", "content": row["prompt"]}])
             sampling.append(exactly(answer["text"], setting.answer_tokens))
     answers = sum(each.max_tokens for each in sampling)
     for judged in rows(store, "judgements", "judgements.jsonl"):
         row = answered[judged["id"]]
-        text = row["responses"][judged["candidate"]]["text"]
+        text = row["candidates"][judged["candidate"]]["text"]
         for critique in judged["critiques"]:
             asked.append([{"role": "user", "content": template.ask(row["prompt"], text)}])
             sampling.append(exactly(critique, setting.judgement_tokens))
