@@ -70,6 +70,7 @@ def test_a_trainjob_does_what_the_pytorchjob_does(nodes: int) -> None:
     assert runtime["metadata"] == job["metadata"] == pytorch["metadata"]
     assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
     assert job["spec"]["trainer"] == {"numNodes": nodes, "numProcPerNode": 8}
+    assert runtime["spec"]["mlPolicy"] == {"numNodes": nodes, "torch": {}}, "Trainer 2.3 refuses numProcPerNode here"
 
 
 def test_every_backend_that_a_user_can_name_is_in_the_registry() -> None:

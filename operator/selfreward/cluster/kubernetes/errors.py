@@ -47,6 +47,9 @@ class Unavailable(KubernetesError):
 _TEMPORARY = frozenset({401, 408, 429})
 """401: a service account's token rotates, and the client reads the new one."""
 
+_UNKNOWN_FIELD = "failed to create typed patch object"
+"""Said, with status 500, of an apply with a field that the type does not have: an older or newer CRD than ours."""
+
 
 def error_of(code: int, reason: str, message: str, retry_after: float) -> KubernetesError:
     """The error that an HTTP status code of the API server stands for."""
@@ -54,6 +57,8 @@ def error_of(code: int, reason: str, message: str, retry_after: float) -> Kubern
         return NotFound(message, reason=reason, code=code)
     if code == 409:
         return Conflict(message, reason=reason, code=code)
+    if _UNKNOWN_FIELD in message:
+        return Refused(message, reason=reason, code=code)
     if code >= 500 or code in _TEMPORARY:
         return Unavailable(message, reason=reason, code=code, retry_after=retry_after)
     return Refused(message, reason=reason, code=code)

@@ -35,8 +35,8 @@ def _manifests(metadata: Manifest, training: Training, template: Manifest) -> li
         "kind": _TRAINING_RUNTIMES.kind,
         "metadata": metadata,
         "spec": {
-            # A number: "auto" is the number of CPUs where there is no GPU.
-            "mlPolicy": {"numNodes": training.nodes, "torch": {"numProcPerNode": training.processes_per_node}},
+            # How many processes the TrainJob says: since v2.2 a runtime has no field for it, and refuses one.
+            "mlPolicy": {"numNodes": training.nodes, "torch": {}},
             "template": {"spec": {"replicatedJobs": [replicated], "failurePolicy": {"maxRestarts": 0}}},
         },
     }
@@ -46,6 +46,7 @@ def _manifests(metadata: Manifest, training: Training, template: Manifest) -> li
         "metadata": metadata,
         "spec": {
             "runtimeRef": {"apiGroup": _GROUP, "kind": _TRAINING_RUNTIMES.kind, "name": metadata["name"]},
+            # A number: "auto" is the number of CPUs where there is no GPU.
             "trainer": {"numNodes": training.nodes, "numProcPerNode": training.processes_per_node},
         },
     }
