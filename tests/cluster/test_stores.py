@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import boto3
 import pytest
+from selfreward.api import SelfRewardRun
+from selfreward.cluster.commits import Commits
 from selfreward.cluster.stores import PATIENCE, THREADS, Stores
+from selfreward.plan import build_graph
 from selfreward_steps.contract import StoreConfig
 from selfreward_steps.errors import InfrastructureError, PermanentError
-from selfreward_steps.store import StoreReason, open_store
+from selfreward_steps.store import Manifest, StoreReason, open_store
+from selfreward_steps.store.manifest import FileEntry
 
 DEAD = 50
+RUNS = 30
+SPEC = {"model": {"uri": "hf://a/b"}, "storage": {"uri": "s3://bucket"}}
+MOST_BYTES = 60_000
 
 
 def place(name: str) -> StoreConfig:
@@ -133,3 +143,41 @@ def test_all_runs_of_an_endpoint_share_a_client(monkeypatch: pytest.MonkeyPatch)
         for run in range(100):
             open_store(f"s3://bucket-{run}/a/b", endpoint_url=endpoint, region="us-east-1", brief=True)
     assert made == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+
+
+async def test_an_unfinished_run_in_a_bucket_keeps_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them once were a thousand clients; what was read of their manifests would be as much again."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-this-test")
+    run = SelfRewardRun.model_validate({"metadata": {"name": "demo"}, "spec": SPEC})
+    graph = build_graph(run.spec)
+    asked = {name: None for node in graph.nodes for name in node.outputs if node.shards is None}
+
+    async def answer(question: partial[dict[str, Manifest | None]]) -> dict[str, Manifest | None]:
+        return {name: _manifest(name) for name in question.args[0]}
+
+    async def opened(number: int) -> Commits:
+        uri = f"s3://bucket/{number}/run"
+        store = open_store(uri, endpoint_url="http://127.0.0.1:1", region="us-east-1", brief=True)
+        commits = Commits(store, ask=answer)
+        await commits.observe(run, graph, asked)
+        return commits
+
+    kept = [await opened(0)]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept += [await opened(number) for number in range(1, 1 + RUNS)]
+        gc.collect()
+        grown = (tracemalloc.get_traced_memory()[0] - before) / RUNS
+    finally:
+        tracemalloc.stop()
+    assert len(kept) == 1 + RUNS
+    assert grown < MOST_BYTES, f"{grown:.0f} bytes a run of {len(asked)} artifacts"
+
+
+def _manifest(name: str) -> Manifest:
+    """A committed artifact of 200 files, as a sharded model has."""
+    files = [FileEntry(name=f"part-{number}", size=1, sha256="0" * 64) for number in range(200)]
+    digest = f"sha256:{'0' * 64}"
+    return Manifest.of(name, files, inputs_digest=digest, step="import", metadata={"metrics": {"rows": 1.0}})
