@@ -145,6 +145,31 @@ def test_all_runs_of_an_endpoint_share_a_client(monkeypatch: pytest.MonkeyPatch)
     assert made == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 
 
+def test_threads_that_ask_at_once_share_the_client_that_is_being_made(
+    monkeypatch: pytest.MonkeyPatch, threads: ThreadPoolExecutor
+) -> None:
+    """As an operator does that starts before many runs: each of its workers would keep one of its own."""
+    made = []
+    session = boto3.session.Session
+
+    class Slow(session):  # type: ignore[misc,valid-type]
+        def client(self, *arguments: object, **options: object) -> object:
+            made.append(options["endpoint_url"])
+            time.sleep(0.2)
+            return super().client(*arguments, **options)
+
+    monkeypatch.setattr(boto3.session, "Session", Slow)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-another-test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    endpoint = "http://127.0.0.1:3"
+    asked = [
+        threads.submit(open_store, f"s3://bucket/{run}/b", endpoint_url=endpoint, region="us-east-1", brief=True)
+        for run in range(8)
+    ]
+    assert len([each.result() for each in asked]) == 8
+    assert made == [endpoint]
+
+
 async def test_an_unfinished_run_in_a_bucket_keeps_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand of them once were a thousand clients; what was read of their manifests would be as much again."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -6,6 +6,7 @@ puts, parallel parts. Only loaded for `s3://`, since boto3 takes longer to impor
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -215,9 +216,22 @@ def connect(
     return Bucket(bucket, client, options)
 
 
+def _client(*key: Any) -> Any:
+    """The client for all buckets of an endpoint: one is 12 MiB, also when many threads ask for the first at once."""
+    with _MAKING_LOCK:
+        making = _MAKING.setdefault(key, threading.Lock())
+    with making:
+        return _made(*key)
+
+
+_MAKING: dict[tuple[Any, ...], threading.Lock] = {}
+"""A lock for each client, so that the third of a second that one takes delays nobody who wants another."""
+_MAKING_LOCK = threading.Lock()
+
+
 @lru_cache(maxsize=64)
-def _client(endpoint: str | None, region: str | None, options: S3Options, settings: tuple[tuple[str, str], ...]) -> Any:
-    """The client for all buckets of an endpoint: one is 12 MiB. `settings`, of the environment, name the account."""
+def _made(endpoint: str | None, region: str | None, options: S3Options, settings: tuple[tuple[str, str], ...]) -> Any:
+    """A new client; `settings`, of the environment, name the account."""
     return boto3.session.Session().client(
         "s3", endpoint_url=endpoint, region_name=region, config=_config(options, endpoint)
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from selfreward_steps.errors import InfrastructureError, PermanentError
 from selfreward_steps.store import StoreReason, open_store
-from selfreward_steps.store.s3_client import _client
+from selfreward_steps.store.s3_client import _made
 from selfreward_steps.store.s3_store import S3Store
 
 from ..conftest import OPTIONS, free_port
@@ -92,7 +92,7 @@ def test_a_bucket_on_this_machine_is_asked_directly(
     s3_endpoint: str, s3_store_at: Callable[..., S3Store], output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    _client.cache_clear()  # a client keeps the proxies that it was made with
+    _made.cache_clear()  # a client keeps the proxies that it was made with
     store = s3_store_at(s3_endpoint)
     commit(store, output)
     assert store.read_manifest("m1") is not None
