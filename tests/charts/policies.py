@@ -24,23 +24,28 @@ VALUES: Final[Mapping[str, Any]] = {
 
 
 def refusals(policy: Object, item: Object, old: Object | None = None) -> list[str]:
-    """Messages of what the policy finds wrong with a write; `old` is what is stored, None on create."""
+    """Messages of what the policy finds wrong with a write; `old` is what is stored, None on create.
+
+    Of an expression that cannot be evaluated the API server shows its error in place of the policy's message.
+    """
     spec = policy["spec"]
     known: dict[str, Any] = {"object": item, "oldObject": old}
-    if not all(_holds(each["expression"], known) for each in spec.get("matchConditions", [])):
+    if not all(_judge(each["expression"], known)[0] for each in spec.get("matchConditions", [])):
         return []
     variables: dict[str, Any] = {}
     known["variables"] = variables
     for each in spec.get("variables", []):
         variables[each["name"]] = cel.evaluate(each["expression"], known)
-    return [each["message"] for each in spec["validations"] if not _holds(each["expression"], known)]
+    found = [(each["message"], _judge(each["expression"], known)) for each in spec["validations"]]
+    return [error or message for message, (holds, error) in found if not holds]
 
 
-def _holds(expression: str, known: Mapping[str, Any]) -> bool:
+def _judge(expression: str, known: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether an expression is true; and what went wrong if it cannot be evaluated."""
     try:
-        return cel.evaluate(expression, dict(known)) is True
-    except (KeyError, RuntimeError, TypeError, ValueError):
-        return False
+        return cel.evaluate(expression, dict(known)) is True, ""
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        return False, f"expression '{expression}' resulted in error: {error}"
 
 
 def run_with(*path: str, value: Any) -> Object:
