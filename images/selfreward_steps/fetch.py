@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -34,12 +35,13 @@ _TOKEN: Final = "_token_id"
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
     """Bring the model that the environment names; returns the exit code, and tells a failure in one line."""
+    place = None
     try:
         config, place = _configuration(environment)
         store = open_store(config.store.uri, endpoint_url=config.store.endpoint_url, region=config.store.region)
         bring(store, config, place)
     except StepError as error:
-        print(f"{error.reason}: {error}", file=sys.stderr, flush=True)
+        print(f"{error.reason}: {_in_users_words(str(error), place)}", file=sys.stderr, flush=True)
         return error.exit_code
     print(f"{store.address(config.artifact)} is at {place}", flush=True)
     return 0
@@ -78,6 +80,14 @@ def _lay_out(folder: Path, place: Path) -> None:
     defaults.write_text(json.dumps({**kept, **_SAMPLING}, indent=2) + "\n", encoding="utf-8")
     # A server that takes the model later compares these with what it has loaded.
     (place / VERIFIED).write_text(json.dumps(file_stamps(place)), encoding="utf-8")
+
+
+def _in_users_words(message: str, place: Path | None) -> str:
+    """`message` without the folder that the container, not the user, has chosen."""
+    if place is None:
+        return message
+    within = message.replace(f"{place.parent / FETCHED}/", "")
+    return re.sub(rf"{re.escape(str(place.parent))}(?:/[^\s:,;]*)?(?![\w.-])", "the server's disk for models", within)
 
 
 def _configuration(environment: Mapping[str, str]) -> tuple[FetchConfig, Path]:

@@ -10,7 +10,6 @@ import errno
 import importlib
 import math
 import os
-import re
 import shutil
 import signal
 import sys
@@ -28,6 +27,7 @@ from selfreward_steps.attempt.inputs import resolve
 from selfreward_steps.attempt.progress import ProgressReporter
 from selfreward_steps.attempt.reporting import report
 from selfreward_steps.attempt.runtime import StepContext, StepOutcome, rank_from
+from selfreward_steps.attempt.wording import ROOM, in_users_words
 from selfreward_steps.contract import (
     CONFIG_VARIABLE,
     SCRATCH_VARIABLE,
@@ -94,7 +94,7 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             shard=shard,
             succeeded=False,
             reason=reason,
-            message=message,
+            message=in_users_words(message, _scratch_root()),
             failure_class=kind,
             metrics=dict(metrics or {}),
         )
@@ -105,20 +105,15 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
         message = f"stopped by signal {int(stop.code or 0) - 128}; what is committed and journaled is kept"
         return failure("Stopped", message, FailureClass.INFRASTRUCTURE), int(stop.code or 0)
     except StepError as error:
-        return failure(error.reason, _by_artifact(str(error)), failure_class(error), error.metrics), error.exit_code
+        return failure(error.reason, str(error), failure_class(error), error.metrics), error.exit_code
     except Exception as error:  # noqa: BLE001 - the last frame of a pod: an attempt must end with a result
         if (where := _full_disk(error)) is not None:
-            message = f"{where}: {os.strerror(errno.ENOSPC)}: make room on that disk or enlarge it"
+            message = f"{where}: {os.strerror(errno.ENOSPC)}: {ROOM}"
             return failure("DiskFull", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
         if (words := _missing_package(error)) is not None:
             message = f"{words}: a package of this environment is missing or broken: make setup here, or mend the image"
             return failure("PackageMissing", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
         return failure("Unexpected", _unexpected(error), FailureClass.APPLICATION), ExitCode.FAILED
-
-
-def _by_artifact(message: str) -> str:
-    """`message` with the files of fetched artifacts by the artifacts' names, not by where this machine has them."""
-    return re.sub(rf"{re.escape(str(_scratch_root()))}/\S*?/inputs/", "", message)
 
 
 def _full_disk(error: BaseException | None) -> str | None:

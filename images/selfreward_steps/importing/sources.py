@@ -96,7 +96,7 @@ def _package(uri: str, field: str) -> Path:
     if ".." in Path(inside).parts or not inside:
         raise bad_source(field, uri, "use package://NAME/PATH with a path inside the package")
     if not path.exists():
-        raise bad_source(field, uri, f"package {name} has no {inside}{_nearest(path)}")
+        raise bad_source(field, uri, f"package {name} has no {inside}{_nearest(path, within=folder)}")
     return path
 
 
@@ -118,14 +118,15 @@ def package_folder(name: str) -> Path | None:
     return Path(str(importlib.metadata.distribution(name).locate_file(tops[0]))) if tops else None
 
 
-def _nearest(path: Path) -> str:
-    """A hint of what does lie there."""
+def _nearest(path: Path, within: Path | None = None) -> str:
+    """A hint of what does lie there; `within` is a folder that the user knows by another name, a package."""
     parent = path.parent
+    told = parent if within is None else parent.relative_to(within) if parent != within else "it"
     if not parent.is_dir():
-        return f": {parent} does not exist either"
+        return f": {told} does not exist either"
     names = sorted(child.name for child in parent.iterdir() if not child.name.startswith((".", "__")))
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return f": {parent} holds {shown or 'nothing'}"
+    return f": {told} holds {shown or 'nothing'}"
 
 
 def _s3(uri: str, field: str, place: Place) -> Path:
