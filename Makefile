@@ -47,9 +47,10 @@ test-bare:  ## README's commands in Debians with nothing prepared; as root, afte
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster
 
-nightly: setup  ## Hours: 10,000 random schedules of faults, 5,000 hostile runs (see docs/development.md)
+nightly: setup  ## Hours: 10,000 schedules of faults, 5,000 hostile runs, a run of each model (see docs/development.md)
 	SCHEDULES=0:10000 $(BIN)/pytest -n auto -q tests/control/test_schedules.py
 	HOSTILE=5000 $(BIN)/pytest -n auto -q tests/control/test_hostile.py
+	$(BIN)/pytest -n auto -v -o python_files='check_*.py' tests/lookalikes
 
 evidence: setup  ## The known world on five seeds, with ablations and collapse made on purpose (see docs/evidence.md)
 	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence --jobs 2
@@ -60,11 +61,12 @@ lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-generate: setup  ## The CRD, the chart's copy and the API reference, from the models; the table of datasets
+generate: setup  ## The CRD, the chart's copy and the API reference, from the models; the tables of datasets and models
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
 	$(BIN)/python tests/steps/importing/seed/lookalikes.py > docs/datasets.md
+	PYTHONPATH=tests $(BIN)/python tests/lookalikes/page.py > docs/models.md
 
 lock: setup  ## Resolve the locks again
 	locks/resolve

@@ -126,7 +126,9 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
     content = choice["message"].get("content") or ""
     if not isinstance(content, str):
         raise TypeError(f"content is {type(content).__name__}")
-    text = without_thoughts(_storable(content))
+    # Templates that put a blank before the assistant's words (Mistral's) teach to write it: kept, each iteration would
+    # learn one more.
+    text = without_thoughts(_storable(content)).lstrip(" ")
     return Choice(text, str(choice.get("finish_reason") or "unknown"), _first_token(choice))
 
 

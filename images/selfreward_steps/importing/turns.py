@@ -29,7 +29,9 @@ def one_context(tokenizer: Any, where: str) -> list[str]:
     """Make `tokenizer` ask in the context that its answers are learnt in; returns what was changed, in words.
 
     A thinking template may open a thought where it asks, or put an empty one before each answer that is learnt: its
-    thinking is switched off where it has a switch for that. Raises PermanentError BadChatTemplate where an answer
+    thinking is switched off where it has a switch for that. Where a template only stops asking too early, as GPT-OSS's
+    does before its channel, it asks with what stands before the answer too: a server takes marks out of an answer and
+    leaves the words between them. Raises PermanentError BadChatTemplate where an answer
     would still be asked for in a context that no answer is learnt in.
     """
     problem, odd = _difference(tokenizer)
@@ -43,7 +45,7 @@ def one_context(tokenizer: Any, where: str) -> list[str]:
                 return [f"thinking switched off in the chat template ({switch}), since answers are learnt without it"]
     tokenizer.chat_template = own
     if problem is None:
-        return []
+        return _asked_further(tokenizer)
     raise PermanentError("BadChatTemplate", f"{where} {problem}: answers would be asked otherwise than they are learnt")
 
 
@@ -76,6 +78,21 @@ def highest_token(tokenizer: Any) -> tuple[int, str]:
     """The highest token id in a conversation, and the token."""
     ids = tokenizer(render(tokenizer, [USER, ANSWER, USER], prompt=True), add_special_tokens=False)["input_ids"]
     return max(ids), str(tokenizer.convert_ids_to_tokens(max(ids)))
+
+
+def _asked_further(tokenizer: Any) -> list[str]:
+    """Make `tokenizer` ask with all that stands before an answer; nothing where other tokens would be asked with."""
+    own = tokenizer.chat_template
+    asked, whole = render(tokenizer, [USER], prompt=True), render(tokenizer, [USER, ANSWER], prompt=False)
+    between = whole.removeprefix(asked).partition(ANSWER["content"])[0]
+    tokenizer.chat_template = f"{own}{{%- if add_generation_prompt -%}}{{{{- {json.dumps(between)} -}}}}{{%- endif -%}}"
+    further = render(tokenizer, [USER], prompt=True)
+    before, learnt = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (further, whole))
+    # A blank most often is one token with the word after it.
+    if further == asked + between and not between.endswith(" ") and learnt[: len(before)] == before:
+        return [f"the chat template asks with {between!r} too, which stands before each answer that is learnt"]
+    tokenizer.chat_template = own
+    return []
 
 
 def _difference(tokenizer: Any) -> tuple[str | None, bool]:

@@ -28,6 +28,11 @@ def test_a_reasoning_model_that_ran_out_of_tokens_has_an_empty_answer() -> None:
     assert completion.choices == (Choice("", "length"),)
 
 
+def test_a_blank_that_the_template_puts_before_an_answer_is_none_of_it() -> None:
+    (parsed,) = parse_completion(answer(choice(" An answer\n of two lines ")), 0).choices
+    assert parsed.text == "An answer\n of two lines "
+
+
 @pytest.mark.parametrize("usage", [None, {}, {"completion_tokens": None}, {"completion_tokens": "7"}, "7"])
 def test_a_server_that_does_not_count_tokens(usage: Any) -> None:
     assert parse_completion({"choices": [choice("a")], "usage": usage}, 0).tokens is None

@@ -26,10 +26,12 @@ OPENED = CHATML.replace(
 )  # fmt: skip
 # R1's way: a thought is always opened in the prompt, and no answer that is learnt has one.
 ALWAYS = CHATML.replace(PROMPT, PROMPT.replace("assistant\n", "assistant\n<think>\n"))
-# GPT-OSS's way: the answer's channel is the model's to write, and its last turn ends with a token of its own.
-CHANNELS = CHATML.replace(
-    "{{ message['content'] }}", "{% if message['role'] == 'assistant' %}final: {% endif %}{{ message['content'] }}"
-)
+
+
+def channels(before: str) -> str:
+    """GPT-OSS's way: the answer's channel stands before it, and is not asked with."""
+    opened = "{% if message['role'] == 'assistant' %}" + before + "{% endif %}"
+    return CHATML.replace("{{ message['content'] }}", opened + "{{ message['content'] }}")
 
 
 def set_ends(folder: Path, token: str, number: int) -> None:
@@ -98,5 +100,17 @@ def test_a_template_without_a_generation_prompt_is_refused(tiny: Path, tmp_path:
     assert "does not begin the answer ('<|im_start|>assistant') where add_generation_prompt asks for it" in message
 
 
-def test_what_the_model_itself_writes_before_an_answer_is_no_other_context(tiny: Path, tmp_path: Path) -> None:
-    assert bring(tiny, tmp_path, chatTemplate=CHANNELS).metadata["repaired"] == []
+def test_what_stands_before_an_answer_is_asked_with(tiny: Path, tmp_path: Path) -> None:
+    """A server would take the mark out of an answer, and leave the word."""
+    imported = bring(tiny, tmp_path, chatTemplate=channels("final<|im_start|>"))
+    tokenizer = AutoTokenizer.from_pretrained(imported.folder)
+    asked = tokenizer.apply_chat_template(CHAT[:1], tokenize=False, add_generation_prompt=True)
+    assert asked.endswith("<|im_start|>assistant\nfinal<|im_start|>")
+    assert tokenizer.apply_chat_template(CHAT, tokenize=False) == f"{asked}Hi<|im_end|>\n"
+    said = "the chat template asks with 'final<|im_start|>' too, which stands before each answer that is learnt"
+    assert imported.metadata["repaired"] == [said]
+
+
+def test_what_grows_together_with_the_answer_stays_the_models_to_write(tiny: Path, tmp_path: Path) -> None:
+    """Asked with `final: `, the answer would begin with other tokens than are learnt after it."""
+    assert bring(tiny, tmp_path, chatTemplate=channels("final: ")).metadata["repaired"] == []
