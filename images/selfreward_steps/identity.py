@@ -13,7 +13,14 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from selfreward_steps.contract import ImportConfig, StepConfig, artifact_names
+from selfreward_steps.contract import (
+    DpoConfig,
+    ImportConfig,
+    PromptsConfig,
+    StepConfig,
+    ValidationPrompts,
+    artifact_names,
+)
 from selfreward_steps.store import inputs_digest
 
 _NOT_CONTENT: Final = frozenset({"run", "attempt", "store", "inputs"})
@@ -31,12 +38,15 @@ _NOT_CONTENT_ANYWHERE: Final = frozenset(
         "memoryLimits",
     }
 )
+_LATER: Final = frozenset({"selection", "validation", "single", "checkpoints"})
+"""Options that came when there were runs already. What does not ask for them is what it was before there were any."""
 
 
 def settings(config: StepConfig) -> dict[str, JsonValue]:
     """The part of the configuration that decides what the output is."""
     whole: dict[str, JsonValue] = config.model_dump(mode="json", by_alias=True)
-    kept = {key: _content(value) for key, value in whole.items() if key not in _NOT_CONTENT | _NOT_CONTENT_ANYWHERE}
+    kept = _content({key: value for key, value in whole.items() if key not in _NOT_CONTENT})
+    assert isinstance(kept, dict)
     serving = kept.get("serving")
     if isinstance(serving, dict):
         # The artifact that is served is an input (role `model`); the address is chance.
@@ -48,7 +58,11 @@ def settings(config: StepConfig) -> dict[str, JsonValue]:
 def _content(value: JsonValue) -> JsonValue:
     match value:
         case dict():
-            return {key: _content(item) for key, item in value.items() if key not in _NOT_CONTENT_ANYWHERE}
+            return {
+                key: _content(item)
+                for key, item in value.items()
+                if key not in _NOT_CONTENT_ANYWHERE and (item or key not in _LATER)
+            }
         case list():
             return [_content(item) for item in value]
         case _:
@@ -66,8 +80,18 @@ def output_digests(config: StepConfig, artifact: str, digest: str) -> dict[str, 
     The import's artifacts depend on their own source only, so that a user who mends a broken dataset keeps the
     model that was already imported.
     """
-    if not isinstance(config, ImportConfig):
-        return {artifact: digest}
+    match config:
+        case DpoConfig():
+            return dict.fromkeys((*config.checkpoints, artifact), digest)
+        case PromptsConfig(validation=ValidationPrompts(output=validation)):
+            return dict.fromkeys((validation, artifact), digest)
+        case ImportConfig():
+            return _imported(config)
+        case _:
+            return {artifact: digest}
+
+
+def _imported(config: ImportConfig) -> dict[str, str]:
     whole = settings(config)
     models = whole["models"]
     assert isinstance(models, list)

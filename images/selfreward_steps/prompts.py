@@ -12,7 +12,7 @@ from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import ServingClient
 from selfreward_steps.client.requests import Refusal
-from selfreward_steps.contract import PromptGenerator, PromptsConfig
+from selfreward_steps.contract import PromptGenerator, PromptsConfig, PromptSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.prompting.filters import Pool
 from selfreward_steps.prompting.words import length_in_words
@@ -32,7 +32,7 @@ Context = StepContext[PromptsConfig]
 
 
 def run(context: Context) -> StepOutcome:
-    """Commits `prompts.jsonl` with exactly `count` prompts, and `statistics.json`.
+    """Commits `prompts.jsonl` with exactly `count` prompts, and `statistics.json`; those for validation by themselves.
 
     Raises PermanentError TooFewPrompts when the file or the attempts do not suffice, and NoDemonstrations.
     """
@@ -42,22 +42,22 @@ def run(context: Context) -> StepOutcome:
 
 
 def _from_file(context: Context) -> list[str]:
-    """Iteration t's own part: rows (t - 1)·count to t·count."""
-    iteration, count = context.config.iteration or 1, context.config.settings.count
+    """Iteration t's own part: rows (t - 1)·count to t·count, those for validation included."""
+    iteration, count = context.config.iteration or 1, _wanted(context).count
     path = context.fetch("seed") / "prompts.jsonl"
     given = count_rows(path) if path.exists() else 0
     if given < iteration * count:
         raise PermanentError(
             "TooFewPrompts",
             f"prompts.source: has {given} prompts, but iteration {iteration} takes {(iteration - 1) * count + 1} to "
-            f"{iteration * count} (prompts.count: {count}): give more prompts, or lower prompts.count or iterations",
+            f"{iteration * count} ({_counted(context)}): give more prompts, or lower prompts.count or iterations",
         )
     rows = islice(read_rows(path, PromptRow), (iteration - 1) * count, iteration * count)
     return [row["prompt"] for row in rows]
 
 
 def _written(context: Context) -> StepOutcome:
-    config, settings = context.config, context.config.settings
+    config, settings = context.config, _wanted(context)
     if config.serving is None:
         raise PermanentError(
             "BadConfiguration", f"serving: is missing, but prompts.generator {settings.generator} needs a server"
@@ -76,7 +76,7 @@ def _written(context: Context) -> StepOutcome:
     if len(writing.accepted) < settings.count:
         raise _too_few(context, writing)
     statistics = {
-        "prompts": len(writing.accepted),
+        "prompts": config.settings.count,
         "attempts": writing.attempts,
         "acceptance_rate": len(writing.accepted) / writing.attempts,
         "demonstrations": len(seeds),
@@ -95,17 +95,35 @@ def _outcome(
     after: list[Callable[[], None]],
 ) -> StepOutcome:
     """`traffic` is told but not committed: the artifact must be the same however often the step was interrupted."""
-    iteration = context.config.iteration or 1
+    iteration, count = context.config.iteration or 1, context.config.settings.count
+    rows = [{"id": f"{iteration}-{number:06d}", "prompt": prompt} for number, prompt in enumerate(prompts)]
     folder = context.scratch / "output"
     folder.mkdir(exist_ok=True)
-    rows = ({"id": f"{iteration}-{number:06d}", "prompt": prompt} for number, prompt in enumerate(prompts))
-    write_rows(folder / "prompts.jsonl", rows)
+    write_rows(folder / "prompts.jsonl", rows[:count])
     write_json(folder / "statistics.json", statistics)
-    return StepOutcome([Output(context.output, folder)], {**statistics, **traffic}, after_commit=after)
+    outputs = [Output(context.output, folder)]
+    if context.config.validation is not None:
+        aside = context.scratch / "validation"
+        aside.mkdir(exist_ok=True)
+        write_rows(aside / "prompts.jsonl", rows[count:])
+        outputs.insert(0, Output(context.config.validation.output, aside))
+    return StepOutcome(outputs, {**statistics, **traffic}, after_commit=after)
+
+
+def _wanted(context: Context) -> PromptSettings:
+    """The settings, with as many prompts as there are to be in all."""
+    settings, validation = context.config.settings, context.config.validation
+    return settings if validation is None else settings.model_copy(update={"count": settings.count + validation.count})
+
+
+def _counted(context: Context) -> str:
+    validation = context.config.validation
+    more = "" if validation is None else f", training.dpo.selection.prompts: {validation.count}"
+    return f"prompts.count: {context.config.settings.count}{more}"
 
 
 async def _write(context: Context, client: ServingClient, writing: PromptWriting, finished: FinishedRows) -> None:
-    count = context.config.settings.count
+    count = _wanted(context).count
     context.progress.update(0, count, "prompts")
     async for answer in client.stream(writing):
         if isinstance(answer, Refusal):
@@ -186,7 +204,7 @@ def _rows(path: Path, kind: type[Any]) -> Iterator[Any]:
 
 
 def _too_few(context: Context, writing: PromptWriting) -> PermanentError:
-    settings = context.config.settings
+    settings = _wanted(context)
     drops = ", ".join(f"{count} {reason}" for reason, count in writing.drops.most_common())
     return PermanentError(
         "TooFewPrompts",

@@ -78,13 +78,13 @@ async def _respond(
 
 
 def _request(context: StepContext[RespondConfig], index: int, row: PromptRow) -> ChatRequest:
-    settings = context.config.settings
+    settings, single = context.config.settings, context.config.single
     return ChatRequest(
         key=index,
         message=row["prompt"],
-        sampling=settings.sampling,
+        sampling=settings.sampling if single is None else single,
         seed=seed_for(context.seed, row["id"]),
-        samples=settings.per_prompt,
+        samples=settings.per_prompt if single is None else 1,
     )
 
 

@@ -28,6 +28,10 @@ def by_token(**changes: Any) -> dict[str, Any]:
 
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
+    (
+        "spec.training.dpo.selection",
+        {"preferences": {"strategy": "positive-only"}, "training": {"dpo": {"selection": {}}}},
+    ),
     ("spec.model.revision", {"model": {"uri": "file:///m", "revision": "main"}}),
     ("spec.model.tokenSecretRef", {"model": {"uri": "file:///m", "tokenSecretRef": TOKEN}}),
     ("spec.judge.source.revision", {"judge": {"model": "model", "source": {"uri": "s3://b/m", "revision": "v1"}}}),

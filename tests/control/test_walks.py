@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from control.bench import bench, condition, outputs, rows, run_manifest
+from control.bench import bench, condition, outputs, rows, run_manifest, small_manifest
 from selfreward.api import ConditionType, Phase, StepState
 
 
@@ -26,6 +26,23 @@ async def test_a_run_succeeds(tmp_path: Path) -> None:
     assert raw is not None
     assert "annotations" not in raw["metadata"]
     assert "finalizers" not in raw["metadata"]
+    assert made.cluster.warnings == []
+
+
+async def test_a_model_is_chosen_among_checkpoints(tmp_path: Path) -> None:
+    """Each is served in its turn, on GPUs that one server at a time holds: the invariants are checked all along."""
+    async with bench(tmp_path) as made:
+        selection = {"dpo": {"selection": {"checkpoints": 2, "prompts": 2}}}
+        made.cluster.create(small_manifest(tmp_path, training=selection))
+        made.start()
+        status = await made.finished()
+        await made.cluster.idle(90)
+        made.check()
+        left = made.cluster.gpu_pods()
+    assert status.phase is Phase.SUCCEEDED
+    assert {row.attempt for row in rows(status).values()} == {1}
+    assert {"iteration-1/validation", "m2-checkpoint-1", "m2-checkpoint-2", "m2"} <= outputs(status).keys()
+    assert left == []
     assert made.cluster.warnings == []
 
 

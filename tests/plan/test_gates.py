@@ -280,3 +280,12 @@ def test_a_pause_lets_what_runs_end_and_a_stop_does_not() -> None:
     stopped = measured("respond-2", bad, gates={"judgeAccuracy": {"action": "stop"}}).served("m2")
     stopped.active("respond-2").child("respond-2", ChildPhase.RUNNING)
     assert set(deleted(stopped.decide())) == {"run-respond-2-a1", "run-serve-m2-a1"}
+
+
+def test_the_margin_is_that_of_the_model_which_is_chosen() -> None:
+    selection = {"dpo": {"selection": {"checkpoints": 2}}}
+    moment = measured("evaluate-m2", {"dpo-1": {"reward_margin": 0.0}}, training=selection)
+    moment.put("select-1", metrics={"reward_margin": 0.3})
+    assert tripped(moment.decide()) == ""
+    moment.put("select-1", metrics={"reward_margin": 0.002})
+    assert "select-1: DPO ended with a reward margin of 0.002" in tripped(moment.decide())

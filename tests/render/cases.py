@@ -121,6 +121,7 @@ EVALUATED: dict[str, Any] = {
         },
     }
 }
+SELECTED: dict[str, Any] = {"training": {"dpo": {"selection": {"checkpoints": 2}}}}
 TEMPLATE_IN_A_CONFIG_MAP: dict[str, Any] = {
     "judge": {"template": "custom", "customTemplate": {"configMapRef": {"name": "judge"}, "maxScore": 10}}
 }

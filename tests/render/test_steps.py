@@ -18,6 +18,7 @@ from render.cases import (
     PLACED,
     PROMPTS_FROM_FILE,
     SECRETS,
+    SELECTED,
     TEMPLATE_IN_A_CONFIG_MAP,
     create_serving,
     create_step,
@@ -44,6 +45,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     **{key: ({}, key) for key in ("import", "sft-baseline", "eft", "sft")},
     **{key: ({}, key) for key in ("prompts-1", "respond-1", "judge-1", "pairs-1", "dpo-1", "prompts-2")},
     **{key: ({}, key) for key in ("evaluate-sft-baseline", "evaluate-m1", "evaluate-m2")},
+    **{key: (SELECTED, key) for key in ("respond-m2-checkpoint-1", "select-1")},
+    **{f"{key}-selected": (SELECTED, f"{key}-1") for key in ("prompts", "dpo")},
     "import-secrets": (SECRETS, "import"),
     "import-other-judge": (OTHER_JUDGE, "import"),
     "judge-endpoint-secrets": (SECRETS, "judge-1"),
@@ -140,7 +143,12 @@ def test_configuration_survives_the_way_into_the_pod(name: str) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [pytest.param({}, id="faithful"), pytest.param(OTHER_JUDGE, id="other-judge"), pytest.param(SECRETS, id="secrets")],
+    [
+        pytest.param({}, id="faithful"),
+        pytest.param(OTHER_JUDGE, id="other-judge"),
+        pytest.param(SECRETS, id="secrets"),
+        pytest.param(SELECTED, id="selected"),
+    ],
 )
 def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
     run = run_of(**spec)
@@ -150,7 +158,8 @@ def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
         kinds[node.step] = document["kind"]
         assert document["metadata"]["labels"]["selfreward.dev/key"] == node.key
         assert document["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
-    assert kinds.keys() == set(StepName)
+    optional = set() if spec == SELECTED else {StepName.SELECT}
+    assert kinds.keys() == set(StepName) - optional
 
 
 def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -> None:

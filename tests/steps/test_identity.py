@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from selfreward_steps.contract import parse_config
 from selfreward_steps.identity import derived_seed, output_digests, step_digest
+from selfreward_steps.identity import settings as identity_settings
 
 SERVING = {"url": "http://a/v1", "model": "m1", "apiKeyVariable": "KEY", "concurrency": 8, "requestTimeoutSeconds": 5}
 JUDGE: dict[str, Any] = {
@@ -45,6 +46,32 @@ def digest(config: dict[str, Any], shard: int | None = 0, **inputs: str) -> str:
 )
 def test_where_and_how_fast_do_not_matter(change: dict[str, Any]) -> None:
     assert digest({**JUDGE, **change}) == digest(JUDGE)
+
+
+@pytest.mark.parametrize(
+    ("step", "settings", "later"),
+    [
+        pytest.param("dpo", {}, {"checkpoints": []}, id="checkpoints"),
+        pytest.param("dpo", {}, {"settings": {"selection": None}}, id="selection"),
+        pytest.param("respond", {"serving": SERVING}, {"single": None}, id="single"),
+        pytest.param("prompts", {}, {"validation": None}, id="validation"),
+    ],
+)
+def test_an_option_that_came_later_says_nothing_where_it_is_not_set(
+    step: str, settings: dict[str, Any], later: dict[str, Any]
+) -> None:
+    whole = {"run": "r", "step": step, "store": {"uri": "file:///a"}, "output": "o", "settings": {}, **settings}
+    config = parse_config(json.dumps(whole))
+    kept = json.dumps(identity_settings(config))
+    assert [name for name in ("selection", "checkpoints", "single", "validation") if f'"{name}"' in kept] == []
+    assert digest({**whole, **later}) == digest(whole)
+
+
+def test_what_is_committed_on_the_way_belongs_to_the_same_inputs() -> None:
+    dpo = {"run": "r", "step": "dpo", "store": {"uri": "file:///a"}, "output": "m2-2", "settings": {}}
+    config = parse_config(json.dumps({**dpo, "checkpoints": ["m2-1"]}))
+    assert output_digests(config, "m2-2", "sha256:x") == {"m2-1": "sha256:x", "m2-2": "sha256:x"}
+    assert digest({**dpo, "checkpoints": ["m2-1"]}) != digest(dpo)
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,28 @@ def test_the_server_is_kept_busy(bench: Bench) -> None:
         result = bench.run(config(bench, server, seed_data(bench), settings={"count": 160}, concurrency=16))
     assert server.peak == 16
     assert result.metrics["concurrency_measured"] > 15
+
+
+@pytest.mark.parametrize("source", [PromptGenerator.SELF, PromptGenerator.FILE])
+def test_prompts_for_validation_are_others(bench: Bench, source: PromptGenerator) -> None:
+    aside = {"output": "iteration-2/validation", "count": 3}
+    rows = [{"id": f"{number}", "prompt": f"Prompt {number} of the file"} for number in range(14)]
+    seed = bench.put("seed", prompts=rows)
+    with running(OpenAIServer()) as server:
+        settings = {"count": 4, "generator": source}
+        result = bench.run(
+            config(bench, server, seed, settings=settings, iteration=2, validation=aside, output="iteration-2/prompts")
+        )
+    kept, held = bench.rows("iteration-2/prompts", "prompts"), bench.rows("iteration-2/validation", "prompts")
+    assert (len(kept), len(held), result.metrics["prompts"]) == (4, 3, 4)
+    assert len({row["id"] for row in kept + held} | {row["prompt"] for row in kept + held}) == 14
+    if source is PromptGenerator.FILE:
+        assert [row["prompt"] for row in kept + held] == [row["prompt"] for row in rows[7:]]
+    assert result.outputs.keys() == {"iteration-2/prompts", "iteration-2/validation"}
+
+
+def test_a_file_must_hold_those_for_validation_too(bench: Bench) -> None:
+    seed = bench.put("seed", prompts=[{"id": f"{number}", "prompt": f"Prompt {number}"} for number in range(6)])
+    settings = {"count": 4, "generator": PromptGenerator.FILE}
+    with pytest.raises(PermanentError, match=r"\(prompts.count: 4, training.dpo.selection.prompts: 3\)"):
+        bench.run(config(bench, None, seed, settings=settings, validation={"output": "v", "count": 3}))

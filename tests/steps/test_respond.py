@@ -4,12 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
-from bench import Bench
+from bench import Bench, endpoint
 from generation import RESPONSES, put_prompts, respond
 from openai_server import OpenAIServer, running
-from selfreward_steps.contract import (
-    ResponseSettings,
-)
+from selfreward_steps.contract import ResponseSettings
+from selfreward_steps.contract.evaluation import AnswerSampling
 from server_faults import Samples
 
 
@@ -27,6 +26,15 @@ def test_candidates_of_every_prompt_in_order(bench: Bench) -> None:
     assert len({seen.body["seed"] for seen in server.requests}) == 10
     assert result.metrics["requests"] == result.metrics["prompts"] == 10
     assert result.metrics["completion_tokens"] == sum(row["tokens"] for row in rows)
+
+
+def test_for_the_choice_of_a_checkpoint_there_is_one_answer(bench: Bench) -> None:
+    config = respond(bench, OpenAIServer(), put_prompts(bench, 2))
+    with running(OpenAIServer()) as server:
+        single = AnswerSampling(max_tokens=3)
+        bench.run(config.model_copy(update={"serving": endpoint(server), "single": single}))
+    assert [len(row["candidates"]) for row in bench.rows(RESPONSES, "responses")] == [1, 1]
+    assert {(seen.body["temperature"], seen.body["max_tokens"]) for seen in server.requests} == {(0.0, 3)}
 
 
 def test_an_answer_that_was_cut_off_says_so(bench: Bench) -> None:

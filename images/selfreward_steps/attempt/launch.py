@@ -58,6 +58,7 @@ MODULES: Final[Mapping[StepName, str]] = {
     StepName.JUDGE: "judge",
     StepName.PAIRS: "pairs",
     StepName.DPO: "dpo",
+    StepName.SELECT: "select",
     StepName.EVALUATE: "evaluate",
 }
 

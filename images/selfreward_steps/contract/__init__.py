@@ -24,11 +24,13 @@ from selfreward_steps.contract.configs import (
     PairsConfig,
     PromptsConfig,
     RespondConfig,
+    SelectConfig,
     ServingEndpoint,
     SftConfig,
     StepConfig,
     StepName,
     StoreConfig,
+    ValidationPrompts,
     parse_config,
 )
 from selfreward_steps.contract.evaluation import (
@@ -90,7 +92,9 @@ from selfreward_steps.contract.sources import (
     SeedData,
 )
 from selfreward_steps.contract.training import (
+    SELECTION,
     TRAINING_CURVE,
+    CheckpointSelection,
     DpoLoss,
     DpoSettings,
     LoraSettings,
@@ -112,6 +116,7 @@ __all__ = [
     "OWN_SERVER",
     "PORT_VARIABLE",
     "SCRATCH_VARIABLE",
+    "SELECTION",
     "SERVING_KEY",
     "SHARD_VARIABLE",
     "TEMPLATE_VARIABLE",
@@ -119,6 +124,7 @@ __all__ = [
     "TRAINING_CURVE",
     "VERIFIED",
     "AnswerSampling",
+    "CheckpointSelection",
     "ConfigMapKeyRef",
     "ContractModel",
     "CustomTemplate",
@@ -172,6 +178,7 @@ __all__ = [
     "ScoreRange",
     "SecretKeyRef",
     "SeedData",
+    "SelectConfig",
     "ServingEndpoint",
     "SftConfig",
     "SftSettings",
@@ -181,6 +188,7 @@ __all__ = [
     "StoreConfig",
     "TrainingSettings",
     "TruncatedAnswers",
+    "ValidationPrompts",
     "mean_score",
     "parse_config",
 ]

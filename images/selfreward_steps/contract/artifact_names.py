@@ -30,6 +30,9 @@ BASELINE_EVALUATION: Final = f"{_EVALUATIONS}{SFT_BASELINE}"
 """What was measured of the SFT baseline, and its answers, which M1's are compared with."""
 
 
+_CHECKPOINT: Final = "-checkpoint-"
+
+
 class IterationArtifact(StrEnum):
     """What one self-reward iteration commits beside its model, each under the iteration's folder."""
 
@@ -40,6 +43,8 @@ class IterationArtifact(StrEnum):
     """M1's answers to the iteration's prompts, for `preferences.rejected: anchored`."""
     ANCHOR_JUDGEMENTS = "anchor-judgements"
     PAIRS = "pairs"
+    VALIDATION = "validation"
+    """Prompts that no pair is made of, to compare checkpoints on."""
 
 
 def model(number: int) -> str:
@@ -66,6 +71,21 @@ def is_evaluation(artifact: str) -> bool:
 def answers(number: int) -> str:
     """What M_number says in its evaluation, where another model compares it: `answers/m2`."""
     return f"answers/{model(number)}"
+
+
+def checkpoint(number: int, index: int) -> str:
+    """One of the models that M_number is chosen from: `m2-checkpoint-1`."""
+    return f"{model(number)}{_CHECKPOINT}{index}"
+
+
+def checkpoint_answers(number: int, index: int) -> str:
+    """What that one says to the validation prompts: `answers/m2-checkpoint-1`."""
+    return f"answers/{checkpoint(number, index)}"
+
+
+def is_of_checkpoint(artifact: str) -> bool:
+    """Whether the artifact is a checkpoint to choose from, or its answers."""
+    return _CHECKPOINT in artifact
 
 
 def shard_name(index: int) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from selfreward_steps.contract.base import ContractModel
+from selfreward_steps.contract.base import ContractModel, PositiveInt
 from selfreward_steps.contract.evaluation import EvaluationData, EvaluationSettings
 from selfreward_steps.contract.memory import MemoryLimit
 from selfreward_steps.contract.settings import (
@@ -21,6 +21,7 @@ from selfreward_steps.contract.settings import (
     PairSettings,
     PromptSettings,
     ResponseSettings,
+    Sampling,
 )
 from selfreward_steps.contract.sources import ModelSource, SeedData
 from selfreward_steps.contract.training import DpoSettings, SftSettings
@@ -47,6 +48,7 @@ class StepName(StrEnum):
     JUDGE = "judge"
     PAIRS = "pairs"
     DPO = "dpo"
+    SELECT = "select"
     EVALUATE = "evaluate"
 
 
@@ -174,6 +176,15 @@ class EftConfig(_Config):
     """The SFT baseline, for `filtered`."""
 
 
+class ValidationPrompts(ContractModel):
+    """Prompts of a round that are set aside to compare checkpoints on."""
+
+    output: str
+    """Artifact to commit, another `prompts.jsonl`."""
+    count: PositiveInt
+    """So many, beside those of the settings."""
+
+
 class PromptsConfig(_Config):
     """`inputs`: seed and the prompts of earlier iterations (`prompts-1`, …). Output: `prompts.jsonl`."""
 
@@ -181,6 +192,8 @@ class PromptsConfig(_Config):
     settings: PromptSettings
     serving: ServingEndpoint | None = None
     """The generator; absent for `file`."""
+    validation: ValidationPrompts | None = None
+    """For the selection of a checkpoint."""
 
 
 class RespondConfig(_Config):
@@ -189,6 +202,8 @@ class RespondConfig(_Config):
     step: Literal[StepName.RESPOND] = StepName.RESPOND
     settings: ResponseSettings
     serving: ServingEndpoint
+    single: Sampling | None = None
+    """Where there is to be one answer a prompt, drawn so: the selection's."""
 
 
 class JudgeConfig(_Config):
@@ -217,12 +232,27 @@ class PairsConfig(_Config):
 class DpoConfig(_Config):
     """`inputs`: model, reference, pairs and, for `history: all`, those before it (`pairs-1`, …).
 
-    Output: the model artifact.
+    Output: the model artifact, and the checkpoints before it.
     """
 
     step: Literal[StepName.DPO] = StepName.DPO
     settings: DpoSettings
     report_to: list[str] = []
+    checkpoints: list[str] = []
+    """Artifacts of the models to commit on the way to `output`, evenly."""
+
+
+class SelectConfig(_Config):
+    """`inputs`: the models to choose from and their answers (`checkpoint-1`, `answers-1`, …), and the judge as `model`.
+
+    Output: the model artifact.
+    """
+
+    step: Literal[StepName.SELECT] = StepName.SELECT
+    sampling: Sampling
+    """How verdicts are drawn."""
+    serving: ServingEndpoint
+    """The judge."""
 
 
 class EvaluateConfig(_Config):
@@ -253,6 +283,7 @@ StepConfig = Annotated[
     | JudgeConfig
     | PairsConfig
     | DpoConfig
+    | SelectConfig
     | EvaluateConfig,
     Field(discriminator="step"),
 ]

@@ -12,6 +12,9 @@ from selfreward_steps.contract.base import ContractModel, Fraction, PositiveInt
 TRAINING_CURVE: Final = "training.jsonl"
 """The file of a trained model's artifact with the training's own numbers, a line an optimiser step."""
 
+SELECTION: Final = "selection.json"
+"""The file of a model that was chosen among checkpoints, with what it won and lost."""
+
 
 class LoraSettings(ContractModel):
     """Low-rank adapters instead of full fine-tuning; merged into the weights when training ends."""
@@ -119,6 +122,17 @@ class DpoLoss(StrEnum):
     SFT = "sft"
 
 
+class CheckpointSelection(ContractModel):
+    """The choice of a round's model among checkpoints of its training, by pairwise wins on prompts that no pair is made
+    of (paper, section 3.1)."""
+
+    checkpoints: Annotated[int, Field(ge=2, le=8)] = 3
+    """How many there are to choose from: the end of the training, and as many before it as lie evenly. Each is a whole
+    model in the store and a server's start."""
+    prompts: PositiveInt = 253
+    """Prompts to compare on (the paper: 253). So many more are written each round, or taken from `prompts.source`."""
+
+
 class DpoSettings(TrainingSettings):
     """Direct preference optimisation: 1e-6 → 1e-7 cosine, batch 16, beta 0.1."""
 
@@ -139,5 +153,7 @@ class DpoSettings(TrainingSettings):
     """`previous` (standard) or `initial`."""
     held_out_pairs: Annotated[int, Field(ge=0)] = 128
     """Pairs that are measured but not trained on; at most a twentieth, and none of fewer than 320 pairs."""
+    selection: CheckpointSelection | None = None
+    """Choose the model among checkpoints by pairwise wins, judged by the round's judge; absent, the end is taken."""
     precompute_ref_log_probs: bool = False
     """Compute the reference's log-probabilities first, so that it leaves the GPU."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 import torch
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.fsdp import FSDPModule
 
-from selfreward_steps.contract import TRAINING_CURVE, LoraSettings, Rounding
+from selfreward_steps.contract import SELECTION, TRAINING_CURVE, LoraSettings, Rounding
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.models import load_model, lora_config
 from selfreward_steps.training.rounding import round_stochastically
@@ -32,6 +33,7 @@ _REPLACED: Final = (
     "README.md",
     "manifest.json",
     TRAINING_CURVE,
+    SELECTION,
 )
 
 
@@ -78,7 +80,7 @@ def write_model(
 
 
 def put_back(trainer: Any, state: dict[str, torch.Tensor], exported: dict[str, torch.Tensor], *, sharded: bool) -> None:
-    """Give the trainer's model the exported weights, to measure them. Collective.
+    """Give the trainer's model the exported weights, to measure them. Collective, as :func:`set_weights` is.
 
     `state` and `exported` are what :func:`gather` and :func:`write_model` returned on rank 0, and empty elsewhere.
     Adapters are in the exported weights already, so they are set to nothing.
@@ -87,11 +89,20 @@ def put_back(trainer: Any, state: dict[str, torch.Tensor], exported: dict[str, t
         name: torch.zeros_like(weight) if _ADAPTER in name else exported[_plain_name(name)]
         for name, weight in state.items()
     }
+    set_weights(trainer, replaced, sharded=sharded)
+
+
+def set_weights(trainer: Any, weights: dict[str, Any], *, sharded: bool) -> None:
+    """Give the trainer's model the weights that rank 0 has, by the names of its own state. Collective."""
     if sharded:
+        for module in trainer.model.modules():
+            # The outermost layer stays whole after a forward pass, and what is whole takes no shards.
+            if isinstance(module, FSDPModule):
+                module.reshard()
         options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
-        set_model_state_dict(trainer.model, replaced, options=options)
+        set_model_state_dict(trainer.model, weights, options=options)
     else:
-        trainer.accelerator.unwrap_model(trainer.model).load_state_dict(replaced)
+        trainer.accelerator.unwrap_model(trainer.model).load_state_dict(weights)
 
 
 def _plain_name(name: str) -> str:

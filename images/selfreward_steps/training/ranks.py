@@ -7,7 +7,10 @@ while the others wait, and NCCL would call that a hang. It must not touch the mo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self, TypeVar
@@ -102,3 +105,15 @@ class Council:
         """The last agreement: close every process group. Harmless without one."""
         if self._group is not None:
             dist.destroy_process_group()
+
+
+@contextmanager
+def lost_peers() -> Iterator[None]:
+    """Take the loss of another rank for what it is, a stop: the rank that failed tells why."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        print(f"another rank is gone: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        signal.raise_signal(signal.SIGTERM)

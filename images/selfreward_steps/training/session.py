@@ -7,18 +7,13 @@ data shapes) is not decided here.
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import datasets
 import torch
-import torch.distributed as dist
-import transformers
 from pydantic import JsonValue
 from transformers import PrinterCallback
 
@@ -34,11 +29,13 @@ from selfreward_steps.training.card import licence_of, model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
 from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare
-from selfreward_steps.training.export import curve, gather, put_back, write_model
+from selfreward_steps.training.export import curve, gather, put_back, set_weights, write_model
 from selfreward_steps.training.interruption import Interruption
-from selfreward_steps.training.ranks import Council, Ranks
+from selfreward_steps.training.quiet import quieten
+from selfreward_steps.training.ranks import Council, Ranks, lost_peers
 from selfreward_steps.training.rewards import Split
 from selfreward_steps.training.rounding import precision_of
+from selfreward_steps.training.snapshots import Snapshots
 from selfreward_steps.training.trainers import Method, Setup
 
 Fetch = Callable[[str], Path]
@@ -50,7 +47,7 @@ LAST_STEPS: Final = 10
 
 def train(context: StepContext[Any], method: Method, rows: Rows, report_to: list[str]) -> StepOutcome:
     """Train role `model` by `method` on `rows` and leave the artifact's folder to be committed by rank 0."""
-    _quieten()
+    quieten()
     return _Session(context, method, rows, report_to).run()
 
 
@@ -83,9 +80,11 @@ class _Session:
         self.council = Council(self.ranks)
         self.source = self.fetch("model")
         self.notes: dict[str, str] = {}
+        self.snapshots: list[str] = getattr(context.config, "checkpoints", [])
+        """Artifacts to commit on the way, of the model as it is then."""
 
     def run(self) -> StepOutcome:
-        with _lost_peers():
+        with lost_peers():
             began = time.monotonic()
             tokenizer, path, counts = self._data()
             self._model_and_room(counts)
@@ -155,6 +154,9 @@ class _Session:
         checkpointing = Checkpointing(uploader, self.council, interruption)
         watch = LossWatch(step_name, self.settings.learning_rate)
         callbacks = [Telling(self.context.progress, self.method.logged), watch, checkpointing]
+        if self.snapshots:
+            # Before the checkpoint of the same step: what resumes from that has its snapshot.
+            callbacks.insert(2, Snapshots(len(self.snapshots), self._take_snapshot))
         self.trainer = self.method.trainer(
             Setup(self.args, self.model, data, tokenizer, callbacks, self.fetch, self.ranks)
         )
@@ -204,10 +206,26 @@ class _Session:
             "dropout_fields": float(len(self.dropout_fields)),
         }
 
-    def _export(self) -> dict[str, float]:
-        """Write the artifact's folder on rank 0; returns what was measured of the weights in it."""
+    def _take_snapshot(self, number: int) -> None:
+        """Commit the model as it is, and go on as if nothing had been. An earlier attempt may have been here."""
+        artifact = self.snapshots[number - 1]
+        if self.council.told_by_first(lambda: self.context.committed(artifact) is not None):
+            return
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            measured = self._export(goes_on=True)
+        if self.ranks.first:
+            metrics = {**measured, "steps": float(self.trainer.state.global_step)}
+            self.context.commit(self._output(artifact, metrics).with_metrics(metrics))
+        self.council.wait()
+
+    def _export(self, *, goes_on: bool = False) -> dict[str, float]:
+        """Write the artifact's folder on rank 0; returns what was measured of the weights in it.
+
+        With `goes_on` the trainer's model is left as it was.
+        """
         meter = self.method.meter(self.trainer, self.context.progress.alive)
         state, exported = gather(self.trainer), {}
+        trained = {name: weight.detach().to("cpu", copy=True) for name, weight in state.items()} if goes_on else {}
         if self.ranks.first:
             exported = write_model(
                 state,
@@ -224,16 +242,33 @@ class _Session:
         if meter is None:
             return {}
         put_back(self.trainer, state, exported, sharded=self.ranks.world > 1)
-        return meter.metrics()
+        measured = meter.metrics()
+        if goes_on:
+            set_weights(self.trainer, trained, sharded=self.ranks.world > 1)
+        return measured
 
     def _outcome(self, metrics: dict[str, float], seconds: dict[str, float]) -> StepOutcome:
         """The artifact and its numbers. How long it took is no part of the artifact, whose bytes are to be the same."""
+        return StepOutcome(
+            [self._output(self.context.output, metrics)],
+            metrics={
+                **metrics,
+                **seconds,
+                "per_device_batch": float(self.batches.per_device),
+                "accumulation": float(self.batches.accumulation),
+            },
+            after_commit=[self._shelf().clear, self._release],
+        )
+
+    def _output(self, artifact: str, metrics: dict[str, float]) -> Output:
+        """The folder as it is to become `artifact`, with its card."""
         context, config = self.context, self.context.config
         settings = self.settings.model_dump(mode="json", by_alias=True)
-        # How the batch is spread is the machine's business.
+        # How the batch is spread is the machine's business; what is chosen later is said by the step that chooses.
         settings.pop("perDeviceBatchSize")
+        settings.pop("selection", None)
         card = model_card(
-            output=context.output,
+            output=artifact,
             step=config.step.value,
             method=self.method.name,
             iteration=config.iteration,
@@ -249,22 +284,8 @@ class _Session:
             "accumulation": self.batches.accumulation,
             "processes": self.batches.world,
         }
-        return StepOutcome(
-            [
-                Output(
-                    context.output,
-                    self.folder,
-                    {"dropoutFields": list(self.dropout_fields), "batch": spread, "precision": self.precision},
-                )
-            ],
-            metrics={
-                **metrics,
-                **seconds,
-                "per_device_batch": float(self.batches.per_device),
-                "accumulation": float(self.batches.accumulation),
-            },
-            after_commit=[self._shelf().clear, self._release],
-        )
+        about: dict[str, JsonValue] = {"batch": spread, "precision": self.precision}
+        return Output(artifact, self.folder, {"dropoutFields": list(self.dropout_fields), **about})
 
     def _release(self) -> None:
         """Let the other ranks go, now that the artifact is committed; whatever became of them, this has succeeded."""
@@ -273,22 +294,3 @@ class _Session:
             self.council.leave()
         except RuntimeError as error:
             print(f"another rank was gone before the end: {error}", file=sys.stderr)
-
-
-@contextmanager
-def _lost_peers() -> Iterator[None]:
-    """Take the loss of another rank for what it is, a stop: the rank that failed tells why."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
-            raise
-        print(f"another rank is gone: {' '.join(str(error).split())[:300]}", file=sys.stderr)
-        signal.raise_signal(signal.SIGTERM)
-
-
-def _quieten() -> None:
-    """Standard output is for progress lines; libraries keep to warnings on standard error."""
-    datasets.disable_progress_bars()
-    transformers.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()

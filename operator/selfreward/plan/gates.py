@@ -78,6 +78,8 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
         row = rows.get(node.key)
         if node.step is StepName.EVALUATE and not artifact_names.is_evaluation(node.output):
             continue  # the first of two parts: the second tells of both
+        if node.step is StepName.DPO and artifact_names.is_of_checkpoint(node.output):
+            continue  # the model that is chosen tells of itself
         if row is None or row.state not in _ENDED or not row.metrics:
             continue
         measured = _Measured(row, node.iteration, _first(rows, row.step), draft.run.spec.judge.mode)
@@ -225,6 +227,7 @@ _CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str |
         "length_growth": _length_growth("candidate_chars", "candidates"),
     },
     StepName.DPO: {"reward_margin": _reward_margin},
+    StepName.SELECT: {"reward_margin": _reward_margin},
     StepName.EVALUATE: {
         "judge_accuracy": _judge_accuracy,
         "length_growth": _length_growth("answers_mean_chars", "answers to held-out prompts"),

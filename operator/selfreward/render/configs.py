@@ -18,10 +18,12 @@ from selfreward_steps.contract import (
     PairsConfig,
     PromptsConfig,
     RespondConfig,
+    SelectConfig,
     ServingEndpoint,
     SftConfig,
     StepConfig,
     StepName,
+    ValidationPrompts,
     artifact_names,
 )
 
@@ -126,11 +128,20 @@ def _eft(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> EftConfig:
 
 
 def _prompts(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PromptsConfig:
-    return PromptsConfig(**common, settings=run.spec.prompts, serving=_optional_endpoint(run, node))
+    selection = run.spec.training.dpo.selection
+    aside = [ValidationPrompts(output=each, count=selection.prompts) for each in node.also_commits if selection]
+    return PromptsConfig(
+        **common,
+        settings=run.spec.prompts,
+        serving=_optional_endpoint(run, node),
+        validation=next(iter(aside), None),
+    )
 
 
 def _respond(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> RespondConfig:
-    return RespondConfig(**common, settings=run.spec.responses, serving=_endpoint(run, node))
+    # The answers that are compared are drawn as those of an evaluation are.
+    single = run.spec.evaluation.sampling if artifact_names.is_of_checkpoint(node.output) else None
+    return RespondConfig(**common, settings=run.spec.responses, serving=_endpoint(run, node), single=single)
 
 
 def _judge(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> JudgeConfig:
@@ -143,7 +154,11 @@ def _pairs(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PairsConfi
 
 def _dpo(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> DpoConfig:
     training = run.spec.training
-    return DpoConfig(**common, settings=training.dpo, report_to=training.report_to)
+    return DpoConfig(**common, settings=training.dpo, report_to=training.report_to, checkpoints=list(node.also_commits))
+
+
+def _select(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> SelectConfig:
+    return SelectConfig(**common, sampling=run.spec.judge.sampling, serving=_judge_endpoint(run, node))
 
 
 def _evaluate(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> EvaluateConfig:
@@ -170,6 +185,7 @@ _CONFIGS: Final[Mapping[StepName, Callable[[SelfRewardRun, Node, dict[str, Any]]
     StepName.JUDGE: _judge,
     StepName.PAIRS: _pairs,
     StepName.DPO: _dpo,
+    StepName.SELECT: _select,
     StepName.EVALUATE: _evaluate,
 }
 """The configuration of each step from the run, the node and what all steps have."""

@@ -26,7 +26,13 @@ class Images:
             case StepName.IMPORT | StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
                 return self.trainer
             case (
-                StepName.EFT | StepName.PROMPTS | StepName.RESPOND | StepName.JUDGE | StepName.PAIRS | StepName.EVALUATE
+                StepName.EFT
+                | StepName.PROMPTS
+                | StepName.RESPOND
+                | StepName.JUDGE
+                | StepName.PAIRS
+                | StepName.SELECT
+                | StepName.EVALUATE
             ):
                 return self.judge
 
@@ -38,7 +44,7 @@ def workload_name(step: StepName) -> str:
             return "processing"
         case StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
             return "training"
-        case StepName.EFT | StepName.PROMPTS | StepName.RESPOND | StepName.JUDGE | StepName.EVALUATE:
+        case StepName.EFT | StepName.PROMPTS | StepName.RESPOND | StepName.JUDGE | StepName.SELECT | StepName.EVALUATE:
             return "generation"
 
 

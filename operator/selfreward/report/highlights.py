@@ -67,6 +67,13 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "margin {reward_margin}",
         "{held_out_reward_accuracy:%} and {held_out_reward_margin} on held-out pairs",
     ),
+    StepName.SELECT: (
+        "checkpoint {selected} of {checkpoints}",
+        "{wins} comparisons won and {losses} lost against the others",
+        "{refused} requests refused",
+        "reward accuracy {reward_accuracy:%}",
+        "margin {reward_margin}",
+    ),
     StepName.EVALUATE: (
         "judge right in {judge_pairwise_accuracy:%} of pairs ({judge_prompts} prompts)",
         "{judge_parse_rate:%} parsed",

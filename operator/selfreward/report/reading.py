@@ -107,7 +107,8 @@ def _iterations(artifacts: Artifacts, count: int, steps: Mapping[str, StepReport
     for number in range(1, count + 1):
         document = artifacts.document(artifact_names.of_iteration(number, IterationArtifact.PAIRS), "statistics.json")
         if document is not None:
-            training = steps.get(step_key(StepName.DPO, number))  # not with `positive-only`
+            # Of the model that is kept: the chosen one, where it is chosen. None with `positive-only`.
+            training = steps.get(step_key(StepName.SELECT, number)) or steps.get(step_key(StepName.DPO, number))
             numbers = {} if training is None else training.metrics
             told = {f"dpo_{name}": value for name, value in numbers.items() if "reward_" in name}
             found.append(evidence.iteration(number, {**document, **told}))

@@ -28,7 +28,7 @@ def test_killed_and_resumed_is_bitwise_the_undisturbed_one(bench: Bench, kind: s
     assert resumed.resumed_after >= 3
     assert bench.weights("killed") == bench.weights("whole")
     assert bench.weights("killed") != bench.weights("m0")
-    assert resumed.result["metrics"] == whole.result["metrics"]
+    assert resumed.numbers == whole.numbers
     assert bench.checkpoints("killed") == bench.checkpoints("whole") == []
 
 

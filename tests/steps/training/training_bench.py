@@ -99,6 +99,11 @@ class Finished:
     result: dict[str, Any]
 
     @property
+    def numbers(self) -> dict[str, float]:
+        """What the step measured, but not how long it took."""
+        return {name: value for name, value in self.result["metrics"].items() if not name.endswith("_seconds")}
+
+    @property
     def progress(self) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.output.splitlines()]
         return [line for line in lines if line["kind"] == "progress"]

@@ -143,6 +143,12 @@ SPEC_RULES: tuple[Rule, ...] = (
         "rejected",
     ),
     Rule(
+        "spec",
+        "self.preferences.strategy != 'positive-only' || !has(self.training.dpo.selection)",
+        "strategy: positive-only trains by training.sft; remove it",
+        "training.dpo.selection",
+    ),
+    Rule(
         "spec.training.dpo",
         f"self.labelSmoothing == 0.0 || self.lossType in {[str(loss) for loss in _SMOOTHED]}",
         f"has no effect on this lossType: set it to 0, or use one of {', '.join(_SMOOTHED)}",

@@ -33,6 +33,7 @@ from selfreward.plan.graph.roles import (
     model_input,
     reference_of,
     seed_input,
+    selection_of,
     template_input,
 )
 
@@ -132,6 +133,7 @@ def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> No
         prompts,
         {**seed_input(spec), **model_input(generator), **_earlier(IterationArtifact.PROMPTS, iteration)},
         iteration=iteration,
+        also_commits=(_of(iteration, IterationArtifact.VALIDATION),) if selection_of(spec) is not None else (),
         # What `file` and `initial` read is there long before: an iteration starts with its model all the same.
         waits_for=(model,),
         serving=generator,
@@ -149,7 +151,42 @@ def _add_round(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> No
         step, start = StepName.SFT, _sft_inputs(spec)
     else:
         step, start = StepName.DPO, {**model_input(model), "reference": reference_of(spec, iteration)}
-    builder.add(step, model_artifact(spec, iteration + 1), {**start, **learnt}, iteration=iteration)
+    *before, last = _checkpoints(spec, iteration)
+    builder.add(step, last, {**start, **learnt}, iteration=iteration, also_commits=tuple(before))
+    if before:
+        _add_selection(builder, spec, iteration)
+
+
+def _checkpoints(spec: SelfRewardRunSpec, iteration: int) -> list[str]:
+    """The models that the round's training commits: its end alone, unless the round's model is chosen."""
+    selection = selection_of(spec)
+    if selection is None:
+        return [model_artifact(spec, iteration + 1)]
+    return [artifact_names.checkpoint(iteration + 1, number) for number in range(1, selection.checkpoints + 1)]
+
+
+def _add_selection(builder: _Builder, spec: SelfRewardRunSpec, iteration: int) -> None:
+    """Each checkpoint's answers to the validation prompts, on its own server, and the choice by the round's judge."""
+    candidates: dict[str, str] = {}
+    for number, checkpoint in enumerate(_checkpoints(spec, iteration), 1):
+        answers = artifact_names.checkpoint_answers(iteration + 1, number)
+        builder.add(
+            StepName.RESPOND,
+            answers,
+            {"prompts": _of(iteration, IterationArtifact.VALIDATION), **model_input(checkpoint)},
+            iteration=iteration,
+            key=f"{StepName.RESPOND}-{checkpoint}",
+            serving=checkpoint,
+        )
+        candidates |= {f"checkpoint-{number}": checkpoint, f"answers-{number}": answers}
+    judge = judge_of(spec, iteration)
+    builder.add(
+        StepName.SELECT,
+        model_artifact(spec, iteration + 1),
+        {**candidates, **model_input(judge)},
+        iteration=iteration,
+        serving=judge,
+    )
 
 
 def _sft_inputs(spec: SelfRewardRunSpec) -> dict[str, str]:
@@ -196,6 +233,10 @@ def _add_judged(
         shards=shards,
         serving=judge,
     )
+
+
+def _of(iteration: int, kind: IterationArtifact) -> str:
+    return artifact_names.of_iteration(iteration, kind)
 
 
 def _roles(iteration: int, *kinds: IterationArtifact) -> dict[str, str]:

@@ -6,6 +6,7 @@ Pure questions to a spec, so that the graph's builder reads as a list of steps. 
 from __future__ import annotations
 
 from selfreward_steps.contract import (
+    CheckpointSelection,
     EftMode,
     JudgeModel,
     PromptGenerator,
@@ -90,6 +91,11 @@ def template_input(spec: SelfRewardRunSpec) -> dict[str, str]:
 def model_input(model: str | None) -> dict[str, str]:
     """A model by role, when one is needed."""
     return {} if model is None else {"model": model}
+
+
+def selection_of(spec: SelfRewardRunSpec) -> CheckpointSelection | None:
+    """How a round's model is chosen among checkpoints; None where it is the end of its training."""
+    return spec.training.dpo.selection
 
 
 def generator_of(spec: SelfRewardRunSpec, iteration: int) -> str | None:
