@@ -28,6 +28,11 @@ def by_token(**changes: Any) -> dict[str, Any]:
 
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
+    ("spec.responses.perPrompt", {"preferences": {"strategy": "best-two-sigma"}}),
+    (
+        "spec.training.dpo.additionalLosses",
+        {"training": {"dpo": {"additionalLosses": [{"type": "sft"}, {"type": "sft", "weight": 2}]}}},
+    ),
     (
         "spec.training.dpo.selection",
         {"preferences": {"strategy": "positive-only"}, "training": {"dpo": {"selection": {}}}},

@@ -94,6 +94,7 @@ from selfreward_steps.contract.sources import (
 from selfreward_steps.contract.training import (
     SELECTION,
     TRAINING_CURVE,
+    AdditionalLoss,
     CheckpointSelection,
     DpoLoss,
     DpoSettings,
@@ -123,6 +124,7 @@ __all__ = [
     "TERMINATION_LOG_VARIABLE",
     "TRAINING_CURVE",
     "VERIFIED",
+    "AdditionalLoss",
     "AnswerSampling",
     "CheckpointSelection",
     "ConfigMapKeyRef",

@@ -210,6 +210,8 @@ class PairStrategy(StrEnum):
 
     BEST_WORST = "best-worst"
     BEST_RANDOM = "best-random"
+    BEST_TWO_SIGMA = "best-two-sigma"
+    """Rejected is the answer nearest to two standard deviations below the candidates' mean (arXiv 2502.16825)."""
     POSITIVE_ONLY = "positive-only"
     """No pairs: answers with a perfect score are added to the seed data (the paper's ablation)."""
 
@@ -244,8 +246,10 @@ class PairSettings(ContractModel):
     """From scores to preference pairs (paper section 2.3; Meta-Rewarding for length control)."""
 
     strategy: PairStrategy = PairStrategy.BEST_WORST
-    """`best-worst` is the paper's; ties are always dropped. `positive-only` is its ablation: supervised fine-tuning of
-    the base model on the seed data and every answer with a perfect score, by `training.sft`."""
+    """`best-worst` is the paper's; ties are always dropped. `best-two-sigma`, for 8 candidates and more, rejects the
+    answer nearest to two standard deviations below their mean (arXiv 2502.16825). `positive-only` is the paper's
+    ablation: supervised fine-tuning of the base model on the seed data and every answer with a perfect score, by
+    `training.sft`."""
     min_margin: Annotated[float, Field(ge=0)] = 0
     """Smallest difference of mean scores; 0 keeps every difference."""
     max_score_std: Annotated[float, Field(gt=0)] | None = None

@@ -122,6 +122,15 @@ class DpoLoss(StrEnum):
     SFT = "sft"
 
 
+class AdditionalLoss(ContractModel):
+    """A loss that is added to the main one."""
+
+    type: DpoLoss
+    """One of TRL's; `sft` is the chosen answers' negative log-likelihood."""
+    weight: Annotated[float, Field(gt=0)] = 1
+    """Its weight; the main loss has 1."""
+
+
 class CheckpointSelection(ContractModel):
     """The choice of a round's model among checkpoints of its training, by pairwise wins on prompts that no pair is made
     of (paper, section 3.1)."""
@@ -147,6 +156,8 @@ class DpoSettings(TrainingSettings):
     """Strength of the pull towards the reference model."""
     loss_type: DpoLoss = DpoLoss.SIGMOID
     """One of TRL's DPO losses."""
+    additional_losses: Annotated[list[AdditionalLoss], Field(max_length=4)] = []
+    """Losses to add to `lossType`, each with its weight: `sft` at 1 is Iterative RPO's (arXiv 2404.19733)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0
     """For the losses that have it: `robust`, `exo_pair`, `aot` and `aot_unpaired`."""
     reference_model: ReferenceModel = ReferenceModel.PREVIOUS

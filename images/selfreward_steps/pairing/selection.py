@@ -2,13 +2,15 @@
 
 Paper section 2.3 (best against worst of the mean scores, ties dropped), with the options of `preferences`: cut-off
 answers, margin, judge-variance filter, length control (Meta-Rewarding, arXiv 2407.19594, section 2.3), random rejected,
-anchored rejected (Temporal Self-Rewarding, arXiv 2508.06026) and positive-only. It must not read, write or count.
+rejected at two standard deviations below the mean, anchored rejected (Temporal Self-Rewarding, arXiv 2508.06026) and
+positive-only. It must not read, write or count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -182,11 +184,17 @@ def _rejected(
 
     `best-worst`: the worst; with length control the longest of the bottom tier `[min, (1-ρ)·min + ρ·max]`. Above
     ρ = 0.5 the tiers overlap, so a pair must still be asked to be one. `best-random`: any, equally likely.
+    `best-two-sigma`: the one nearest to two standard deviations below the mean of all, since of many candidates the
+    worst is an outlier that teaches little (arXiv 2502.16825).
     """
     beaten = [candidate for candidate in candidates if rules.better(chosen, candidate)]
     match rules.strategy:
         case PairStrategy.BEST_RANDOM:
             return beaten[_drawn(rules.seed, prompt_id, len(beaten))] if beaten else None
+        case PairStrategy.BEST_TWO_SIGMA:
+            means = [candidate.mean for candidate in candidates]
+            aim = statistics.fmean(means) - 2 * statistics.pstdev(means)
+            return min(beaten, key=lambda c: (round(abs(c.mean - aim), DECIMALS), c.index), default=None)
         case PairStrategy.BEST_WORST:
             low, high = _range(candidates)
             tier = [c for c in beaten if c.mean <= low + rules.rho * (high - low) + _ROUNDING]

@@ -56,7 +56,8 @@ def dpo_arguments(settings: DpoSettings, batches: BatchPlan, common: dict[str, A
     return DPOConfig(
         **_arguments(settings, batches, common),
         beta=settings.beta,
-        loss_type=[settings.loss_type.value],
+        loss_type=[settings.loss_type.value, *(each.type.value for each in settings.additional_losses)],
+        loss_weights=[1.0, *(each.weight for each in settings.additional_losses)],
         label_smoothing=settings.label_smoothing,
         disable_dropout=False,
         precompute_ref_log_probs=precompute,
@@ -124,12 +125,15 @@ def _check_loss(settings: DpoSettings) -> None:
     def bad(message: str) -> PermanentError:
         return PermanentError("BadLoss", message)
 
-    if settings.label_smoothing and settings.loss_type not in SMOOTHED_LOSSES:
+    added = [each.type for each in settings.additional_losses]
+    if len({settings.loss_type, *added}) <= len(added):
+        raise bad("settings.additionalLosses: names a loss that is there already: give each once, with its weight")
+    if settings.label_smoothing and SMOOTHED_LOSSES.isdisjoint([settings.loss_type, *added]):
         raise bad(
             f"settings.labelSmoothing: {settings.label_smoothing:g} has no effect on lossType "
             f"{settings.loss_type.value!r}: set it to 0, or use one of {', '.join(sorted(SMOOTHED_LOSSES))}"
         )
-    if settings.loss_type is DpoLoss.EXO_PAIR and not settings.label_smoothing:
+    if DpoLoss.EXO_PAIR in (settings.loss_type, *added) and not settings.label_smoothing:
         raise bad("settings.labelSmoothing: lossType 'exo_pair' needs one above 0; its paper uses 0.001")
 
 

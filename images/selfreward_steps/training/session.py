@@ -267,6 +267,8 @@ class _Session:
         # How the batch is spread is the machine's business; what is chosen later is said by the step that chooses.
         settings.pop("perDeviceBatchSize")
         settings.pop("selection", None)
+        if not settings.get("additionalLosses", True):
+            settings.pop("additionalLosses")
         card = model_card(
             output=artifact,
             step=config.step.value,

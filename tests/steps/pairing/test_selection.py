@@ -66,6 +66,18 @@ CASES: dict[str, tuple[dict[str, Any], list[ScoredCandidate], tuple[int, int | N
         candidates(5, 4, 3.5, 2),
         (0, 3),
     ),
+    # Mean 3.625, standard deviation 1.218: 1.189 is aimed at, and the 1 lies nearer than the 0.
+    "two sigma: not the outlier": (
+        {"strategy": "best-two-sigma"},
+        candidates(5, *[4] * 13, 0, 1),
+        (0, 15),
+    ),
+    "two sigma: tied": ({"strategy": "best-two-sigma"}, candidates(*[5] * 8), NoPair.TIED),
+    "two sigma: only a worse one": (
+        {"strategy": "best-two-sigma", "minMargin": 2},
+        candidates(5, 4, 4, 4, 4, 4, 4, 3),
+        (0, 7),
+    ),
     "random: tied": ({"strategy": "best-random"}, candidates(5, 5), NoPair.TIED),
     "random: with rho the chosen is the shortest of the top": (
         {"strategy": "best-random", "lengthControl": [0.5]},
@@ -156,7 +168,7 @@ PROMPTS = st.lists(st.tuples(THIRDS, st.text("ab", max_size=4)), max_size=6)
 
 @given(
     PROMPTS,
-    st.sampled_from([PairStrategy.BEST_WORST, PairStrategy.BEST_RANDOM]),
+    st.sampled_from([PairStrategy.BEST_WORST, PairStrategy.BEST_RANDOM, PairStrategy.BEST_TWO_SIGMA]),
     st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(2)]),
     st.sampled_from([None, Fraction(1, 2), Fraction(3, 2)]),
     st.sampled_from([Fraction(0), Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1)]),

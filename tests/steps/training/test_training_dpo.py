@@ -1,6 +1,7 @@
 """Step `dpo`: what it learns, what it writes, and what it refuses."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,20 @@ def test_the_precomputed_reference_is_measured_without_dropout(bench: Bench, ada
     assert all(value < 0 for value in found[0])
 
 
+def test_losses_add_up_by_their_weights(bench: Bench) -> None:
+    """Without an update the losses are those of M0: DPO's is the logarithm of 2, the likelihood's its own."""
+    still = {"learningRate": 1e-12, "minLearningRate": 0, "maxSteps": 1, "batchSize": 8, "dropout": 0}
+    losses = {}
+    for weight in (0, 1, 3):
+        added = [{"type": "sft", "weight": weight}] if weight else []
+        done = bench.run("dpo", f"w{weight}", {**still, "additionalLosses": added}, inputs=INPUTS, iteration=1)
+        assert done.result["succeeded"], done.errors
+        losses[weight] = done.result["metrics"]["loss"]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
+    assert losses[1] - losses[0] > 1
+    assert losses[3] - losses[0] == pytest.approx(3 * (losses[1] - losses[0]), rel=1e-4)
+
+
 def test_another_reference_is_used(bench: Bench) -> None:
     settings = {"learningRate": 1e-12, "minLearningRate": 0, "maxSteps": 1, "batchSize": 8, "dropout": 0}
     first = bench.run("dpo", "m1", FAST, inputs=INPUTS, iteration=1)
@@ -162,6 +177,7 @@ def test_a_loss_that_is_no_number_stops_the_step(bench: Bench) -> None:
 
 REFUSED = {
     "smoothing that is ignored": ({"labelSmoothing": 0.1}, "BadLoss", "no effect on lossType 'sigmoid'"),
+    "a loss twice": ({"additionalLosses": [{"type": "sigmoid"}]}, "BadLoss", "names a loss that is there already"),
     "smoothing that is missing": ({"lossType": "exo_pair"}, "BadLoss", "needs one above 0"),
     "floor above peak": ({"minLearningRate": 1}, "BadLearningRate", "settings.minLearningRate: 1 is above"),
     "too long": ({"maxLength": 3}, "ExamplesTooLong", "settings.maxLength: 3 tokens"),

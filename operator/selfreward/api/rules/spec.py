@@ -66,6 +66,8 @@ def _divisible_batch(stage: str) -> Rule:
 _SMOOTHED = (DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.EXO_PAIR, DpoLoss.ROBUST)
 """The losses that honour `labelSmoothing`; TRL ignores it with the others without a word."""
 
+_SMOOTHED_NAMES = [str(loss) for loss in _SMOOTHED]
+
 SPEC_RULES: tuple[Rule, ...] = (
     *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
     *_exactly_when("model", "model", "source"),
@@ -150,15 +152,30 @@ SPEC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.training.dpo",
-        f"self.labelSmoothing == 0.0 || self.lossType in {[str(loss) for loss in _SMOOTHED]}",
+        f"self.labelSmoothing == 0.0 || self.lossType in {_SMOOTHED_NAMES}"
+        f" || self.additionalLosses.exists(each, each.type in {_SMOOTHED_NAMES})",
         f"has no effect on this lossType: set it to 0, or use one of {', '.join(_SMOOTHED)}",
         "labelSmoothing",
     ),
     Rule(
         "spec.training.dpo",
-        "self.lossType != 'exo_pair' || self.labelSmoothing > 0.0",
+        "(self.lossType != 'exo_pair' && !self.additionalLosses.exists(each, each.type == 'exo_pair'))"
+        " || self.labelSmoothing > 0.0",
         "lossType: exo_pair needs one above 0; its paper uses 0.001",
         "labelSmoothing",
+    ),
+    Rule(
+        "spec.training.dpo",
+        "self.additionalLosses.all(each, each.type != self.lossType"
+        " && self.additionalLosses.exists_one(other, other.type == each.type))",
+        "names a loss twice, or lossType again: give each once, with its weight",
+        "additionalLosses",
+    ),
+    Rule(
+        "spec",
+        "self.preferences.strategy != 'best-two-sigma' || self.responses.perPrompt >= 8",
+        "strategy: best-two-sigma needs 8 or more: of fewer, none lies two standard deviations below the mean",
+        "responses.perPrompt",
     ),
     _falling_rate("spec.training.sft"),
     _falling_rate("spec.training.dpo"),

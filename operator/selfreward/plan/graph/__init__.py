@@ -1,6 +1,7 @@
 """The graph of a run: which steps a spec asks for, what each reads and commits, and how its inputs are pinned."""
 
-from selfreward.plan.graph.building import EVALUATION_IMPORT, build_graph
+from selfreward.plan.graph.building import build_graph
+from selfreward.plan.graph.evaluations import EVALUATION_IMPORT
 from selfreward.plan.graph.inputs import committed_digests, paired_inputs, pinned_inputs
 from selfreward.plan.graph.nodes import BASELINE_EVALUATION_KEY, ChildKind, Graph, Node, evaluation_key, step_key
 from selfreward.plan.graph.observing import artifacts_to_observe
