@@ -1,11 +1,12 @@
-"""What the operator costs: `python benchmarks/control_plane.py fleet --runs 500` and `… handoff --runs 10`.
+"""What the operator costs: `python benchmarks/control_plane.py fleet --runs 500`, `… handoff --runs 10` and so on.
 
 On the tests' API server, over real HTTP and in real time. `fleet` starts the real process, `python -m
 selfreward.control`, before a cluster that already holds that many finished runs with all their children, and prints
-how long it takes to have looked at each, its memory, and its requests while nothing happens. `handoff` walks runs
-side by side and prints the operator's own histogram `selfreward_handoff_seconds`: from the look that finds a step's
-success to the creation of the next child. The API server shares the machine, and in `handoff` the process too, so
-what is printed is more than a cluster of its own would take.
+how long it takes to have looked at each, its memory, and its requests while nothing happens. `unfinished` is `fleet`
+with runs in the middle of responding, whose artifacts lie in a bucket of an S3 server (moto). `handoff` walks runs side
+by side and prints the operator's own histogram `selfreward_handoff_seconds`: from the look that finds a step's success
+to the creation of the next child. The API server shares the machine, and in `handoff` the process too, so what is
+printed is more than a cluster of its own would take.
 """
 
 from __future__ import annotations
@@ -22,28 +23,36 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import boto3  # noqa: E402
 import looptime  # noqa: E402
 import psutil  # noqa: E402
-from control.bench import bench, run_manifest, small_manifest  # noqa: E402
-from kube import FakeCluster  # noqa: E402
+from botocore.config import Config  # noqa: E402
+from control.bench import bench, run_manifest, small_manifest, status_of  # noqa: E402
+from kube import Behaviour, FakeCluster  # noqa: E402
 from kube.kinds import BY_NAME  # noqa: E402
 from kube.storage import Object  # noqa: E402
+from selfreward.api import RunStatus, StepState  # noqa: E402
 from selfreward.control.metrics import Metrics  # noqa: E402
 
 KINDS: Final = ("SelfRewardRun", "Job", "PyTorchJob", "Deployment", "ReplicaSet", "Pod", "Service", "Secret")
 COUNT_SECONDS: Final = 1.0
+_PATIENT: Final = {"step": 10**8, "start": 10**8, "serving": 10**8, "progress": 10**8}
+"""The runs were walked in virtual time, which is another day."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("fleet", "handoff", "serve"))
+    parser.add_argument("what", choices=("fleet", "unfinished", "handoff", "serve"))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--idle", type=float, default=180.0, help="seconds to watch an idle fleet for")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -55,7 +64,10 @@ def main() -> int:
             case "handoff":
                 report(asyncio.run(walked(Path(folder), given.runs)))
             case "fleet":
-                fleet(Path(folder), given.runs, given.idle)
+                fleet(Path(folder), finished(Path(folder)), given.runs, given.idle)
+            case "unfinished":
+                with bucket(Path(folder), given.runs) as (template, options, environment):
+                    fleet(Path(folder), template, given.runs, given.idle, options, environment)
     return 0
 
 
@@ -76,19 +88,26 @@ def report(metrics: Metrics) -> None:
     print(json.dumps({"handoffs": within["+Inf"], "withinSeconds": within}))
 
 
-def fleet(folder: Path, runs: int, idle: float) -> None:
-    """Start the operator before a cluster of finished runs, and print what it costs."""
-    (folder / "objects.json").write_text(json.dumps(list(copies(template(folder), runs))))
+def fleet(
+    folder: Path,
+    template: list[Object],
+    runs: int,
+    idle: float,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Start the operator before a cluster that holds so many copies of a run, and print what it costs."""
+    (folder / "objects.json").write_text(json.dumps(list(copies(template, runs))))
     server = subprocess.Popen(
         [sys.executable, __file__, "serve", "--folder", str(folder)], stdout=subprocess.PIPE, text=True
     )
     assert server.stdout is not None
     objects = json.loads(server.stdout.readline())["objects"]
     port = _free_port()
-    command = [sys.executable, "-m", "selfreward.control", "--no-leader-election", "--port", str(port)]
+    command = [sys.executable, "-m", "selfreward.control", "--no-leader-election", "--port", str(port), *options]
     began = time.monotonic()
-    environment = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig.yaml"), "NO_PROXY": "*"}
-    operator = subprocess.Popen([*command, "--log-format", "text"], env=environment)
+    variables = {**os.environ, **environment, "KUBECONFIG": str(folder / "kubeconfig.yaml"), "NO_PROXY": "*"}
+    operator = subprocess.Popen([*command, "--log-format", "text"], env=variables)
     try:
         while _looks(port) < runs:
             time.sleep(0.1)
@@ -114,19 +133,68 @@ def fleet(folder: Path, runs: int, idle: float) -> None:
             process.wait()
 
 
-def template(folder: Path) -> list[Object]:
+def finished(folder: Path) -> list[Object]:
     """All objects of one finished run of the paper's whole graph, walked in virtual time."""
+    return walk(folder, "finished")
 
-    async def walk() -> list[Object]:
+
+def walk(folder: Path, until: str) -> list[Object]:
+    """All objects of a run in the middle of a step, or when it has `finished`."""
+
+    async def walked_until() -> list[Object]:
         async with bench(folder) as made:
-            made.cluster.create(run_manifest(folder, "demo", iterations=2))
+            made.cluster.playbook.on(key=until, does=Behaviour(runs=10_000))
+            made.cluster.create(run_manifest(folder, "demo", iterations=2, deadlines=_PATIENT))
             made.start()
-            await made.finished()
+            if until == "finished":
+                await made.finished()
+            else:
+                await made.cluster.until(lambda: _runs(status_of(made.cluster), until), 3600)
             await made.cluster.idle(120)
             return [{**item, "kind": kind} for kind in KINDS for item in made.cluster.list(kind)]
 
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
-        return runner.run(walk())
+        return runner.run(walked_until())
+
+
+def _runs(status: RunStatus, key: str) -> bool:
+    return any(row.key == key and row.state is StepState.RUNNING for each in status.iterations for row in each.steps)
+
+
+@contextmanager
+def bucket(folder: Path, runs: int) -> Iterator[tuple[list[Object], list[str], dict[str, str]]]:
+    """A run in the middle of responding, whose copies have their artifacts in a bucket; what the operator is told."""
+    objects = walk(folder, "respond-1")
+    port = _free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update(environment)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _fill(endpoint, folder / "store/default/demo", runs)
+        text = json.dumps(objects).replace(f"file://{folder}/store", "s3://bench/runs")
+        template: list[Object] = json.loads(text)
+        for item in template:
+            if item["kind"] == "SelfRewardRun":
+                item["spec"]["storage"] = {"uri": "s3://bench/runs", "endpointUrl": endpoint}
+        yield template, ["--storage-endpoints", endpoint], environment
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _fill(endpoint: str, run: Path, runs: int) -> None:
+    """The artifacts of the run under the names of its copies; of a manifest alone an operator reads anything."""
+    client = boto3.client("s3", endpoint_url=endpoint, config=Config(retries={"max_attempts": 20}))
+    client.create_bucket(Bucket="bench")
+    manifests = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("manifest.json")}
+    with ThreadPoolExecutor(8) as threads:
+        names = [(f"runs/default/run-{index:04d}/{name}", name) for index in range(runs) for name in manifests]
+        list(threads.map(lambda each: client.put_object(Bucket="bench", Key=each[0], Body=manifests[each[1]]), names))
 
 
 def copies(objects: list[Object], runs: int) -> Iterator[Object]:

@@ -15,43 +15,26 @@ from selfreward.render import metadata as labels
 
 Object = dict[str, Any]
 VICTIM: Final = ("default", "victim")
-NAMESPACES: Final = ("default", "evaluation", "iteration-1", "m1", "team-b", "victim")
+NAMESPACES: Final = ("default", "evaluation", "iteration-1", "m1", "store", "team-b", "victim")
 NAMES: Final = ("m0", "m1", "default", "evaluation", "iteration-1", "pairs", "manifest.json", "victim", "x" * 63, "a.b")
-PLACES: Final = (
+ADDRESSES: Final = (
+    *("", "", "/default", "/default/victim", "/default/victim/m0", "/default/victim/evaluation", "/DEFAULT/victim"),
     *(
-        "",
-        "",
-        "",
-        "/",
-        "//",
-        "/.",
-        "/default",
-        "/default/",
-        "/default/victim",
-        "/default/victim/",
-        "/default/victim/m0",
-    ),
-    *(
-        "/default/victim?",
-        "/default/victim#",
-        "/default/victim%3F",
-        "?/x",
-        "#",
-        "/default/victim/..",
-        "/..",
-        "/../store",
-    ),
-    *(
-        "/%2e%2e",
         "/default%2Fvictim",
         "/%64efault/victim",
-        "/default/victim%00",
-        "/default/victim\n",
-        "/DEFAULT/victim",
+        "/default/victim%3F",
+        "/default\\victim",
+        "/ｄefault/victim",
+        "/victim",
     ),
-    *("/default/./victim", "/default//victim", "/default\\victim", "/ｄefault/victim", "/" + "x" * 300),
 )
-"""Behind the address of the store."""
+"""What may stand behind the store's address, and leads to others or looks as if it did."""
+REFUSED: Final = (
+    *("/", "//", "/.", "/default/", "/default/victim/", "/default/victim?", "/default/victim#", "?/x", "#", "/.."),
+    *("/default/victim/..", "/../store", "/%2e%2e", "/default/victim%00", "/default/victim\n", "/default/./victim"),
+    *("/default//victim", "/" + "x" * 300),
+)
+"""What may not."""
 
 
 def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
@@ -61,7 +44,8 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
         spec = document.get("spec")
         if not isinstance(spec, dict):
             continue
-        spec["storage"] = {"uri": f"file://{folder}/store{chance.choice(PLACES)}"}
+        place = chance.choice(ADDRESSES if chance.random() < 0.7 else REFUSED)
+        spec["storage"] = {"uri": f"file://{folder}/store{place}"}
         if chance.random() < 0.5:
             spec["deletionPolicy"] = {"artifacts": "Delete"}
         if chance.random() < 0.1:
@@ -72,6 +56,10 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
             spec.pop("schedule", None)
         _make_small(spec)
         document["metadata"] = _metadata(chance, victim_uid)
+        if chance.random() < 0.1:
+            # Its folder is the one in which all folders of the victim's namespace lie.
+            spec["storage"] = {"uri": f"file://{folder}"}
+            document["metadata"] |= {"namespace": "store", "name": "default"}
         yield document
 
 
