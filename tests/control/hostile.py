@@ -57,7 +57,8 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
         _make_small(spec)
         document["metadata"] = _metadata(chance, victim_uid)
         if chance.random() < 0.1:
-            # Its folder is the one in which all folders of the victim's namespace lie.
+            # Its folder would be the one in which all folders of the victim's namespace lie: `storage.allowed` is
+            # the fence against that, for whose folder it is the store cannot tell.
             spec["storage"] = {"uri": f"file://{folder}"}
             document["metadata"] |= {"namespace": "store", "name": "default"}
         yield document

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from control.fence import Fence
 from control.hostile import NAMESPACES, hostile
 from kube import ApiError
 from selfreward.api import Phase
+from selfreward.control.storage import StoragePolicy
 
 BATCH = 20
 """Runs at the same time."""
@@ -30,6 +32,7 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + -(-COUNT // BATCH)))
 async def test_hostile_runs_reach_nobody(tmp_path: Path, seed: int) -> None:
     async with bench(tmp_path, namespaces=sorted({*NAMESPACES, "research"})) as made:
+        made.settings = replace(made.settings, storage=StoragePolicy(allowed=(f"file://{tmp_path}/store",)))
         fence = Fence(made.cluster)
         fence.start(made)
         victim = made.cluster.create(small_manifest(tmp_path, "victim"))
