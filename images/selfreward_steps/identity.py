@@ -38,7 +38,7 @@ _NOT_CONTENT_ANYWHERE: Final = frozenset(
         "memoryLimits",
     }
 )
-_LATER: Final = frozenset({"additionalLosses", "selection", "validation", "single", "checkpoints"})
+_LATER: Final = frozenset({"additionalLosses", "selection", "validation", "single", "checkpoints", "columns"})
 """Options that came when there were runs already. What does not ask for them is what it was before there were any."""
 
 

@@ -125,6 +125,13 @@ def test_each_import_depends_on_its_own_source(change: dict[str, Any], changed: 
     assert {artifact for artifact in before if before[artifact] != after[artifact]} == changed
 
 
+def test_seed_data_that_was_imported_before_columns_had_names_is_the_same() -> None:
+    before = "sha256:c74e1cb11fb4d6679631777898e10feb6f49e196330f64ef731ea4ce44ebbc15"
+    assert output_digests(parse_config(json.dumps(IMPORT)), "seed", "")["seed"] == before
+    renamed = {**IMPORT, "seedData": {"eft": {"uri": "file:///eft.jsonl", "columns": {"score": "points"}}}}
+    assert output_digests(parse_config(json.dumps(renamed)), "seed", "")["seed"] != before
+
+
 def test_seeds_differ_by_step_iteration_and_shard() -> None:
     asked = [(0, "judge", 1, 0), (1, "judge", 1, 0), (0, "respond", 1, 0), (0, "judge", 2, 0), (0, "judge", 1, 1)]
     seeds = [derived_seed(*each) for each in asked]

@@ -57,6 +57,35 @@ class DataFormat(StrEnum):
     MT_BENCH = "mt-bench"
 
 
+class ColumnNames(ContractModel):
+    """A dataset's own names for the columns that are known here; what is not named keeps its name."""
+
+    id: str | None = None
+    """A row's identity."""
+    system: str | None = None
+    """System message."""
+    history: str | None = None
+    """Earlier turns: pairs of a question and its answer, or messages."""
+    prompt: str | None = None
+    """What is asked: text, or a list of messages."""
+    response: str | None = None
+    """One answer to it."""
+    messages: str | None = None
+    """A whole conversation."""
+    chosen: str | None = None
+    """The better answer of a pair."""
+    rejected: str | None = None
+    """The worse one."""
+    answers: str | None = None
+    """A list of ranked or scored answers."""
+    rank: str | None = None
+    """An answer's rank, 0 for the best."""
+    score: str | None = None
+    """An answer's score, higher for better ones."""
+    critique: str | None = None
+    """The reasons of a ready judgement."""
+
+
 class DataSource(ContractModel):
     """A dataset as JSONL or Parquet, or one of the hub's."""
 
@@ -70,6 +99,8 @@ class DataSource(ContractModel):
     """Secret with the token for a gated `hf://` dataset."""
     format: DataFormat = DataFormat.AUTO
     """Row shape."""
+    columns: ColumnNames | None = None
+    """The dataset's own names of known columns, `{prompt: question_text, chosen: best}`."""
     limit: PositiveInt | None = None
     """Take the first rows only."""
 

@@ -43,9 +43,21 @@ def read_source(source: DataSource, field: str, token: str | None, place: Place)
     iterated; InfrastructureError HubUnavailable.
     """
     rows = _hub(source, field, token) if source.uri.startswith("hf://") else _file(source, field, place)
+    own = source.columns.model_dump(exclude_none=True) if source.columns is not None else {}
     for row in islice(rows, source.limit):
         place.progress.alive()
-        yield row
+        yield _renamed(row, own, field) if own else row
+
+
+def _renamed(row: Row, own: Mapping[str, str], field: str) -> Row:
+    """`row` with the known names for the columns that the dataset calls otherwise; `own` has its names by them."""
+    for known, name in own.items():
+        if name not in row.values:
+            raise bad_data(
+                f"{field}.columns.{known}", row.where, f"{name!r} is no column; found {', '.join(row.values)}"
+            )
+    kept = {name: value for name, value in row.values.items() if name not in own.values() and name not in own}
+    return Row({**kept, **{known: row.values[name] for known, name in own.items()}}, row.where)
 
 
 @dataclass(frozen=True)

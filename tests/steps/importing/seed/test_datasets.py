@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+from selfreward_steps.errors import PermanentError
 from steps.importing.seed.seeding import seed, write
 
 CHAT = [{"role": "user", "content": "Say hi"}, {"role": "assistant", "content": "Hi"}]
@@ -194,3 +195,34 @@ def test_parquet_with_nested_columns(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"messages": CHAT}, {"messages": CHAT[:0] + CHAT}]), path)
     rows, _ = seed(tmp_path, {"instructions": {"uri": path.as_uri(), "format": "messages"}})
     assert rows["instructions"][0]["messages"] == CHAT
+
+
+@pytest.mark.parametrize(
+    ("role", "row", "columns", "like"),
+    [
+        ("instructions", {"q": "Say hi", "a": "Hi", "prompt": "an id"}, {"prompt": "q", "response": "a"},
+         {"prompt": "Say hi", "response": "Hi"}),
+        ("instructions", {"talk": CHAT, "rules": "Be brief."}, {"messages": "talk", "system": "rules"},
+         {"messages": CHAT, "system": "Be brief."}),
+        ("rankings", {"q": "Say hi", "win": "Hi", "lose": "No"}, {"prompt": "q", "chosen": "win", "rejected": "lose"},
+         {"prompt": "Say hi", "chosen": "Hi", "rejected": "No"}),
+        ("rankings", {"prompt": "Say hi", "options": RANKED["answers"]}, {"answers": "options"}, RANKED),
+        ("eft", {"prompt": "a", "response": "b", "why": "c", "points": 2}, {"critique": "why", "score": "points"},
+         {"prompt": "a", "response": "b", "critique": "c", "score": 2}),
+        ("prompts", {"title": "Say hi"}, {"prompt": "title"}, {"prompt": "Say hi"}),
+    ],
+    ids=["over-another", "system", "pair", "nested", "eft", "prompts"],
+)  # fmt: skip
+def test_columns_may_have_names_of_their_own(tmp_path: Path, role: str, row: Any, columns: Any, like: Any) -> None:
+    found, metadata = seed(tmp_path, {role: {**write(tmp_path / "own.jsonl", [row]), "columns": columns}})
+    known, _ = seed(tmp_path, {role: write(tmp_path / "known.jsonl", [like])})
+    assert found[role] == known[role]
+    assert metadata["counts"] == {role: 1}
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    source = {**write(tmp_path / "in.jsonl", [{"title": "Say hi"}]), "columns": {"prompt": "titel"}}
+    with pytest.raises(
+        PermanentError, match=r"prompts.source.columns.prompt: .*line 1: 'titel' is no column; found title"
+    ):
+        seed(tmp_path, {"prompts": source})
