@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,8 @@ def main() -> None:
             folder.mkdir()
             os.environ["SELFREWARD_SCRATCH"] = str(folder / "scratch")
             print(f"{name} …", file=sys.stderr)
-            rows[name] = cells(walked(name, folder, forks, url))
+            with redirect_stdout(sys.stderr):  # where the steps tell their progress
+                rows[name] = cells(walked(name, folder, forks, url))
     sys.stdout.write(as_markdown(rows))
 
 
