@@ -48,7 +48,7 @@ def main() -> int:
     out: Path = given["out"].resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / "setting.json").write_text(json.dumps(asdict(setting), indent=1))
-    model, prompts = given["model"].resolve(), first_prompts(given["prompts"], out, setting.prompt_count)
+    model, prompts = given["model"].resolve(), first_prompts(given["prompts"], out, setting)
     os.environ["CUDA_VISIBLE_DEVICES"] = given["gpus"]
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT / "operator"), str(ROOT / "images"), str(HERE), os.environ.get("PYTHONPATH", "")]
@@ -88,26 +88,34 @@ def by_hand(model: Path, prompts: Path, folder: Path, setting: Setting) -> dict[
     iterations = []
     for number in range(1, setting.iterations + 1):
         pairs, trained = folder / f"pairs-{number}.json", folder / f"m{number + 1}"
-        generated = child("by_hand_generate.py", model, prompts, pairs, setting)
+        own = folder / f"prompts-{number}.jsonl"
+        lines = prompts.read_text(encoding="utf-8").splitlines(keepends=True)
+        own.write_text("".join(lines[(number - 1) * setting.prompt_count : number * setting.prompt_count]))
+        generated = child("by_hand_generate.py", model, own, pairs, setting)
         iterations.append({"generate": generated, "train": child("by_hand_train.py", model, pairs, trained, setting)})
         model = trained
     return {"iterations": iterations}
 
 
 def child(script: str, first: Path, second: Path, third: Path, setting: Setting) -> dict[str, Any]:
-    """Run a script in a process of its own; the last line that it prints is its result."""
+    """Run a script in a process of its own; the last line of JSON that it prints is its result."""
     third.parent.mkdir(parents=True, exist_ok=True)
     log = third.parent / f"{Path(script).stem}.{third.stem}.log"
     command = [sys.executable, str(HERE / script), str(first), str(second), str(third), json.dumps(asdict(setting))]
     with log.open("w") as file:
         subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True)
-    result: dict[str, Any] = json.loads(log.read_text().strip().splitlines()[-1])
+    # Engines say goodbye after it.
+    *_, told = (line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
+    result: dict[str, Any] = json.loads(told)
     return result
 
 
-def first_prompts(file: Path, out: Path, count: int) -> Path:
-    """The first prompts of a file, as all parts read them."""
+def first_prompts(file: Path, out: Path, setting: Setting) -> Path:
+    """The first prompts of a file, as all parts read them: those of the first iteration, then those of the second."""
+    count = setting.prompt_count * setting.iterations
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:count]]
+    if len(rows) < count:
+        sys.exit(f"{file}: {len(rows)} prompts, {count} are needed: lower --prompt-count or --iterations")
     target = out / "prompts.jsonl"
     target.write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows), encoding="utf-8")
     return target

@@ -6,7 +6,7 @@ import time
 BEGAN = time.time()
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
-from setting import arguments  # noqa: E402
+from setting import JUDGE, arguments  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     answers = [[output.text for output in request.outputs] for request in answered]
     lap("answers")
     told["answer_tokens"] = sum(len(output.token_ids) for request in answered for output in request.outputs)
-    template = judge_template(JudgeSettings())
+    template = judge_template(JudgeSettings.model_validate(JUDGE))
     places = [(row, candidate) for row in range(len(prompts)) for candidate in range(setting.candidates)]
     asked = [chat(template.ask(prompts[row], answers[row][candidate])) for row, candidate in places]
     sampling = SamplingParams(

@@ -24,7 +24,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(source)
     settings = DPOConfig(
         output_dir=str(target / "work"),
-        per_device_train_batch_size=setting.batch,
+        per_device_train_batch_size=setting.per_device,
+        gradient_accumulation_steps=setting.batch // setting.per_device,
         learning_rate=setting.learning_rate,
         lr_scheduler_type="cosine",
         num_train_epochs=1,

@@ -11,7 +11,7 @@ from pathlib import Path
 BEGAN = time.time()
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
-from setting import arguments  # noqa: E402
+from setting import JUDGE, arguments  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         tensor_parallel_size=setting.tensor_parallel,
     )
     engine = time.time() - BEGAN
-    tokenizer, template = llm.get_tokenizer(), judge_template(JudgeSettings())
+    tokenizer, template = llm.get_tokenizer(), judge_template(JudgeSettings.model_validate(JUDGE))
 
     def exactly(text: str, most: int) -> SamplingParams:
         count = min(most, max(1, len(tokenizer(text, add_special_tokens=False).input_ids)))

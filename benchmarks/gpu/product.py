@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from setting import Setting
+from setting import JUDGE, Setting
 
 NAME: Final = "benchmark"
 
@@ -35,11 +35,11 @@ def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
         "iterations": setting.iterations,
         "prompts": {"count": setting.prompt_count, "generator": "file", "source": {"uri": prompts.as_uri()}},
         "responses": {"perPrompt": setting.candidates, "sampling": {"maxTokens": setting.answer_tokens}},
-        "judge": {"samples": setting.judgements, "sampling": {"maxTokens": setting.judgement_tokens}},
+        "judge": {**JUDGE, "samples": setting.judgements, "sampling": {"maxTokens": setting.judgement_tokens}},
         "preferences": {"truncated": "keep"},
         "training": {
             "processesPerNode": setting.training_processes,
-            "dpo": {**rate, "batchSize": setting.batch, "perDeviceBatchSize": setting.batch, "epochs": 1},
+            "dpo": {**rate, "batchSize": setting.batch, "perDeviceBatchSize": setting.per_device, "epochs": 1},
         },
         "evaluation": {"enabled": False},
         "serving": {

@@ -6,7 +6,7 @@ import time
 import torch
 from selfreward_steps.contract import JudgeSettings
 from selfreward_steps.judging.templates import judge_template
-from setting import arguments
+from setting import JUDGE, arguments
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(source)
-    template = judge_template(JudgeSettings())
+    template = judge_template(JudgeSettings.model_validate(JUDGE))
 
     def generate(text: str, count: int, tokens: int) -> list[str]:
         chat = [{"role": "user", "content": text}]

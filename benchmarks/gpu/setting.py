@@ -6,6 +6,19 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+JUDGE: Final[dict[str, Any]] = {
+    "template": "custom",
+    "customTemplate": {
+        "text": (
+            "User: {prompt}\n\n<response>\n{response}\n</response>\n\nHow many points out of 5 does the response to "
+            "the user deserve? Answer with one number from 0 to 5, and give the reason in one sentence."
+        ),
+        "scorePattern": "([0-5])",
+    },
+}
+"""A judge that a small instruction model can be, without having been trained to judge: any of its digits is a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +29,12 @@ class Setting:
     candidates: int = 4
     judgements: int = 3
     answer_tokens: int = 512
-    judgement_tokens: int = 256
+    judgement_tokens: int = 64
     context: int = 4096
     iterations: int = 2
     learning_rate: float = 1e-6
     batch: int = 16
+    per_device: int = 16
     tensor_parallel: int = 1
     replicas: int = 1
     training_processes: int = 1

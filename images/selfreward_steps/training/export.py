@@ -20,7 +20,7 @@ from torch.distributed.fsdp import FSDPModule
 from selfreward_steps.contract import SELECTION, TRAINING_CURVE, LoraSettings, Rounding
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.models import load_model, lora_config
-from selfreward_steps.training.rounding import round_stochastically
+from selfreward_steps.training.rounding import round_weights
 
 MAX_SHARD: Final = "4GB"
 """Largest weights file: several are fetched in parallel."""
@@ -69,8 +69,7 @@ def write_model(
         model.tie_weights()
     _check_finite(model)
     if dtype is torch.bfloat16 and rounding is Rounding.STOCHASTIC:
-        for name, weight in model.named_parameters():
-            weight.data = round_stochastically(weight, seed=seed, name=name)
+        round_weights(model, seed)
     shutil.rmtree(folder, ignore_errors=True)
     model.to(dtype).save_pretrained(folder, max_shard_size=MAX_SHARD)
     (folder / "generation_config.json").unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from selfreward_steps.contract import Rounding
 from selfreward_steps.training import rounding
 from selfreward_steps.training.export import write_model
 from selfreward_steps.training.rewards import HELD_OUT, TRAINED, split
-from selfreward_steps.training.rounding import round_stochastically
+from selfreward_steps.training.rounding import round_stochastically, round_weights
 from tiny_model import make_tiny_model
 from training_bench import Bench, log_probability
 from transformers import AutoModelForCausalLM
@@ -126,6 +126,15 @@ def test_rounding_is_the_same_for_the_same_seed_and_name_and_leaves_what_fits() 
     assert not torch.equal(one, round_stochastically(weight, seed=4, name="a"))
     fits = torch.cat([weight.bfloat16().float().flatten(), torch.tensor([0.0, -0.0, 1e-40])])
     assert torch.equal(round_stochastically(fits[:-1], seed=1, name="a").float(), fits[:-1])
+
+
+def test_a_models_weights_are_rounded_side_by_side_as_one_by_one() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(*(torch.nn.Linear(9, 9) for _ in range(20)))
+    expected = {name: round_stochastically(weight, seed=3, name=name) for name, weight in model.named_parameters()}
+    round_weights(model, 3)
+    assert all(torch.equal(weight, expected[name]) for name, weight in model.named_parameters())
 
 
 @pytest.mark.parametrize(
