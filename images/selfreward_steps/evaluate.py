@@ -21,6 +21,8 @@ from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.refused_rows import read_refused, write_refused
 from selfreward_steps.client.requests import ChatRequest, Refusal, seed_for
 from selfreward_steps.contract import JudgeSettings
+from selfreward_steps.evaluation.drift import FILE as JUDGED
+from selfreward_steps.evaluation.drift import drift_section
 from selfreward_steps.evaluation.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.evaluation.leaderboards import alpaca_outputs, mt_bench_answers
 from selfreward_steps.evaluation.lm_eval_run import (
@@ -61,6 +63,7 @@ def run(context: Context) -> StepOutcome:
         client.require_an_answer(known=finished.recovered)
         report = _measured(context, folder) if work.given is not None else _measure(context, work, finished, folder)
         report |= _compare(context, work, finished, folder)
+        report["judge"] |= drift_section(context, folder)
         write_refused(folder, _refused(work, finished), before=read_refused(folder))
     if tasks is not None:
         report[LM_EVAL] = _run_tasks(context, tasks, folder)
@@ -211,7 +214,7 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     keys = iter(work.ranges[Kind.JUDGEMENT])
     judged = [[Judgement(**finished.row(next(keys))) for _ in row["answers"]] for row in work.ranked]
     section, judge_rows = judge_section(work.ranked, judged, _judge(context), context.seed)
-    write_rows(folder / "judge.jsonl", judge_rows)
+    write_rows(folder / JUDGED, judge_rows)
     answers = _answers(work, finished)
     rows = _answered(work.held_out, answers)
     write_rows(folder / "answers.jsonl", rows)

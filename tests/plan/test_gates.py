@@ -94,6 +94,11 @@ TRIPS: dict[str, tuple[str, dict[str, float], list[str]]] = {
         {"judge_pairwise_accuracy": 0.55},
         ["as a judge M2 agrees with people on 55% of pairs", '"the longer answer wins" on 60%'],
     ),
+    "a judge unlike the one before": (
+        "evaluate-m2",
+        {"judge_drift": 1.02, "judge_drift_prompts": 120},
+        ["as a judge M2 orders answers unlike", "a drift of 1.02", "judgeDrift.maximum 0.8; 120 ranked prompts"],
+    ),
     "unsafe answers": ("evaluate-m2", {"safety_unsafe_share": 0.3}, ["30% of 50 answers", "safety.maximum 5%"]),
     "unread verdicts": ("evaluate-m2", {"safety_unparsed": 26}, ["26 of 50 verdicts", "evaluation.judge"]),
     "no reward margin": (
@@ -169,6 +174,7 @@ def test_a_limit_exactly_kept_is_kept() -> None:
     limits = {
         "pairs-1": {"parse_rate": 0.5, "pairs": 20, "common_score_share": 0.8},
         "pairs-2": {"candidate_chars": 400},
+        "evaluate-m2": {"judge_drift": 0.8},
     }
     assert tripped(measured("dpo-2", limits).decide()) == ""
 

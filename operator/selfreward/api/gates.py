@@ -2,7 +2,8 @@
 
 A gate only says what is asked of which number; :mod:`selfreward.plan.gates` reads the numbers. Limits are those at
 which the literature saw runs collapse (no EFT: 541 pairs instead of 3,964; length 2.3 times M1's; every score the
-same; a reward margin near zero before a round that changed nothing). Every default warns: none stops a run unasked.
+same; a reward margin near zero before a round that changed nothing); that of `judgeDrift` lies short of the 1 that a
+judge with an unrelated order has. Every default warns: none stops a run unasked.
 """
 
 from __future__ import annotations
@@ -79,6 +80,14 @@ class JudgeAccuracyGate(_Gate):
     """Smallest difference."""
 
 
+class JudgeDriftGate(_Gate):
+    """How differently the judge orders the answers of the ranked test set from the model before: one minus Kendall's
+    τ-b of their scores, the mean over its prompts. 0 is the same order, 1 an unrelated one, 2 the reverse."""
+
+    maximum: Annotated[float, Field(ge=0, le=2)] = 0.8
+    """Largest drift. Sampled critiques drift by themselves: more of `judge.samples` lessens it."""
+
+
 class RewardMarginGate(_Gate):
     """DPO's reward margin at the end of training: how much further apart chosen and rejected were moved."""
 
@@ -108,6 +117,8 @@ class Gates(ContractModel):
     """Answers that grow."""
     judge_accuracy: JudgeAccuracyGate = JudgeAccuracyGate()
     """A judge that is no better than length."""
+    judge_drift: JudgeDriftGate = JudgeDriftGate()
+    """A judge that is not the one before."""
     reward_margin: RewardMarginGate = RewardMarginGate()
     """A round that changes nothing."""
     safety: SafetyGate = SafetyGate()

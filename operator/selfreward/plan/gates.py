@@ -189,6 +189,19 @@ def _judge_accuracy(measured: _Measured, gates: Gates) -> str | None:
     )
 
 
+def _judge_drift(measured: _Measured, gates: Gates) -> str | None:
+    drift, most = measured.number("judge_drift"), gates.judge_drift.maximum
+    if drift is None or drift <= most:
+        return None
+    return (
+        f"as a judge {measured.row.key.rpartition('-')[2].upper()} orders answers unlike the model before: a drift of "
+        f"{drift:.2f} where an unrelated order has 1 (gates.judgeDrift.maximum {most:g}; "
+        f"{measured.number('judge_drift_prompts') or 0:.0f} ranked prompts): pairs of the next round may be noise; "
+        + measured.by_mode(cot="raise judge.samples, or lower", logprob="lower")
+        + " training.dpo.learningRate"
+    )
+
+
 def _reward_margin(measured: _Measured, gates: Gates) -> str | None:
     margin, least = measured.number("reward_margin"), gates.reward_margin.minimum
     if margin is None or margin >= least:
@@ -230,6 +243,7 @@ _CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str |
     StepName.SELECT: {"reward_margin": _reward_margin},
     StepName.EVALUATE: {
         "judge_accuracy": _judge_accuracy,
+        "judge_drift": _judge_drift,
         "length_growth": _length_growth("answers_mean_chars", "answers to held-out prompts"),
         "safety": _safety,
     },

@@ -45,8 +45,9 @@ _MEASURES: Final = {
     "exact_match": "exact match",
     "spearman": "Spearman ρ",
     "kendall_tau": "Kendall τ",
+    "drift": "drift from the judge before",
 }
-_CORRELATIONS: Final = ("spearman", "kendall_tau")
+_NO_SHARES: Final = ("spearman", "kendall_tau", "drift")
 
 
 def judge_figure(report: RunReport) -> Figure | None:
@@ -245,7 +246,7 @@ def _plain(value: float | None) -> Estimate | None:
 
 
 def _shown(name: str, estimate: Estimate | None) -> str:
-    return _precise(estimate) if name in _CORRELATIONS else _percent_of(estimate)
+    return _precise(estimate) if name in _NO_SHARES else _percent_of(estimate)
 
 
 def _precise(estimate: Estimate | None) -> str:

@@ -76,6 +76,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     ),
     StepName.EVALUATE: (
         "judge right in {judge_pairwise_accuracy:%} of pairs ({judge_prompts} prompts)",
+        "drift of {judge_drift} from the judge before",
         "{judge_parse_rate:%} parsed",
         "{refused} requests refused",
         *(_MET.format(who=who, part=part) for part, who in _OPPONENTS.items()),
