@@ -102,7 +102,7 @@ def test_a_run_of_a_cluster_through_a_pipe(
 def test_no_such_run(selfreward: Command) -> None:
     answer = selfreward("report", "nobody")
     assert (answer.code, answer.out) == (64, "")
-    assert answer.err == "nobody: no such run in runs: selfreward status lists those there are\n"
+    assert answer.err == "nobody: no such run in runs: selfreward list shows those there are\n"
 
 
 def test_a_folder_that_cannot_be_written(made: tuple[SelfRewardRun, Store, Path], tmp_path: Path) -> None:

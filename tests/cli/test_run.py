@@ -122,6 +122,14 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(started: Started) -> None:
     assert phase(started) == "Suspended"
 
 
+def test_a_suspended_run_is_no_success(write: Callable[..., None], selfreward: Command) -> None:
+    write(suspend=True)
+    answer = selfreward("run", "run.yaml")
+    assert answer.code == 2
+    assert "run demo is suspended (spec.suspend: true)" in answer.err
+    assert selfreward("status", "demo").code == 2
+
+
 def test_a_second_runner_is_refused(started: Started, selfreward: Command) -> None:
     answer = selfreward("run", "run.yaml")
     assert answer.code == 64
@@ -179,7 +187,7 @@ def test_an_iteration_that_needs_approval_ends_the_runner(
     started.status.write_text(json.dumps(record))
     write(schedule={"approval": True}, evaluation={"enabled": False})
     answer = selfreward("run", "run.yaml")
-    assert answer.code == 0
+    assert answer.code == 2
     assert answer.err == (
         'run demo: iteration 1 waits for approval: set the annotation selfreward.dev/approved-iteration to "1" in '
         "run.yaml and run the same command\n"

@@ -192,11 +192,9 @@ def test_run_refuses_what_validate_refuses(selfreward: Command, run_yaml: Path) 
         pytest.param(["validate", "nope.yaml"], "nope.yaml: No such file or directory", id="no file"),
         pytest.param(["frobnicate"], "selfreward: No such command 'frobnicate'.", id="no command"),
         pytest.param(["run"], "selfreward: Missing argument 'FILE'.", id="no argument"),
+        pytest.param(["status", "x.yaml"], "x.yaml: No such file or directory", id="status of no file"),
         pytest.param(
-            ["status"], "runs: no run has been started here: selfreward run FILE --workdir runs", id="no runs"
-        ),
-        pytest.param(
-            ["status", "demo"], "demo: no such run in runs: selfreward status lists those there are", id="no such run"
+            ["status", "demo"], "demo: no such run in runs: selfreward list shows those there are", id="no such run"
         ),
     ],
 )

@@ -17,6 +17,7 @@ from selfreward_steps.errors import StepError
 from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
+from selfreward.cli.place import HERE, Place
 from selfreward.report import comparison, figures
 from selfreward.report.model import RunReport
 from selfreward.report.page import render_comparison
@@ -27,12 +28,12 @@ _WORDS = ("run", "model")
 """Columns of words; all others are numbers."""
 
 
-def compare_runs(references: Sequence[str], workdir: Path, output: Path | None) -> None:
+def compare_runs(references: Sequence[str], workdir: Path, output: Path | None, place: Place = HERE) -> None:
     """Print the table, or write `output`, whose ending says how. Raises CommandError."""
     if output is not None and output.suffix not in _KINDS:
         raise CommandError([f"--output {output}: must end in {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"])
     now = datetime.now(UTC)
-    reports = [_report(reference, workdir, now) for reference in references]
+    reports = [_report(reference, workdir, place, now) for reference in references]
     if output is None:
         _print(reports)
         return
@@ -43,8 +44,8 @@ def compare_runs(references: Sequence[str], workdir: Path, output: Path | None) 
     echo(str(output))
 
 
-def _report(reference: str, workdir: Path, now: datetime) -> RunReport:
-    named = found(reference, workdir)
+def _report(reference: str, workdir: Path, place: Place, now: datetime) -> RunReport:
+    named = found(reference, workdir, place)
     try:
         return read_report(named.run, named.open_store(), now, candidates=0)
     except StepError as error:

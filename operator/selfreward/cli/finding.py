@@ -14,6 +14,7 @@ from selfreward_steps.store import Store, open_store
 from selfreward.api import SelfRewardRun
 from selfreward.api.yaml_text import NotYaml, read_document
 from selfreward.cli.errors import FAILED, CommandError
+from selfreward.cli.place import HERE, Place
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder
 from selfreward.render import store_config
 
@@ -39,15 +40,19 @@ class FoundRun:
             raise CommandError([f"{error.reason}: {error}"], FAILED) from error
 
 
-def found(reference: str, workdir: Path) -> FoundRun:
+def found(reference: str, workdir: Path, place: Place = HERE) -> FoundRun:
     """Raises CommandError when there is no such run.
 
-    `reference` is a run's name in `workdir`, its file, or a file (`-` is standard input) with the resource as
-    `kubectl get -o json` or `-o yaml` prints it. What has a status is the latter.
+    `reference` is a run's name in `workdir` or, where `place` is one, on a cluster; its file; or a file (`-` is
+    standard input) with the resource as `kubectl get -o json` or `-o yaml` prints it. What has a status is the latter.
     """
     if reference == "-":
         return FoundRun(_resource("standard input", sys.stdin.buffer.read().decode(errors="replace")), None)
     path = Path(reference)
+    if not path.is_file() and place.is_cluster:
+        from selfreward.cli.asking import read_run  # needs a client that this machine may not have
+
+        return FoundRun(read_run(place, reference), None)
     if not path.is_file():
         return _recorded(reference, workdir)
     document = _parsed(reference, path.read_text(encoding="utf-8", errors="replace"))
@@ -58,7 +63,7 @@ def found(reference: str, workdir: Path) -> FoundRun:
             pass
         case _:
             raise CommandError([f"{reference}: holds no SelfRewardRun with a name"])
-    return _recorded(name, workdir)
+    return found(name, workdir, place) if place.is_cluster else _recorded(name, workdir)
 
 
 def _recorded(name: str, workdir: Path) -> FoundRun:
@@ -68,7 +73,7 @@ def _recorded(name: str, workdir: Path) -> FoundRun:
     except RecordUnreadable as error:
         raise CommandError([str(error)]) from error
     if run is None:
-        raise CommandError([f"{name}: no such run in {workdir}: selfreward status lists those there are"])
+        raise CommandError([f"{name}: no such run in {workdir}: selfreward list shows those there are"])
     return FoundRun(run, folder.path)
 
 

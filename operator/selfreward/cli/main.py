@@ -12,6 +12,10 @@ import click
 
 from selfreward.cli.displays.terminal import echo
 from selfreward.cli.errors import INTERRUPTED, USAGE, CommandError
+from selfreward.cli.options import NAME, STORE, WORKDIR, place
+from selfreward.cli.place import Place
+from selfreward.cli.steering import STEERING
+from selfreward.cli.watching import WATCHING
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -24,19 +28,6 @@ _PRESET = click.option(
     metavar="NAME|FILE",
     help="Lay a preset, or a patch of your own, over the file; its name is added to the run's. Repeatable.",
 )
-_WORKDIR = click.option(
-    "--workdir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where runs keep their status, logs and artifacts.",
-)
-_NAME = click.argument("name")
-_NAMESPACE = click.option("-n", "--namespace", help="Namespace of the run; the kubeconfig's otherwise.")
-
-_STORE = click.option(
-    "--store", metavar="URI", help="Where the run's own artifacts lie, if not where its spec says: file:///… or s3://…"
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +38,7 @@ def cli() -> None:
 
 @cli.command()
 @_FILE
-@_WORKDIR
+@WORKDIR
 @_SET
 @_PRESET
 @click.option("--plain", is_flag=True, help="Lines instead of a live display, as when output is no terminal.")
@@ -77,83 +68,9 @@ def validate(file: Path, overrides: tuple[str, ...], presets: tuple[str, ...], f
 
 
 @cli.command()
-@click.argument("name", required=False)
-@_WORKDIR
-@click.option("-n", "--namespace", help="Ask the cluster of the kubeconfig instead, about runs in this namespace.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
-def status(name: str | None, workdir: Path, namespace: str | None, output: str) -> None:
-    """What the runs of this machine are doing: all of them, or the one of NAME (a run's name or its file)."""
-    from selfreward.cli.showing import show_status
-
-    show_status(name, workdir, namespace, output)
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-@click.option("--at-boundary", is_flag=True, help="Let running steps end; start none.")
-def suspend(name: str, namespace: str | None, at_boundary: bool) -> None:
-    """Hold run NAME on the cluster: its pods go, what is committed stays."""
-    from selfreward.cli import cluster
-
-    echo(cluster.suspend(name, namespace, at_boundary=at_boundary))
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-def resume(name: str, namespace: str | None) -> None:
-    """Let a suspended run NAME on the cluster go on."""
-    from selfreward.cli import cluster
-
-    echo(cluster.resume(name, namespace))
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-def retry(name: str, namespace: str | None) -> None:
-    """Try a failed run NAME on the cluster again, from its failed step."""
-    from selfreward.cli import cluster
-
-    echo(cluster.retry(name, namespace))
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-@click.option("--iteration", type=click.IntRange(min=1), help="The last iteration that may start; the next by default.")
-def approve(name: str, namespace: str | None, iteration: int | None) -> None:
-    """Let the next iteration of run NAME start, where spec.schedule.approval asks for it."""
-    from selfreward.cli import cluster
-
-    echo(cluster.approve(name, namespace, iteration))
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-def pause(name: str, namespace: str | None) -> None:
-    """Make the operator leave run NAME alone; what runs goes on."""
-    from selfreward.cli import cluster
-
-    echo(cluster.pause(name, namespace, paused=True))
-
-
-@cli.command()
-@_NAME
-@_NAMESPACE
-def unpause(name: str, namespace: str | None) -> None:
-    """Make the operator look after run NAME again."""
-    from selfreward.cli import cluster
-
-    echo(cluster.pause(name, namespace, paused=False))
-
-
-@cli.command()
-@click.argument("name", metavar="RUN")
-@_WORKDIR
-@_STORE
+@NAME
+@WORKDIR
+@STORE
 @click.option(
     "-o",
     "--output",
@@ -167,37 +84,48 @@ def unpause(name: str, namespace: str | None) -> None:
     show_default=True,
     help="Most candidates whose texts the page carries; more are sampled evenly.",
 )
-def report(name: str, workdir: Path, store: str | None, output: Path | None, candidates: int) -> None:
+@place
+def report(name: str, workdir: Path, store: str | None, output: Path | None, candidates: int, place: Place) -> None:
     """Write one HTML file about RUN, finished or not: its models, evidence, cost, and a browser of candidates.
 
-    RUN is the name or the file of a run of this machine, or what `kubectl get selfrewardrun NAME -o json` printed, as a
-    file or through a pipe (`-`).
+    RUN is the name or the file of a run of this machine, with -n, --context or -A the name of a run on the cluster, or
+    what `kubectl get selfrewardrun NAME -o json` printed, as a file or through a pipe (`-`).
     """
     from selfreward.cli.reporting import write_report
 
-    echo(str(write_report(name, workdir, store=store, output=output, candidates=candidates)))
+    echo(str(write_report(name, workdir, place, store=store, output=output, candidates=candidates)))
 
 
 @cli.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
-@_WORKDIR
+@WORKDIR
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file instead of the terminal: .html (table and figure), .csv or .json.",
 )
-def compare(names: tuple[str, ...], workdir: Path, output: Path | None) -> None:
+@place
+def compare(names: tuple[str, ...], workdir: Path, output: Path | None, place: Place) -> None:
     """One table and one figure over several runs, each named as for `selfreward report`."""
     from selfreward.cli.comparing import compare_runs
 
-    compare_runs(names, workdir, output)
+    compare_runs(names, workdir, output, place)
 
 
-def main() -> None:
+for _command in (*WATCHING, *STEERING):
+    cli.add_command(_command)
+
+
+def plugin() -> None:
+    """Run it as `kubectl selfreward`: the same commands, about the cluster without being told."""
+    main(plugin=True)
+
+
+def main(*, plugin: bool = False) -> None:
     """Run the command line; ends the process."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=plugin)
     except CommandError as error:
         for line in error.lines:
             echo(line, err=True)

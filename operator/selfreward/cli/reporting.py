@@ -13,6 +13,7 @@ from selfreward.cli.displays.terminal import echo
 from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.finding import found
+from selfreward.cli.place import HERE, Place
 from selfreward.cluster.local.record import RunFolder
 from selfreward.report.page import render_report
 from selfreward.report.reading import DEFAULT_CANDIDATES, read_report
@@ -20,9 +21,17 @@ from selfreward.report.reading import DEFAULT_CANDIDATES, read_report
 PAGE = "report.html"
 
 
-def write_report(reference: str, workdir: Path, *, store: str | None, output: Path | None, candidates: int) -> Path:
+def write_report(
+    reference: str,
+    workdir: Path,
+    place: Place = HERE,
+    *,
+    store: str | None,
+    output: Path | None,
+    candidates: int,
+) -> Path:
     """Write the page; returns where. Raises CommandError."""
-    named = found(reference, workdir)
+    named = found(reference, workdir, place)
     target = output or (named.folder / PAGE if named.folder else Path(f"{named.run.metadata.name}-{PAGE}"))
     try:
         return _written(named.run, named.open_store(store), target, candidates)

@@ -12,16 +12,17 @@ from pathlib import Path
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.store import Store, open_store
 
-from selfreward.api import Condition, ConditionStatus, ConditionType, Reason, RunStatus, SelfRewardRun, StepState
+from selfreward.api import ConditionType, Reason, SelfRewardRun, StepState
 from selfreward.api.load import changes_refused
 from selfreward.cli.displays.live import LiveDisplay
 from selfreward.cli.displays.outcome import print_report
 from selfreward.cli.displays.plain import PlainDisplay
 from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.displays.words import rows
-from selfreward.cli.errors import FAILED, INTERRUPTED, USAGE, CommandError
+from selfreward.cli.errors import FAILED, HELD, INTERRUPTED, USAGE, CommandError
 from selfreward.cli.preparing import prepared, sharing
 from selfreward.cli.reporting import page_at_the_end
+from selfreward.cli.standing import condition
 from selfreward.cli.validating import loaded
 from selfreward.cluster.local import LocalCluster
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder, RunLocked, recorded
@@ -91,7 +92,7 @@ def _walked(run: SelfRewardRun, cluster: LocalCluster, folder: RunFolder, *, pla
 
 def _tried_again(run: SelfRewardRun) -> SelfRewardRun:
     """A failed run goes on at its failed step: whoever starts it again wants that."""
-    if _failure(run.status) is None:
+    if condition(run, ConditionType.FAILED) is None:
         return run
     failed = ", ".join(row.key for row in rows(run.status) if row.state is StepState.FAILED)
     echo(f"run {run.metadata.name} failed before: trying again{f' from {failed}' if failed else ''}")
@@ -102,7 +103,7 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     """Say how it ended; returns the exit code."""
     name, status = run.metadata.name, run.status
     page = page_at_the_end(run, folder, store) if status.finished_at is not None else None
-    if (failure := _failure(status)) is not None:
+    if (failure := condition(run, ConditionType.FAILED)) is not None:
         echo(f"{file}: run {name} failed: {failure.reason}: {failure.message}", err=True)
         for row in rows(status):
             if row.state is StepState.FAILED and row.child:
@@ -117,27 +118,15 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     if interrupted:
         echo(f"run {name} is stopped; the same command resumes it", err=True)
         return INTERRUPTED
-    if (suspended := _true(status, ConditionType.SUSPENDED)) is not None and suspended.reason == Reason.PAUSED_BY_GATE:
+    suspended = condition(run, ConditionType.SUSPENDED)
+    if suspended is not None and suspended.reason == Reason.PAUSED_BY_GATE:
         echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
-        return 0
-    if waits_for_approval(status):
-        words = next(condition.message for condition in status.conditions if condition.type is ConditionType.READY)
+    elif waits_for_approval(status):
+        words = next(each.message for each in status.conditions if each.type is ConditionType.READY)
         echo(f"run {name}: {words} in {file} and run the same command", err=True)
-        return 0
-    echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
-    return 0
-
-
-def _failure(status: RunStatus) -> Condition | None:
-    return _true(status, ConditionType.FAILED)
-
-
-def _true(status: RunStatus, kind: ConditionType) -> Condition | None:
-    """The condition of that type, if it is true."""
-    for condition in status.conditions:
-        if condition.type is kind and condition.status is ConditionStatus.TRUE:
-            return condition
-    return None
+    else:
+        echo(f"run {name} is suspended (spec.suspend: true); set it to false and run the same command", err=True)
+    return HELD
 
 
 def _now() -> datetime:

@@ -13,8 +13,8 @@ from kubernetes.aio.client import Configuration
 _TOKEN_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-async def load_configuration(kubeconfig: str | None = None) -> Configuration:
-    """From the service account in a pod, else from a kubeconfig file (KUBECONFIG, ~/.kube/config).
+async def load_configuration(kubeconfig: str | None = None, context: str | None = None) -> Configuration:
+    """From the service account in a pod, else from a kubeconfig file (KUBECONFIG, ~/.kube/config) and a context of it.
 
     Raises `kubernetes.aio.config.ConfigException` when there is neither.
     """
@@ -24,7 +24,7 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
     if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
         config.load_incluster_config(client_configuration=configuration)
     else:
-        await config.load_kube_config(kubeconfig, client_configuration=configuration)
+        await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
     return configuration
 
 

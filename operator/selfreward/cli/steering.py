@@ -1,0 +1,76 @@
+"""The commands that steer a run on a cluster, as the user gives them; what each does is in :mod:`.cluster`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from selfreward.cli.displays.terminal import echo
+from selfreward.cli.options import NAME, place
+from selfreward.cli.place import Place
+
+
+@click.command()
+@NAME
+@place
+@click.option("--at-boundary", is_flag=True, help="Let running steps end; start none.")
+def suspend(name: str, place: Place, at_boundary: bool) -> None:
+    """Hold RUN on the cluster: its pods go, what is committed stays."""
+    from selfreward.cli import cluster
+
+    echo(cluster.suspend(place, name, at_boundary=at_boundary))
+
+
+@click.command()
+@NAME
+@place
+def resume(name: str, place: Place) -> None:
+    """Let a suspended RUN on the cluster go on."""
+    from selfreward.cli import cluster
+
+    echo(cluster.resume(place, name))
+
+
+@click.command()
+@NAME
+@place
+def retry(name: str, place: Place) -> None:
+    """Try a failed RUN on the cluster again, from its failed step."""
+    from selfreward.cli import cluster
+
+    echo(cluster.retry(place, name))
+
+
+@click.command()
+@NAME
+@place
+@click.option("--iteration", type=click.IntRange(min=1), help="The last iteration that may start; the next by default.")
+def approve(name: str, place: Place, iteration: int | None) -> None:
+    """Let the next iteration of RUN start, where spec.schedule.approval asks for it."""
+    from selfreward.cli import cluster
+
+    echo(cluster.approve(place, name, iteration))
+
+
+@click.command()
+@NAME
+@place
+def pause(name: str, place: Place) -> None:
+    """Make the operator leave RUN alone; what runs goes on."""
+    from selfreward.cli import cluster
+
+    echo(cluster.pause(place, name, paused=True))
+
+
+@click.command()
+@NAME
+@place
+def unpause(name: str, place: Place) -> None:
+    """Make the operator look after RUN again."""
+    from selfreward.cli import cluster
+
+    echo(cluster.pause(place, name, paused=False))
+
+
+STEERING: Final = (suspend, resume, retry, approve, pause, unpause)
