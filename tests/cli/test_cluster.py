@@ -18,7 +18,9 @@ from kube.kinds import BY_NAME
 from selfreward.api import APPROVED, PAUSED, RETRY, SelfRewardRun
 from selfreward.cli.errors import CommandError
 from selfreward.cli.main import cli
+from selfreward.cluster.kubernetes.pods import INDEX
 from selfreward.cluster.local.record import RunFolder
+from selfreward.render.metadata import ATTEMPT, KEY, RUN_UID
 
 
 @dataclass
@@ -185,6 +187,44 @@ async def test_a_run_of_another_version_hides_no_other(tmp_path: Path, monkeypat
         told = await shell("list", "-n", "default")
         assert "default/newer: spec.later: Extra inputs are not permitted: no SelfRewardRun of this version" in told
         assert "demo" in told
+
+
+async def test_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_shell(tmp_path, monkeypatch, phase="Seeding", artifacts="s3://b/default/demo") as shell:
+        assert await shell.ended("cancel", "demo") == (
+            64,
+            "cancel demo: nobody can be asked: --yes says that you mean it",
+        )
+        assert shell.run
+        assert await shell("cancel", "demo", "--yes") == ("demo: cancelled; its artifacts (s3://b/default/demo) stay")
+        assert shell.run["metadata"]["deletionTimestamp"], "it goes when its children have gone"
+
+
+async def test_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    condition = a_condition("Failed", "True") | {"message": "dpo-1: out of memory"}
+    async with a_shell(tmp_path, monkeypatch, phase="Failed", conditions=[condition]) as shell:
+        assert await shell.ended("wait", "demo", "-n", "default") == (1, "demo: failed: dpo-1: out of memory")
+    async with a_shell(tmp_path, monkeypatch, phase="Seeding") as shell:
+        code, words = await shell.ended("wait", "demo", "-A", "--timeout", "0s")
+        assert (code, words) == (124, "demo: not finished within 0s (it is Seeding)")
+        assert (await shell.ended("wait", "demo", "-A", "--for", "phase=Seeding"))[0] == 0
+
+
+async def test_logs_of_all_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"key": "judge-1", "step": "judge", "state": "Running", "attempt": 2, "child": "demo-judge-1-a2"}
+    iterations = [{"number": 1, "steps": [row]}]
+    async with a_shell(tmp_path, monkeypatch, phase="Iterating", iterations=iterations) as shell:
+        uid = shell.run["metadata"]["uid"]
+        for name, shard, attempt in (("late", 1, 2), ("first", 0, 2), ("old", 0, 1)):
+            labels = {RUN_UID: uid, KEY: "judge-1", ATTEMPT: str(attempt)}
+            metadata = {"name": name, "labels": labels, "annotations": {INDEX: str(shard)}}
+            spec = {"containers": [{"name": "step", "image": "x"}]}
+            shell.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        code, told = await shell.ended("logs", "demo", "judge-1", "-n", "default")
+        assert code == 0
+        # Nobody runs the pods here: each says why it has no log.
+        assert [line.partition(":")[0] for line in told.splitlines()] == ["first", "late"]
+        assert "no such step (there are: judge-1)" in await shell("logs", "demo", "judge-2", "-n", "default")
 
 
 async def test_a_plugin_means_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

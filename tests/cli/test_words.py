@@ -63,6 +63,26 @@ def test_pace_is_what_was_done_lately() -> None:
     assert progress(row(505, 1000), pace).startswith("505/1,000 prompts  ")
 
 
+def test_the_time_left_does_not_grow_while_a_step_works() -> None:
+    """Between two points it runs down; once it has run out, and after a long silence, nobody knows."""
+    paces = Paces()
+    for seconds in (0, 20, 40, 60, 80):
+        paces.pace(row(seconds // 4, total=40), START + timedelta(seconds=seconds))
+    lefts = [paces.pace(row(20, total=40), START + timedelta(seconds=80 + more)) for more in range(0, 100)]
+    known = [pace.left.total_seconds() for pace in lefts if pace.left is not None]
+    assert known == pytest.approx([80 - more for more in range(0, 61)])
+    assert {pace.rate for pace in lefts[:61]} == {0.25}
+    assert lefts[61].rate is None
+
+
+def test_what_takes_longer_than_reckoned_has_no_time_left() -> None:
+    paces = Paces()
+    paces.pace(row(0, total=20), START)
+    paces.pace(row(10, total=20), START + timedelta(seconds=10))
+    assert paces.pace(row(10, total=20), START + timedelta(seconds=20)).left is None
+    assert paces.pace(row(10, total=20), START + timedelta(seconds=20)).rate == 1
+
+
 def test_a_new_attempt_has_a_pace_of_its_own() -> None:
     paces = Paces()
     paces.pace(row(0), START)

@@ -33,6 +33,10 @@ class NoSuchRun(CommandError):
     """The cluster has no run of that name where it was looked for."""
 
 
+class Unanswered(CommandError):
+    """The API server did not answer, which may pass."""
+
+
 def ask(place: Place, name: str, question: Question[Found]) -> Found:
     """The answer about run `name`, asked of the namespace that it is in.
 
@@ -106,7 +110,7 @@ def _answer(place: Place, subject: str, question: Question[Found], not_found: st
     except NotFound as error:
         raise NoSuchRun([f"{subject}: {not_found.format(home=home)}"]) from error
     except Unavailable as error:
-        raise CommandError([f"the API server cannot be asked: {error}"], FAILED) from error
+        raise Unanswered([f"the API server cannot be asked: {error}"], FAILED) from error
     except KubernetesError as error:
         raise CommandError([f"{subject}: {error}"]) from error
 

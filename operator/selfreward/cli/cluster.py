@@ -6,9 +6,11 @@ API server.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from selfreward.api import APPROVED, PAUSED, RETRY, ConditionStatus, ConditionType, Phase
+from selfreward.api.spec import ArtifactPolicy
 from selfreward.cli.asking import ask, read_run
 from selfreward.cli.errors import CommandError
 from selfreward.cli.place import Place
@@ -49,6 +51,18 @@ def approve(place: Place, name: str, iteration: int | None) -> str:
         iteration = run.status.iteration + 1
     _annotate(place, name, APPROVED, str(iteration))
     return f"{name}: iteration {iteration} is approved"
+
+
+def cancel(place: Place, name: str, agreed: Callable[[str], bool]) -> str:
+    """End the run for good: the resource is deleted, and with it its children. `agreed` asks the user."""
+    run = read_run(place, name)
+    fate = "are deleted too" if run.spec.deletion_policy.artifacts is ArtifactPolicy.DELETE else "stay"
+    artifacts = f"its artifacts ({run.status.artifacts or 'none yet'}) {fate}"
+    if not agreed(f"{name}: the run and its status are deleted, its pods end; {artifacts}. Go on?"):
+        return f"{name}: nothing was done; selfreward suspend {name} frees its GPUs and keeps the run"
+    uid = run.metadata.uid
+    ask(place, name, lambda client, home: client.delete(RUNS, home, name, uid))
+    return f"{name}: cancelled; {artifacts}"
 
 
 def pause(place: Place, name: str, *, paused: bool) -> str:

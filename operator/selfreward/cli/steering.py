@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import click
 
+from selfreward.api.printable import printable
 from selfreward.cli.displays.terminal import echo
+from selfreward.cli.errors import CommandError
 from selfreward.cli.options import NAME, place
 from selfreward.cli.place import Place
 
@@ -73,4 +76,17 @@ def unpause(name: str, place: Place) -> None:
     echo(cluster.pause(place, name, paused=False))
 
 
-STEERING: Final = (suspend, resume, retry, approve, pause, unpause)
+@click.command()
+@NAME
+@place
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def cancel(name: str, place: Place, yes: bool) -> None:
+    """End RUN on the cluster for good: the resource and its pods are deleted. `suspend` frees its GPUs and keeps it."""
+    from selfreward.cli import cluster
+
+    if not yes and not sys.stdin.isatty():
+        raise CommandError([f"cancel {name}: nobody can be asked: --yes says that you mean it"])
+    echo(cluster.cancel(place, name, lambda words: yes or click.confirm(printable(words))))
+
+
+STEERING: Final = (suspend, resume, retry, approve, pause, unpause, cancel)

@@ -41,7 +41,7 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
     Raises the store's errors when it cannot be reached.
     """
     artifacts = Artifacts(store)
-    steps = _steps(run, now)
+    steps = step_reports(run, now)
     texts = excerpt(artifacts, run.spec.iterations, candidates) if candidates else Excerpt()
     iterations = _iterations(artifacts, run.spec.iterations, {step.key: step for step in steps})
     models = _models(run, artifacts, steps)
@@ -70,7 +70,8 @@ def _rows(run: SelfRewardRun) -> list[StepStatus]:
     return [row for iteration in run.status.iterations for row in iteration.steps]
 
 
-def _steps(run: SelfRewardRun, now: datetime) -> tuple[StepReport, ...]:
+def step_reports(run: SelfRewardRun, now: datetime) -> tuple[StepReport, ...]:
+    """Every step of the graph and what it cost, from the status alone."""
     graph = build_graph(run.spec)
     rows = {row.key: row for row in _rows(run)}
     spans = {key: found for key, row in rows.items() if (found := cost.span(row, now)) is not None}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from selfreward.api import StepStatus
 
 _WINDOW: Final = timedelta(seconds=60)
 """How long back a rate looks: long enough for slow steps, short enough to follow a change."""
+_PATIENCE: Final = 3
+"""Silences of this many times the longest gap between two points end what is known of the pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,21 @@ class Paces:
         points = history.points
         if not points or points[-1][1] != row.progress.done:
             points.append((now, row.progress.done))
-        while len(points) > 2 and points[0][0] < now - _WINDOW:
-            points.popleft()
-        seconds = (now - points[0][0]).total_seconds()
-        done = row.progress.done - points[0][1]
-        if seconds < 1 or done <= 0:
+            while len(points) > 2 and points[0][0] < now - _WINDOW:
+                points.popleft()
+        # Between two points: how long ago the last one was says nothing of the pace while a step works on the next.
+        seconds = (points[-1][0] - points[0][0]).total_seconds()
+        done = points[-1][1] - points[0][1]
+        silence = now - points[-1][0]
+        if seconds < 1 or done <= 0 or silence > max(_WINDOW, _PATIENCE * _longest(points)):
             return Pace()
         rate = done / seconds
         if row.progress.total is None:
             return Pace(rate)
-        return Pace(rate, timedelta(seconds=max(0, row.progress.total - row.progress.done) / rate))
+        left = timedelta(seconds=max(0, row.progress.total - points[-1][1]) / rate) - silence
+        # Later than reckoned: nobody knows by how much.
+        return Pace(rate, left if left > timedelta() else None)
+
+
+def _longest(points: Iterable[tuple[datetime, int]]) -> timedelta:
+    return max(after - before for (before, _), (after, _) in pairwise(points))

@@ -59,6 +59,19 @@ class RunFolder:
             file.flush()
             yield
 
+    def is_walked(self) -> bool:
+        """Whether a runner holds the folder now."""
+        try:
+            with (self.path / "lock").open(encoding="utf-8") as file:
+                os.kill(int(file.read()), 0)
+                # The number may be another process's by now. Asked last: a runner that starts must find it free.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return False
+        return False
+
     def load(self) -> SelfRewardRun | None:
         """The recorded run; None before the first. Raises RecordUnreadable."""
         try:
