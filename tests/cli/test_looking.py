@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
@@ -54,6 +57,21 @@ def test_logs_of_each_shard_after_its_name(workdir: Path) -> None:
     assert asked(workdir, "logs", "made", "judge-1", "--tail", "1") == "judge-0: line 4\njudge-1: line 4\n"
     (folder / "judge-1.log").unlink()
     assert asked(workdir, "logs", "made", "judge-1", "--tail", "2") == "line 3\nline 4\n"
+
+
+def test_a_bundle_has_logs_and_no_secret(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "Pl4ntedT0ken")
+    folder = workdir / "made" / "children" / "made-import-a1"
+    folder.mkdir(parents=True)
+    (folder / "import.log").write_text("asked https://me:Pl4ntedW0rd@hub/x with Pl4ntedT0ken\nthen it broke\n")
+    target = tmp_path / "b.tar.gz"
+    assert asked(workdir, "bundle", "made", "-o", str(target)).strip() == str(target)
+    with tarfile.open(target) as file:
+        texts = {name: (file.extractfile(name) or io.BytesIO()).read().decode() for name in file.getnames()}
+    assert not [name for name, text in texts.items() if "Pl4nted" in text]
+    assert texts["bundle/logs/made-import-a1/import.log"] == "asked https://REMOVED@hub/x with REMOVED\nthen it broke\n"
+    assert yaml.safe_load(texts["bundle/run.yaml"])["metadata"]["name"] == "made"
+    assert yaml.safe_load(texts["bundle/versions.yaml"])["python"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -87,6 +87,23 @@ def cost(name: str, workdir: Path, place: Place, output: str) -> None:
 
 
 @click.command()
+@NAME
+@WORKDIR
+@place
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The archive; RUN-bundle.tar.gz otherwise."
+)
+def bundle(name: str, workdir: Path, place: Place, output: Path | None) -> None:
+    """Write one archive with what a maintainer needs of RUN: spec, status, objects, events, logs, versions.
+
+    Secrets are removed: values of variables, and what is or looks like a key, a token or a password.
+    """
+    from selfreward.cli.bundling import write_bundle
+
+    echo(str(write_bundle(name, workdir, place, output)))
+
+
+@click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL: `source <(selfreward completion bash)`."""
@@ -98,4 +115,4 @@ def completion(shell: str) -> None:
     echo(kind(context.command, {}, "selfreward", "_SELFREWARD_COMPLETE").source())
 
 
-WATCHING: Final = (status, list_runs, wait, logs, cost, completion)
+WATCHING: Final = (status, list_runs, wait, logs, cost, bundle, completion)

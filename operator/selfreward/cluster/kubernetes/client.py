@@ -114,6 +114,10 @@ class KubernetesClient:
         query = {"container": container, "tailLines": str(lines), "timestamps": "true"}
         return (await self._send("GET", PODS.path(namespace, pod, "log"), query)).decode(errors="replace")
 
+    async def version(self) -> str:
+        """The API server's version, such as `v1.36.0`."""
+        return str((await self._json("GET", "/version")).get("gitVersion", "unknown"))
+
     async def serves(self, resource: Resource) -> bool:
         """Whether the cluster has that resource type."""
         try:
