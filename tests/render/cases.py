@@ -10,6 +10,7 @@ from selfreward.render import Images, Manifest, step_manifest, training_manifest
 from selfreward.render.training import PYTORCHJOB, Backend
 from selfreward_steps.contract import InputRef
 
+NO_GPU = {"requests": {"cpu": "2"}, "limits": {"memory": "8Gi", "nvidia.com/gpu": 0}}
 IMAGES_TAG = "0.1.0"
 
 

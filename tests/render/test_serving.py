@@ -1,0 +1,144 @@
+"""Servers: their keys, formats, addresses, what they get without a GPU, and who may reach them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from render.cases import NO_GPU, create_serving, create_step, run_of, workload
+from render.test_steps import containers
+from selfreward.cluster.local.ports import free_port
+from selfreward.render import Images, key_secret, network_policy, serving_key, serving_manifests
+
+
+def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -> None:
+    run = run_of()
+    ref = serving_key(run)
+    assert ref is not None
+    assert run.metadata.uid[:8] in ref.name, "a run of the same name that is still going must not lend its key"
+    secret = key_secret(run, "drawn")
+    assert (secret["metadata"]["name"], secret["stringData"]) == (ref.name, {ref.key: "drawn"})
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    asked = [
+        deployment,
+        *(workload(run, *create_step(run, key)) for key in ("respond-1", "evaluate-m1")),
+    ]
+    for document in asked:
+        env = next(each for each in containers(document) if each["name"] in ("server", "step"))["env"]
+        assert {"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}} in env
+
+
+@pytest.mark.parametrize(
+    "serving", [{"command": ["my-server"]}, {"engine": "transformers"}], ids=["any command", "transformers"]
+)
+def test_a_server_that_would_not_read_a_key_gets_none(serving: dict[str, Any]) -> None:
+    run = run_of(serving=serving)
+    assert serving_key(run) is None
+    assert "VLLM_API_KEY" not in str(workload(run, *create_step(run, "respond-1")))
+
+
+@pytest.mark.parametrize(
+    ("training", "serving", "dtype"),
+    [
+        pytest.param({}, {}, "auto", id="bfloat16 weights"),
+        pytest.param({"dpo": {"precision": "fp32"}}, {}, "float32", id="float32 weights"),
+        pytest.param({"sft": {"precision": "fp32"}}, {"engine": "transformers"}, "float32", id="another engine"),
+        pytest.param({"dpo": {"precision": "fp32"}}, {"dtype": "bfloat16"}, "bfloat16", id="as the user says"),
+    ],
+)
+def test_weights_are_served_in_the_format_they_were_written_in(
+    training: dict[str, Any], serving: dict[str, Any], dtype: str
+) -> None:
+    run = run_of(training=training, serving=serving)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert f"--dtype={dtype}" in server["command"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "serving", "cache", "threads"),
+    [
+        pytest.param(NO_GPU, {}, 2 << 30, None, id="a quarter of the memory"),
+        pytest.param(NO_GPU | {"requests": {}, "limits": {"nvidia.com/gpu": 0}}, {}, 1 << 30, None, id="none named"),
+        pytest.param(
+            {"limits": {"memory": "1Gi", "cpu": "7500m", "nvidia.com/gpu": 0}},
+            {"tensorParallel": 2},
+            512 << 20,
+            "3",
+            id="little memory, few cores",
+        ),
+    ],
+)
+def test_a_server_without_a_gpu_is_told_what_it_may_use(
+    resources: dict[str, Any], serving: dict[str, Any], cache: int, threads: str | None
+) -> None:
+    run = run_of(serving=serving, workloads={"serving": {"resources": resources}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert f"--kv-cache-memory-bytes={cache}" in server["command"]
+    assert "--dtype=float32" in server["command"]
+    assert {entry["name"]: entry.get("value") for entry in server["env"]}.get("OMP_NUM_THREADS") == threads
+
+
+def test_a_server_without_a_gpu_is_as_the_user_says() -> None:
+    own = [{"name": "OMP_WAIT_POLICY", "value": "active"}]
+    serving = {"dtype": "bfloat16", "args": ["--max-num-seqs=8"]}
+    run = run_of(serving=serving, workloads={"serving": {"resources": NO_GPU, "env": own}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--dtype=bfloat16" in server["command"]
+    assert server["command"][-1] == "--max-num-seqs=8"
+    # Two entries of one name are no list that the API server merges.
+    assert [entry for entry in server["env"] if entry["name"] == "OMP_WAIT_POLICY"] == own
+
+
+def test_a_command_of_ones_own_gets_nothing_for_processors() -> None:
+    run = run_of(serving={"command": ["my-server"]}, workloads={"serving": {"resources": NO_GPU}})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert server["command"] == ["my-server"]
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in str(server["env"])
+
+
+def test_only_the_runs_steps_reach_its_servers() -> None:
+    run = run_of()
+    policy = network_policy(run)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    step = workload(run, *create_step(run, "respond-1"))
+    (ingress,) = policy["spec"]["ingress"]
+    for selector, document in (
+        (policy["spec"]["podSelector"], deployment),
+        (ingress["from"][0]["podSelector"], step),
+    ):
+        labels = document["spec"]["template"]["metadata"]["labels"]
+        assert selector["matchLabels"].items() <= labels.items()
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+@pytest.mark.parametrize(
+    ("serving", "host"),
+    [({}, "::"), ({"engine": "transformers"}, ""), ({"engine": "transformers", "command": ["serve"]}, "::")],
+    ids=["vllm", "transformers", "own-command"],
+)
+def test_a_server_binds_both_families(serving: dict[str, Any], host: str) -> None:
+    """vLLM binds a socket of its own, on which `::` takes IPv4 too; uvicorn's `::` would be IPv6 alone."""
+    run = run_of(serving=serving)
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SELFREWARD_HOST", "value": host} in container["env"]
+
+
+async def test_the_servers_addresses_take_ipv4_and_ipv6() -> None:
+    """A socket of one's own on `::`, as vLLM has, and asyncio's server on no address, as uvicorn's is."""
+    own = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    own.bind(("::", 0))
+    for given in ({"sock": own}, {"host": "", "port": free_port()}):
+        server = await asyncio.start_server(lambda _, writer: writer.close(), **given)
+        port = server.sockets[0].getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+        server.close()
