@@ -24,7 +24,8 @@ def show_cost(reference: str, workdir: Path, place: Place, output: str) -> None:
     """Print it; raises CommandError when there is no such run."""
     steps = [step for step in step_reports(found(reference, workdir, place).run, datetime.now(UTC)) if step.seconds]
     if output == "table":
-        Terminal(piped_width=100).print(_table(steps))
+        terminal = Terminal(piped_width=100)
+        terminal.print(_table(steps))
         return
     document = _document(steps)
     echo(json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False).rstrip())

@@ -43,7 +43,8 @@ def show_runs(workdir: Path, place: Place, output: str) -> None:
     if output != "table":
         echo(_written([_document(run) for run in runs], output))
     elif runs:
-        Terminal(piped_width=140).print(_summary(runs, everywhere=place.everywhere))
+        terminal = Terminal(piped_width=140)
+        terminal.print(_summary(runs, everywhere=place.everywhere))
     else:
         where = "this cluster's namespace (-n names another, -A all)" if place.is_cluster else f"{workdir} (--workdir)"
         echo(f"no runs in {where}", err=True)
