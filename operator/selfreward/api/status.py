@@ -273,3 +273,8 @@ class RunStatus(ContractModel):
     """Since when the next iteration waits for its time or for approval (`spec.schedule`)."""
     suspended_seconds: float = 0
     """Time spent suspended, or waiting for `spec.schedule`, so far; it does not count against the run's deadline."""
+
+    def true_condition(self, kind: ConditionType) -> Condition | None:
+        """The condition of that type, if it is true."""
+        found = (each for each in self.conditions if each.type is kind and each.status is ConditionStatus.TRUE)
+        return next(found, None)

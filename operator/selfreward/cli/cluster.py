@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from selfreward.api import APPROVED, PAUSED, RETRY, ConditionStatus, ConditionType, Phase
+from selfreward.api import APPROVED, PAUSED, RETRY, ConditionType, Phase
 from selfreward.api.spec import ArtifactPolicy
 from selfreward.cli.asking import ask, read_run
 from selfreward.cli.errors import CommandError
@@ -34,8 +34,7 @@ def resume(place: Place, name: str) -> str:
 def retry(place: Place, name: str) -> str:
     """Ask for another try at the failed step."""
     run = read_run(place, name)
-    failed = (each.status for each in run.status.conditions if each.type is ConditionType.FAILED)
-    if ConditionStatus.TRUE not in failed:
+    if run.status.true_condition(ConditionType.FAILED) is None:
         raise CommandError([f"{name}: has not failed (it is {run.status.phase.value}): there is nothing to retry"])
     _annotate(place, name, RETRY, datetime.now(UTC).isoformat(timespec="seconds"))
     return f"{name}: is tried again from its failed step"

@@ -22,7 +22,6 @@ from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, HELD, INTERRUPTED, USAGE, CommandError
 from selfreward.cli.preparing import prepared, sharing
 from selfreward.cli.reporting import page_at_the_end
-from selfreward.cli.standing import condition
 from selfreward.cli.validating import loaded
 from selfreward.cluster.local import LocalCluster
 from selfreward.cluster.local.record import RecordUnreadable, RunFolder, RunLocked, recorded
@@ -92,7 +91,7 @@ def _walked(run: SelfRewardRun, cluster: LocalCluster, folder: RunFolder, *, pla
 
 def _tried_again(run: SelfRewardRun) -> SelfRewardRun:
     """A failed run goes on at its failed step: whoever starts it again wants that."""
-    if condition(run, ConditionType.FAILED) is None:
+    if run.status.true_condition(ConditionType.FAILED) is None:
         return run
     failed = ", ".join(row.key for row in rows(run.status) if row.state is StepState.FAILED)
     echo(f"run {run.metadata.name} failed before: trying again{f' from {failed}' if failed else ''}")
@@ -103,7 +102,7 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     """Say how it ended; returns the exit code."""
     name, status = run.metadata.name, run.status
     page = page_at_the_end(run, folder, store) if status.finished_at is not None else None
-    if (failure := condition(run, ConditionType.FAILED)) is not None:
+    if (failure := run.status.true_condition(ConditionType.FAILED)) is not None:
         echo(f"{file}: run {name} failed: {failure.reason}: {failure.message}", err=True)
         for row in rows(status):
             if row.state is StepState.FAILED and row.child:
@@ -118,7 +117,7 @@ def _ended(file: Path, run: SelfRewardRun, folder: RunFolder, store: Store, *, i
     if interrupted:
         echo(f"run {name} is stopped; the same command resumes it", err=True)
         return INTERRUPTED
-    suspended = condition(run, ConditionType.SUSPENDED)
+    suspended = run.status.true_condition(ConditionType.SUSPENDED)
     if suspended is not None and suspended.reason == Reason.PAUSED_BY_GATE:
         echo(f"run {name} is paused: {suspended.message} in {file} and run the same command", err=True)
     elif waits_for_approval(status):

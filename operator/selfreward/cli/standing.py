@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from selfreward.api import APPROVED, PAUSED, RETRY, Condition, ConditionStatus, ConditionType, Phase, SelfRewardRun
+from selfreward.api import APPROVED, PAUSED, RETRY, ConditionType, Phase, SelfRewardRun
 from selfreward.cli.errors import FAILED, HELD
 
 
@@ -44,32 +44,24 @@ def standing(run: SelfRewardRun) -> Standing:
         return Standing.HELD
     if 0 <= status.observed_generation < run.metadata.generation:
         return Standing.GOING_ON
-    if condition(run, ConditionType.FAILED) is not None:
+    if run.status.true_condition(ConditionType.FAILED) is not None:
         return Standing.GOING_ON if RETRY in annotations else Standing.FAILED
     if status.finished_at is not None:
         return Standing.SUCCEEDED
-    if status.phase is Phase.SUSPENDED or condition(run, ConditionType.SUSPENDED) is not None:
+    if status.phase is Phase.SUSPENDED or run.status.true_condition(ConditionType.SUSPENDED) is not None:
         return Standing.HELD
     if status.phase is Phase.WAITING:
         return Standing.GOING_ON if _is_approved(run) else Standing.WAITING
-    return Standing.GOING_ON if condition(run, ConditionType.STALLED) is None else Standing.STALLED
+    return Standing.GOING_ON if run.status.true_condition(ConditionType.STALLED) is None else Standing.STALLED
 
 
 def reason(run: SelfRewardRun) -> str:
     """Why it stands there, in the words of its conditions; empty where there is nothing to say."""
     kinds = (ConditionType.FAILED, ConditionType.SUSPENDED, ConditionType.STALLED, ConditionType.SUCCEEDED)
-    found = next((told for kind in kinds if (told := condition(run, kind)) is not None), None)
+    found = next((told for kind in kinds if (told := run.status.true_condition(kind)) is not None), None)
     if found is None:
         found = next((each for each in run.status.conditions if each.type is ConditionType.READY), None)
     return found.message or found.reason if found is not None else ""
-
-
-def condition(run: SelfRewardRun, kind: ConditionType) -> Condition | None:
-    """The condition of that type, if it is true."""
-    for each in run.status.conditions:
-        if each.type is kind and each.status is ConditionStatus.TRUE:
-            return each
-    return None
 
 
 def _is_approved(run: SelfRewardRun) -> bool:

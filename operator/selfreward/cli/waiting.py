@@ -14,7 +14,7 @@ from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, HELD, TIMED_OUT, CommandError
 from selfreward.cli.place import Place
 from selfreward.cli.showing import named
-from selfreward.cli.standing import EXIT_CODES, Standing, condition, reason, standing
+from selfreward.cli.standing import EXIT_CODES, Standing, reason, standing
 from selfreward.cluster.local.record import RunFolder
 
 PERIOD: Final = 2.0
@@ -86,7 +86,7 @@ def read_goal(text: str) -> Goal:
         case "phase" if value in list(Phase):
             return lambda run: run.status.phase is Phase(value)
         case "condition" if value in list(ConditionType):
-            return lambda run: condition(run, ConditionType(value)) is not None
+            return lambda run: run.status.true_condition(ConditionType(value)) is not None
     known = {"phase": Phase, "condition": ConditionType}.get(kind)
     there = ", ".join(known) if known is not None else "finished, step=KEY, phase=PHASE, condition=TYPE"
     raise CommandError([f"--for {text}: is none of {there}"])

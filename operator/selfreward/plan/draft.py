@@ -14,7 +14,6 @@ from typing import Any
 from selfreward_steps.contract import StepName
 
 from selfreward.api import (
-    ConditionStatus,
     ConditionType,
     GateAction,
     Reason,
@@ -220,7 +219,5 @@ def _row(node: Node, written: StepStatus | None) -> StepStatus:
 
 def _written_failure(status: RunStatus) -> RunFailure | None:
     """The failure that an earlier decision found; the condition `Failed` is its record."""
-    for condition in status.conditions:
-        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
-            return RunFailure(Reason(condition.reason), condition.message)
-    return None
+    told = status.true_condition(ConditionType.FAILED)
+    return RunFailure(Reason(told.reason), told.message) if told is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from selfreward.api import ConditionStatus, ConditionType, Reason, ServingState
+from selfreward.api import ConditionType, Reason, ServingState
 from selfreward.plan.draft import Draft
 from selfreward.plan.types import Obstacle
 
@@ -57,8 +57,7 @@ def _told_refusal(draft: Draft) -> Obstacle | None:
     Walkers remember refusals in memory. One that has just begun (a new leader) has none, and must not say that all is
     well before it has done what was refused.
     """
-    for told in draft.status.conditions:
-        is_stalled = told.type is ConditionType.STALLED and told.status is ConditionStatus.TRUE
-        if is_stalled and told.reason in _REFUSED:
-            return Obstacle(Reason(told.reason), told.message, told.last_transition_time)
-    return None
+    told = draft.status.true_condition(ConditionType.STALLED)
+    if told is None or told.reason not in _REFUSED:
+        return None
+    return Obstacle(Reason(told.reason), told.message, told.last_transition_time)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from selfreward.api import ConditionStatus, ConditionType, Reason, RunStatus, SelfRewardRun, StepState, StepStatus
+from selfreward.api import ConditionType, Reason, RunStatus, SelfRewardRun, StepState, StepStatus
 from selfreward.plan.draft import Draft
 from selfreward.plan.types import EventReason
 
@@ -71,10 +71,8 @@ def _fresh(row: StepStatus) -> StepStatus:
 
 
 def _failed_reason(status: RunStatus) -> Reason | None:
-    for condition in status.conditions:
-        if condition.type is ConditionType.FAILED and condition.status is ConditionStatus.TRUE:
-            return Reason(condition.reason)
-    return None
+    failed = status.true_condition(ConditionType.FAILED)
+    return Reason(failed.reason) if failed is not None else None
 
 
 def _seconds_finished(finished_at: datetime | None, now: datetime) -> float:

@@ -13,8 +13,6 @@ from selfreward_steps.contract.artifact_names import IterationArtifact
 from selfreward_steps.store import Store
 
 from selfreward.api import (
-    Condition,
-    ConditionStatus,
     ConditionType,
     Phase,
     Reason,
@@ -184,10 +182,10 @@ def _makes(step: StepReport, number: int, first: int) -> bool:
 def _headline(run: SelfRewardRun, now: datetime) -> str:
     status = run.status
     since = (status.finished_at or now) - status.started_at if status.started_at is not None else None
-    if (failed := _condition(run, ConditionType.FAILED)) is not None:
+    if (failed := run.status.true_condition(ConditionType.FAILED)) is not None:
         return f"Failed: {failed.reason}: {failed.message}"
     if status.phase is Phase.SUCCEEDED:
-        succeeded = _condition(run, ConditionType.SUCCEEDED)
+        succeeded = run.status.true_condition(ConditionType.SUCCEEDED)
         early = f": {succeeded.message}" if succeeded and succeeded.reason == Reason.STOPPED_BY_GATE else ""
         return f"Succeeded{f' in {duration(since)}' if since is not None else ''}{early}"
     running = ", ".join(row.key for row in _rows(run) if row.state is StepState.RUNNING)
@@ -195,18 +193,10 @@ def _headline(run: SelfRewardRun, now: datetime) -> str:
     return f"{words}, {duration(since)} so far" if since is not None else words
 
 
-def _condition(run: SelfRewardRun, kind: ConditionType) -> Condition | None:
-    """The condition of that type, if it is true."""
-    for condition in run.status.conditions:
-        if condition.type is kind and condition.status is ConditionStatus.TRUE:
-            return condition
-    return None
-
-
 def _told(run: SelfRewardRun) -> list[str]:
     """What failed, and which gates a number did not keep to."""
     failed = [f"{row.key}: {row.reason}: {row.message}" for row in _rows(run) if row.state is StepState.FAILED]
-    gates = _condition(run, ConditionType.GATE_TRIPPED)
+    gates = run.status.true_condition(ConditionType.GATE_TRIPPED)
     return failed if gates is None else [*failed, f"Gate: {gates.message}"]
 
 
