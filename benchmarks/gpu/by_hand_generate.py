@@ -6,7 +6,7 @@ import time
 BEGAN = time.time()
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
-from setting import JUDGE, arguments  # noqa: E402
+from setting import JUDGE, arguments, engine_arguments  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
 
 
@@ -24,16 +24,7 @@ def main() -> None:
         nonlocal at
         told[name], at = time.time() - at, time.time()
 
-    llm = LLM(
-        str(model),
-        enable_prefix_caching=True,
-        max_num_seqs=1024,
-        gpu_memory_utilization=0.9,
-        generation_config="vllm",
-        seed=setting.seed,
-        max_model_len=setting.context,
-        tensor_parallel_size=setting.tensor_parallel,
-    )
+    llm = LLM(str(model), **engine_arguments(setting))
     lap("engine")
     sampling = SamplingParams(
         n=setting.candidates, temperature=0.7, top_p=0.9, max_tokens=setting.answer_tokens, seed=setting.seed

@@ -11,7 +11,7 @@ from pathlib import Path
 BEGAN = time.time()
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
-from setting import JUDGE, arguments  # noqa: E402
+from setting import JUDGE, arguments, engine_arguments  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
 
 
@@ -23,15 +23,7 @@ def rows(store: Path, artifact: str, name: str) -> list[dict]:
 
 def main() -> None:
     model, store, _, setting = arguments()
-    llm = LLM(
-        str(model),
-        enable_prefix_caching=True,
-        max_num_seqs=1024,
-        gpu_memory_utilization=0.9,
-        generation_config="vllm",
-        max_model_len=setting.context,
-        tensor_parallel_size=setting.tensor_parallel,
-    )
+    llm = LLM(str(model), **engine_arguments(setting))
     engine = time.time() - BEGAN
     tokenizer, template = llm.get_tokenizer(), judge_template(JudgeSettings.model_validate(JUDGE))
 

@@ -44,6 +44,19 @@ class Setting:
     """More of the product's spec, as JSON, laid over what the benchmark writes."""
 
 
+def engine_arguments(setting: Setting) -> dict[str, Any]:
+    """What vLLM is started with, by hand and for the limit: the same engine, or the limit is not the script's."""
+    return {
+        "enable_prefix_caching": True,
+        "max_num_seqs": 1024,
+        "gpu_memory_utilization": 0.9,
+        "generation_config": "vllm",
+        "seed": setting.seed,
+        "max_model_len": setting.context,
+        "tensor_parallel_size": setting.tensor_parallel,
+    }
+
+
 def arguments() -> tuple[Path, Path, Path, Setting]:
     """What a script of the benchmark was called with."""
     first, second, third = map(Path, sys.argv[1:4])

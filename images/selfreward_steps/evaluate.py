@@ -40,6 +40,7 @@ from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
 from selfreward_steps.judging.safety import safety_message, safety_report, stated_safety
 from selfreward_steps.rows import Message, PromptRow, QuestionRow, RefusedRow, write_json, write_rows
+from selfreward_steps.store.names import MANIFEST
 
 
 def run(context: Context) -> StepOutcome:
@@ -203,7 +204,7 @@ def _measured(context: Context, folder: Path) -> dict[str, Any]:
     """What the part on the model's own server has found: its files, and the report to go on with."""
     source = context.fetch("measured")
     for path in source.iterdir():
-        if path.is_file() and path.name != "manifest.json":
+        if path.is_file() and path.name != MANIFEST:
             shutil.copy(path, folder / path.name)
     report: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return report

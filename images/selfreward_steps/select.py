@@ -20,6 +20,7 @@ from selfreward_steps.contract import SELECTION, SelectConfig
 from selfreward_steps.evaluation.tournament import Match, Standing, chosen, matches, result_of, standings
 from selfreward_steps.rows import ResponseRow, read_rows, write_json
 from selfreward_steps.store.disk import require_room
+from selfreward_steps.store.names import MANIFEST
 
 Context = StepContext[SelectConfig]
 
@@ -88,7 +89,7 @@ def _model(context: Context, number: int, table: list[Standing]) -> tuple[Output
     """The winner's folder, and what was measured of it."""
     role = f"checkpoint-{number}"
     source, artifact = context.fetch(role), context.config.inputs[role].artifact
-    files = [path for path in source.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    files = [path for path in source.rglob("*") if path.is_file() and path.name != MANIFEST]
     require_room(context.scratch, sum(path.stat().st_size for path in files))
     folder = context.scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)

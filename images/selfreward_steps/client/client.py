@@ -19,7 +19,6 @@ import httpx
 
 from selfreward_steps.client import lanes
 from selfreward_steps.client.exchange import Exchange, Rejected
-from selfreward_steps.client.lanes import MOST_LANES, Lanes, queued_requests
 from selfreward_steps.client.requests import ChatRequest, Choice, Completion, Refusal
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
@@ -105,7 +104,7 @@ class ServingClient:
         try:
             async with asyncio.TaskGroup() as tasks:
                 heart = tasks.create_task(self._beat())
-                opened = Lanes(lambda: tasks.create_task(self._lane(source, handle, verify)), self.traffic)
+                opened = lanes.Lanes(lambda: tasks.create_task(self._lane(source, handle, verify)), self.traffic)
                 widening = tasks.create_task(self._widen(opened))
                 await opened.ended()
                 heart.cancel()
@@ -121,7 +120,7 @@ class ServingClient:
         No more than a lane each wait to be taken, so a slow reader holds back the sending.
         """
         done: asyncio.Queue[Completion | Refusal | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self._endpoint.concurrency or MOST_LANES)
+        room = asyncio.Semaphore(self._endpoint.concurrency or lanes.MOST_LANES)
 
         async def keep(answer: Completion | Refusal) -> None:
             await room.acquire()
@@ -142,13 +141,13 @@ class ServingClient:
             self._alive()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    async def _widen(self, opened: Lanes) -> None:
+    async def _widen(self, opened: lanes.Lanes) -> None:
         """Open lanes as long as the server says that it has room; not where the number is the user's, nor elsewhere
         than at the run's own server."""
         if self._endpoint.concurrency is None and self._endpoint.field == OWN_SERVER:
             timeout = httpx.Timeout(CONNECT_SECONDS)
             async with httpx.AsyncClient(headers=self._headers, timeout=timeout, trust_env=False) as http:
-                await opened.widen(lambda: queued_requests(http, self._endpoint.url))
+                await opened.widen(lambda: lanes.queued_requests(http, self._endpoint.url))
 
     async def _lane(
         self, source: RequestSource, handle: Callable[[Completion | Refusal], Awaitable[None]], verify: ssl.SSLContext

@@ -19,6 +19,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from selfreward_steps.contract import SELECTION, TRAINING_CURVE, LoraSettings, Rounding
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.store.names import MANIFEST
 from selfreward_steps.training.models import load_model, lora_config
 from selfreward_steps.training.rounding import round_weights
 
@@ -31,7 +32,7 @@ _REPLACED: Final = (
     "*.bin",
     "*.bin.index.json",
     "README.md",
-    "manifest.json",
+    MANIFEST,
     TRAINING_CURVE,
     SELECTION,
 )

@@ -18,7 +18,7 @@ from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.evidence import Evidence
 from selfreward.cli.place import Place
 from selfreward.cli.secrecy import cleaned, secret_values, without_secrets
-from selfreward.cli.showing import named
+from selfreward.cli.showing import document_of, named
 from selfreward.cluster.local.record import RunFolder
 
 LONGEST: Final = 2 << 20
@@ -66,9 +66,8 @@ def archive(evidence: Evidence, environment: Mapping[str, str]) -> bytes:
 def _local(name: str, workdir: Path) -> Evidence:
     run = named(name, workdir, Place())
     folder = RunFolder(workdir, run.metadata.name).path / "children"
-    document = run.model_dump(mode="json", by_alias=True, exclude_none=True)
     logs = {str(path.relative_to(folder)): _end(path) for path in sorted(folder.glob("*/*.log"))}
-    return Evidence({"run.yaml": document}, logs)
+    return Evidence({"run.yaml": document_of(run)}, logs)
 
 
 def _end(path: Path) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich import box
 from rich.table import Table
 
 from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.finding import found
 from selfreward.cli.place import Place
+from selfreward.cli.showing import written
 from selfreward.report.model import StepReport
 from selfreward.report.reading import step_reports
 from selfreward.report.words import duration
@@ -27,8 +26,7 @@ def show_cost(reference: str, workdir: Path, place: Place, output: str) -> None:
         terminal = Terminal(piped_width=100)
         terminal.print(_table(steps))
         return
-    document = _document(steps)
-    echo(json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False).rstrip())
+    echo(written(_document(steps), output))
 
 
 def _document(steps: Sequence[StepReport]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def show_status(name: str, workdir: Path, place: Place, output: str) -> int:
     run = named(name, workdir, place)
     stands = standing(run)
     if output != "table":
-        echo(_written(_document(run), output))
+        echo(written(document_of(run), output))
         return EXIT_CODES[stands]
     console = Terminal(piped_width=140)
     console.print(_summary([run], everywhere=place.everywhere))
@@ -41,7 +41,7 @@ def show_runs(workdir: Path, place: Place, output: str) -> None:
     """Print all runs, none of which is no error."""
     runs = _on_cluster(place) if place.is_cluster else _recorded(workdir)
     if output != "table":
-        echo(_written([_document(run) for run in runs], output))
+        echo(written([document_of(run) for run in runs], output))
     elif runs:
         terminal = Terminal(piped_width=140)
         terminal.print(_summary(runs, everywhere=place.everywhere))
@@ -85,11 +85,13 @@ def _load(folder: RunFolder) -> SelfRewardRun | None:
         raise CommandError([str(error)]) from error
 
 
-def _document(run: SelfRewardRun) -> dict[str, Any]:
+def document_of(run: SelfRewardRun) -> dict[str, Any]:
+    """The resource, as the API server has it."""
     return run.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _written(document: object, output: str) -> str:
+def written(document: object, output: str) -> str:
+    """The document as `--output` asks for it, `json` or `yaml`."""
     if output == "json":
         return json.dumps(document, indent=2, ensure_ascii=False)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()

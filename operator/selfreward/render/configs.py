@@ -230,8 +230,7 @@ def _outside_endpoint(run: SelfRewardRun, outside: JudgeEndpoint, key: str, fiel
         url=outside.url,
         model=outside.model,
         api_key_variable=key if outside.api_key_secret_ref is not None else None,
-        # It says nothing of a queue, and its owner may count.
-        concurrency=run.spec.serving.concurrency or 64,
+        concurrency=run.spec.serving.concurrency,
         request_timeout_seconds=run.spec.serving.request_timeout_seconds,
         field=field,
     )

@@ -7,7 +7,7 @@ from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion, Refusal, seed_for
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
-from selfreward_steps.contract import Sampling, ServingEndpoint
+from selfreward_steps.contract import OWN_SERVER, Sampling, ServingEndpoint
 
 QUICK = RetryPolicy(outage_seconds=0.5, first_pause=0.01, longest_pause=0.05)
 
@@ -28,10 +28,16 @@ def send(
     timeout: float = 10,
     policy: RetryPolicy = QUICK,
     key: str | None = None,
+    field: str = OWN_SERVER,
     alive: Callable[[], None] = lambda: None,
 ) -> tuple[dict[int, Completion | Refusal], Traffic]:
     endpoint = ServingEndpoint(
-        url=url, model=model, concurrency=concurrency, request_timeout_seconds=timeout, api_key_variable=key
+        url=url,
+        model=model,
+        concurrency=concurrency,
+        request_timeout_seconds=timeout,
+        api_key_variable=key,
+        field=field,
     )
     client = ServingClient(endpoint, alive=alive, policy=policy)
     done: dict[int, Completion | Refusal] = {}

@@ -72,3 +72,10 @@ def test_a_server_with_room_gets_more(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(OpenAIServer(room=1000, delay=0.05)) as server:
         send(server.url, requests(2000), concurrency=None)
     assert server.peak == 24
+
+
+def test_an_outside_server_gets_no_more_whatever_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "FIRST_LANES", 8)
+    with running(OpenAIServer(room=1000, delay=0.05)) as server:
+        send(server.url, requests(100), concurrency=None, field="judge.endpoint")
+    assert server.peak == 8
