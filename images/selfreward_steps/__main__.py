@@ -1,4 +1,4 @@
-"""`python -m selfreward_steps STEP`, and `fetch` for a server's init container."""
+"""`python -m selfreward_steps STEP`, `fetch` for a server's init container, `agent` for a kept one's companion."""
 
 import sys
 
@@ -10,6 +10,10 @@ def main() -> int:
         from selfreward_steps import fetch
 
         return fetch.main()
+    if arguments == ["agent"]:
+        from selfreward_steps.agent import main as agent
+
+        return agent.main()
     from selfreward_steps.attempt import launch
 
     return launch.main(arguments)

@@ -41,7 +41,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         store = open_store(config.store.uri, endpoint_url=config.store.endpoint_url, region=config.store.region)
         bring(store, config, place)
     except StepError as error:
-        print(f"{error.reason}: {_in_users_words(str(error), place)}", file=sys.stderr, flush=True)
+        print(f"{error.reason}: {in_users_words(str(error), place)}", file=sys.stderr, flush=True)
         return error.exit_code
     print(f"{store.address(config.artifact)} is at {place}", flush=True)
     return 0
@@ -82,8 +82,8 @@ def _lay_out(folder: Path, place: Path) -> None:
     (place / VERIFIED).write_text(json.dumps(file_stamps(place)), encoding="utf-8")
 
 
-def _in_users_words(message: str, place: Path | None) -> str:
-    """`message` without the folder that the container, not the user, has chosen."""
+def in_users_words(message: str, place: Path | None) -> str:
+    """The message without the folder that the container, not the user, has chosen."""
     if place is None:
         return message
     within = message.replace(f"{place.parent / FETCHED}/", "")

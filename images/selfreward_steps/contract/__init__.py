@@ -33,6 +33,14 @@ from selfreward_steps.contract.configs import (
     ValidationPrompts,
     parse_config,
 )
+from selfreward_steps.contract.engines import (
+    AGENT_VARIABLE,
+    MODEL_DIGEST_VARIABLE,
+    AgentConfig,
+    Assignment,
+    EngineReport,
+    EngineState,
+)
 from selfreward_steps.contract.evaluation import (
     AnswerSampling,
     EvaluationData,
@@ -107,11 +115,13 @@ from selfreward_steps.contract.training import (
 )
 
 __all__ = [
+    "AGENT_VARIABLE",
     "CONFIG_VARIABLE",
     "EXCHANGE_PATH",
     "FETCH_VARIABLE",
     "HOST_VARIABLE",
     "MAX_RESULT_BYTES",
+    "MODEL_DIGEST_VARIABLE",
     "MODEL_DIR_VARIABLE",
     "MODEL_NAME_VARIABLE",
     "OWN_SERVER",
@@ -125,7 +135,9 @@ __all__ = [
     "TRAINING_CURVE",
     "VERIFIED",
     "AdditionalLoss",
+    "AgentConfig",
     "AnswerSampling",
+    "Assignment",
     "CheckpointSelection",
     "ConfigMapKeyRef",
     "ContractModel",
@@ -138,6 +150,8 @@ __all__ = [
     "EftConfig",
     "EftMode",
     "EftSettings",
+    "EngineReport",
+    "EngineState",
     "EvaluateConfig",
     "EvaluationData",
     "EvaluationJudge",

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from selfreward_steps.contract import (
     EXCHANGE_PATH,
+    MODEL_DIGEST_VARIABLE,
     MODEL_DIR_VARIABLE,
     MODEL_NAME_VARIABLE,
     SERVING_KEY,
@@ -66,7 +67,7 @@ class Exchange:
         self._key = os.environ.get(SERVING_KEY, "")
         self._model: str | None = os.environ.get(MODEL_NAME_VARIABLE)
         self._folder = Path(os.environ.get(MODEL_DIR_VARIABLE, ""))
-        self._digest: str | None = None
+        self._digest = os.environ.get(MODEL_DIGEST_VARIABLE) or None
         self._state = State.SERVING
         self._error = ""
         self._running = 0
