@@ -21,11 +21,12 @@ def run(context: StepContext[DpoConfig]) -> StepOutcome:
     config = context.config
     roles = pair_roles(config.inputs)
     own = context.resolved["reference"].digest == context.resolved["model"].digest
-    method = Preference(config.settings, own_reference=own)
+    method = Preference(config.settings, own_reference=own, min_consistency=config.min_consistency)
     return train(context, method, partial(pair_examples, roles), config.report_to)
 
 
 def pair_examples(roles: Sequence[str], fetch: Fetch) -> Iterator[Example]:
     """The training examples of DPO: both answers of every pair."""
     for where, row in pair_rows(roles, fetch):
-        yield Example(where, row["prompt"], {"chosen": row["chosen"], "rejected": row["rejected"]})
+        answers = {"chosen": row["chosen"], "rejected": row["rejected"]}
+        yield Example(where, row["prompt"], answers, row.get("candidates", ()))

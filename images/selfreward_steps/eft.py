@@ -16,18 +16,20 @@ from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import ServingClient
 from selfreward_steps.client.refused_rows import write_refused
-from selfreward_steps.contract import EftConfig, EftMode, JudgeSettings
+from selfreward_steps.contract import EftConfig, EftMode, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.agreement import (
     agreeing_rows,
     balanced,
+    comparison_rows,
     means_agree,
     rank_rows,
     score_histogram,
     split_rankings,
 )
 from selfreward_steps.judging.custom_template import with_own_template
-from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
+from selfreward_steps.judging.judgement import Judgement
+from selfreward_steps.judging.judgements import judge_items, judge_missing, ranked_texts
 from selfreward_steps.judging.templates import JudgeTemplate, judge_template
 from selfreward_steps.measuring.overlap import questions_in
 from selfreward_steps.rows import EftRow, InstructionRow, RankingRow, RefusedRow, read_rows, write_json, write_rows
@@ -97,12 +99,14 @@ def run(context: Context) -> StepOutcome:
 
 
 def _make(context: Context, rows: Sequence[RankingRow]) -> _Made:
-    scores = judge_template(_judge(context)).scores
+    judge = _judge(context)
+    scores = judge_template(judge).scores
     match context.config.settings.mode:
         case EftMode.GIVEN:
             return _Made([])
         case EftMode.DIRECT:
-            made = [rank_rows(row, min_score=scores.low, max_score=scores.high) for row in rows]
+            compares = judge.mode is JudgeMode.PAIRWISE
+            made = [comparison_rows(row) if compares else rank_rows(row, *scores) for row in rows]
             return _Made([example for examples in made for example in examples], sum(map(bool, made)))
         case EftMode.FILTERED:
             return _filtered(context, rows)
@@ -116,7 +120,7 @@ def _filtered(context: Context, rows: Sequence[RankingRow]) -> _Made:
     if config.serving is None:
         raise PermanentError("BadConfiguration", "serving: is missing, but eft.mode filtered needs the SFT baseline's")
     client = ServingClient(config.serving, alive=context.progress.alive)
-    items = ranked_items(rows)
+    items = list(judge_items(_judge(context), ranked_texts(rows)))
     journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
     with FinishedRows(journal, context.scratch / "spool", len(items)) as finished:
 

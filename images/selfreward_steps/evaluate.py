@@ -37,7 +37,8 @@ from selfreward_steps.evaluation.lm_eval_run import (
 from selfreward_steps.evaluation.report import answers_section, flat, judge_section, seen_section
 from selfreward_steps.evaluation.work import OPPONENTS, AnswerRow, Context, Kind, Work, read_work
 from selfreward_steps.judging.custom_template import with_own_template
-from selfreward_steps.judging.judgements import Judgement, judge_missing, ranked_items
+from selfreward_steps.judging.judgement import Judgement
+from selfreward_steps.judging.judgements import judge_missing, judgements_of
 from selfreward_steps.judging.safety import safety_message, safety_report, stated_safety
 from selfreward_steps.rows import Message, PromptRow, QuestionRow, RefusedRow, write_json, write_rows
 from selfreward_steps.store.names import MANIFEST
@@ -98,7 +99,7 @@ async def _ask(context: Context, client: ServingClient, work: Work, finished: Fi
 
     tell()
     if work.ranked:
-        await judge_missing(client, _judge(context), ranked_items(work.ranked), context.seed, finished, tell)
+        await judge_missing(client, _judge(context), work.items, context.seed, finished, tell)
     for requests in _requests(context, work, finished):
         async for _ in _texts(client, requests, finished):
             tell()
@@ -212,8 +213,8 @@ def _measured(context: Context, folder: Path) -> dict[str, Any]:
 
 def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path) -> dict[str, Any]:
     """The model as a judge and what it answers."""
-    keys = iter(work.ranges[Kind.JUDGEMENT])
-    judged = [[Judgement(**finished.row(next(keys))) for _ in row["answers"]] for row in work.ranked]
+    judgements = (Judgement(**finished.row(key)) for key in work.ranges[Kind.JUDGEMENT])
+    judged = [judgements_of(context.config.judge, len(row["answers"]), judgements) for row in work.ranked]
     section, judge_rows = judge_section(work.ranked, judged, _judge(context), context.seed)
     write_rows(folder / JUDGED, judge_rows)
     answers = _answers(work, finished)

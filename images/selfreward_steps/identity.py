@@ -38,7 +38,19 @@ _NOT_CONTENT_ANYWHERE: Final = frozenset(
         "memoryLimits",
     }
 )
-_LATER: Final = frozenset({"additionalLosses", "selection", "validation", "single", "checkpoints", "columns"})
+_LATER: Final = frozenset(
+    {
+        "additionalLosses",
+        "selection",
+        "validation",
+        "single",
+        "checkpoints",
+        "columns",
+        "minConsistency",
+        "consistencyWeighted",
+        "tellsCandidates",
+    }
+)
 """Options that came when there were runs already. What does not ask for them is what it was before there were any."""
 
 
@@ -61,12 +73,17 @@ def _content(value: JsonValue) -> JsonValue:
             return {
                 key: _content(item)
                 for key, item in value.items()
-                if key not in _NOT_CONTENT_ANYWHERE and (item or key not in _LATER)
+                if key not in _NOT_CONTENT_ANYWHERE and not (key in _LATER and _is_absent(item))
             }
         case list():
             return [_content(item) for item in value]
         case _:
             return value
+
+
+def _is_absent(item: JsonValue) -> bool:
+    """Whether an option does not ask for anything; a number does, 0 too."""
+    return item is None or item is False or (isinstance(item, list | dict) and not item)
 
 
 def step_digest(config: StepConfig, inputs: Mapping[str, str], shard: int | None) -> str:

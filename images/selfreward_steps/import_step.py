@@ -13,7 +13,7 @@ from typing import Final
 
 from selfreward_steps import identity
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import ImportConfig, artifact_names
+from selfreward_steps.contract import ImportConfig, JudgeMode, artifact_names
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.files import check_safetensors
 from selfreward_steps.importing.seed.datasets import import_seed
@@ -39,7 +39,8 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
     if identity.has_seed(config):
         metrics.update(_seed(context, place))
     if config.template is not None and context.committed(artifact_names.JUDGE_TEMPLATE) is None:
-        folder = import_template(config.template, place, context.scratch / "template")
+        mode = JudgeMode.COT if config.judge is None else config.judge.mode
+        folder = import_template(config.template, place, context.scratch / "template", mode)
         context.commit(Output(artifact_names.JUDGE_TEMPLATE, folder))
     for item in config.models:
         context.progress.update(_done(context), total, "artifacts")

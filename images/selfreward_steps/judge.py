@@ -1,4 +1,4 @@
-"""Step judge: K judgements of every candidate of the shard (paper section 2.2)."""
+"""Step judge: K judgements of every candidate of the shard (paper section 2.2), or comparisons of every two."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired, cast
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.client.answered import FinishedRows
@@ -14,10 +15,11 @@ from selfreward_steps.client.refused_rows import write_refused
 from selfreward_steps.contract import JudgeConfig, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.custom_template import with_own_template
-from selfreward_steps.judging.judgements import JudgeItem, Judgement, judge_candidates
+from selfreward_steps.judging.judgement import JudgedText, JudgeItem, Judgement
+from selfreward_steps.judging.judgements import judge_candidates, judge_items, judgements_of, requests_about
 from selfreward_steps.judging.scoring import LEAST_MASS
 from selfreward_steps.judging.templates import judge_template
-from selfreward_steps.rows import JudgementRow, RefusedRow, ResponseRow, read_rows
+from selfreward_steps.rows import JudgementRow, RefusedRow, ResponseRow, read_rows, write_rows
 
 ROWS = "judgements.jsonl"
 
@@ -25,7 +27,8 @@ ROWS = "judgements.jsonl"
 def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     """Role `responses` → `judgements.jsonl`, one row a candidate, in the order of the responses.
 
-    A candidate that the server does not take has no judgements, and stands in `refused.jsonl`.
+    What is kept for a restart is a row a request: a candidate's, or with `judge.mode: pairwise` a comparison's. A
+    candidate that the server does not take has no judgements, and stands in `refused.jsonl`.
 
     Raises PermanentError NoScores as soon as so many judgements without a score leave no hope, and for fewer of
     them when there is no other shard that could have one: sampling is seeded, so another attempt would end the same.
@@ -35,7 +38,8 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     settings = with_own_template(config.settings, config.inputs, context.fetch)
     judge_template(settings)  # a template that cannot work is told before a server is asked
     path = context.fetch("responses") / "responses.jsonl"
-    total = sum(len(row["candidates"]) for row in read_rows(path, ResponseRow))
+    count = sum(len(row["candidates"]) for row in read_rows(path, ResponseRow))
+    total = sum(requests_about(settings, len(row["candidates"])) for row in read_rows(path, ResponseRow))
     client = ServingClient(config.serving, alive=context.progress.alive)
     journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
     folder = context.scratch / "output"
@@ -47,24 +51,23 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
         totals = _totals(finished)
         if totals.judgements and not totals.scores and not is_shard:
             raise _no_scores(context, totals.judgements, next(row for row in finished.rows() if row["scores"]))
-        finished.write(folder / ROWS)
+        swayed = _Swayed()
+        write_rows(folder / ROWS, _rows(settings, path, finished, swayed))
         write_refused(folder, _refused(finished))
     metrics = {
-        "candidates": float(total),
+        "candidates": float(count),
         "recovered": float(finished.recovered),
         **totals.metrics(),
+        **swayed.metrics(),
         **client.traffic.metrics(),
     }
     return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
 
 
-def candidates(path: Path) -> Iterator[JudgeItem]:
-    """Every candidate with its number in the shard; those of one prompt follow each other."""
-    index = 0
+def candidates(path: Path) -> Iterator[JudgedText]:
+    """Every prompt with its candidates, in the order of the responses."""
     for row in read_rows(path, ResponseRow):
-        for place, candidate in enumerate(row["candidates"]):
-            yield JudgeItem(f"{row['id']}/{place}", row["prompt"], candidate["text"], index)
-            index += 1
+        yield JudgedText(row["id"], row["prompt"], [candidate["text"] for candidate in row["candidates"]])
 
 
 async def _judge(
@@ -75,8 +78,9 @@ async def _judge(
     finished: FinishedRows,
 ) -> None:
     total = finished.total
-    missing = (item for item in candidates(path) if item.index not in finished)
-    context.progress.update(finished.count, total, "candidates")
+    unit = "comparisons" if settings.mode is JudgeMode.PAIRWISE else "candidates"
+    missing = (item for item in judge_items(settings, candidates(path)) if item.index not in finished)
+    context.progress.update(finished.count, total, unit)
     stated = samples = 0
     async for item, judgement in judge_candidates(client, settings, missing, context.seed):
         row = _row(item, judgement)
@@ -88,14 +92,28 @@ async def _judge(
         stated += len(judgement.scores) - judgement.scores.count(None)
         if not stated and samples >= HOPELESS and not finished.recovered:
             raise _no_scores(context, samples, row)
-        context.progress.update(finished.count, total, "candidates", **client.traffic.metrics())
+        context.progress.update(finished.count, total, unit, **client.traffic.metrics())
 
 
-def _row(item: JudgeItem, judgement: Judgement) -> JudgementRow:
-    identity, place = item.key.rsplit("/", 1)
+class _Finished(JudgementRow):
+    """A finished request: a candidate's row, or what was said of it beside the candidate `against`."""
+
+    against: NotRequired[int]
+
+
+def _row(item: JudgeItem, judgement: Judgement) -> _Finished:
+    identity, _, place = item.key.rpartition("/")
+    first, _, second = place.partition("-")
+    row = cast(_Finished, _judgement_row(identity, int(first), judgement))
+    if second:
+        row["against"] = int(second)
+    return row
+
+
+def _judgement_row(identity: str, place: int, judgement: Judgement) -> JudgementRow:
     row: JudgementRow = {
         "id": identity,
-        "candidate": int(place),
+        "candidate": place,
         "scores": judgement.scores,
         "critiques": judgement.critiques,
         "tokens": judgement.tokens,
@@ -104,7 +122,38 @@ def _row(item: JudgeItem, judgement: Judgement) -> JudgementRow:
         row["mass"] = judgement.mass
     if judgement.refused is not None:
         row["refused"] = judgement.refused
+    if judgement.flips is not None:
+        row["flips"] = judgement.flips
     return row
+
+
+def _rows(settings: JudgeSettings, path: Path, finished: FinishedRows, swayed: _Swayed) -> Iterator[JudgementRow]:
+    """The judgements of every candidate, from the finished requests."""
+    said = (
+        Judgement(row["scores"], row["critiques"], row["tokens"], row.get("mass"), row.get("refused"))
+        for row in finished.rows()
+    )
+    for text in candidates(path):
+        judged = judgements_of(settings, len(text.answers), said)
+        for place, judgement in enumerate(judged):
+            swayed.add(judgement)
+            yield _judgement_row(text.id, place, judgement)
+
+
+@dataclass
+class _Swayed:
+    """How often the order decided, where there were two orders."""
+
+    flips: int = 0
+    comparisons: int = 0
+
+    def add(self, judgement: Judgement) -> None:
+        if judgement.flips is not None:
+            self.flips += len(judgement.flips)
+            self.comparisons += len(judgement.scores) - judgement.scores.count(None)
+
+    def metrics(self) -> dict[str, float]:
+        return {"position_bias": self.flips / self.comparisons} if self.comparisons else {}
 
 
 @dataclass
@@ -136,7 +185,8 @@ def _totals(finished: FinishedRows) -> _Totals:
 def _refused(finished: FinishedRows) -> Iterator[RefusedRow]:
     for row in finished.rows():
         if "refused" in row:
-            yield {"id": f"{row['id']}/{row['candidate']}", "why": row["refused"]}
+            beside = f"-{row['against']}" if "against" in row else ""
+            yield {"id": f"{row['id']}/{row['candidate']}{beside}", "why": row["refused"]}
 
 
 def _no_scores(context: StepContext[JudgeConfig], samples: int, first: JudgementRow) -> PermanentError:
@@ -149,6 +199,12 @@ def _no_scores(context: StepContext[JudgeConfig], samples: int, first: Judgement
             f"judge.mode logprob: {said} begins with a score: the score tokens have less than {LEAST_MASS:.0%} of the "
             f"probability (one of them begins with {end!r}): train the judge on evaluation data (seedData.rankings or "
             "seedData.eft), end judge.customTemplate with a request for the number alone, or set judge.mode: cot",
+        )
+    if settings.mode is JudgeMode.PAIRWISE:
+        return PermanentError(
+            "NoScores",
+            f"judge.mode pairwise: {said} states a verdict (one of them ends with {end!r}): use a judge that can, "
+            "train it on ranked answers (seedData.rankings), raise judge.sampling.maxTokens, or set judge.mode: cot",
         )
     return PermanentError(
         "NoScores",

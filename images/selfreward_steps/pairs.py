@@ -64,7 +64,10 @@ def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: Pair
             context.progress.update(statistics.prompts, total, "prompts", pairs=statistics.pairs)
         if not isinstance(choice, NoPair):
             for pair in choice:
-                yield pair_row(judged, pair, tell_anchored=anchor is not None)
+                row = pair_row(judged, pair, tell_anchored=anchor is not None)
+                if context.config.tells_candidates:
+                    row["candidates"] = [{"content": each.text, "score": each.mean} for each in scored]
+                yield row
 
 
 def _choice(
@@ -92,10 +95,12 @@ def _judged(context: StepContext[PairsConfig], prompts: Path, answers: str, judg
 def scored_candidates(judged: JudgedPrompt, *, anchored: bool = False) -> list[ScoredCandidate]:
     """The candidates for which at least one judgement states a score, in their order."""
     found = []
+    flips = judged.flips or [frozenset()] * len(judged.candidates)
     for index, (candidate, scores) in enumerate(zip(judged.candidates, judged.scores, strict=True)):
         if any(score is not None for score in scores):
             cut = is_truncated(candidate)
-            found.append(ScoredCandidate.of(index, candidate["text"], scores, anchored=anchored, truncated=cut))
+            text = candidate["text"]
+            found.append(ScoredCandidate.of(index, text, scores, anchored=anchored, truncated=cut, flips=flips[index]))
     return found
 
 
@@ -128,6 +133,7 @@ _WHAT: Final[dict[NoPair, str]] = {
     NoPair.TIED: "tied",
     NoPair.BELOW_MARGIN: "below preferences.minMargin {margin:g}",
     NoPair.LENGTH_CONTROL: "without a longer, worse answer under preferences.lengthControl {rho:g}",
+    NoPair.FLIPPED: "whose verdict follows the order of the answers",
     NoPair.IDENTICAL: "with equal texts",
     NoPair.IMPERFECT: "without an answer of the top score {top:g}",
 }
@@ -140,6 +146,8 @@ _ADVICE: Final[dict[NoPair, str]] = {
     NoPair.TIED: "set judge.mode: logprob, raise judge.samples, responses.sampling.temperature or prompts.count",
     NoPair.BELOW_MARGIN: "lower preferences.minMargin",
     NoPair.LENGTH_CONTROL: "lower preferences.lengthControl or preferences.minMargin",
+    NoPair.FLIPPED: "raise responses.perPrompt, train the judge on more ranked answers (seedData.rankings), or set "
+    "judge.mode: cot",
     NoPair.IDENTICAL: "raise responses.sampling.temperature",
     NoPair.IMPERFECT: "raise prompts.count or responses.perPrompt, or use another preferences.strategy",
 }
@@ -150,6 +158,11 @@ _ADVICE_BY_TOKEN: Final[dict[NoPair, str]] = {
     NoPair.TIED: "raise responses.sampling.temperature or prompts.count",
 }
 """The same, where it differs because the judge is read by token already (`judge.mode: logprob`)."""
+_ADVICE_COMPARED: Final[dict[NoPair, str]] = {
+    NoPair.UNSCORED: "look at the critiques, or raise judge.sampling.maxTokens",
+    NoPair.TIED: "raise responses.perPrompt, responses.sampling.temperature or prompts.count",
+}
+"""The same for a judge that compares (`judge.mode: pairwise`)."""
 
 
 def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: PairStatistics) -> None:
@@ -178,5 +191,7 @@ def _require_pairs(context: StepContext[PairsConfig], rules: PairRules, statisti
 
 
 def _advice(statistics: PairStatistics, reason: NoPair) -> str:
+    if statistics.is_compared:
+        return _ADVICE_COMPARED.get(reason, _ADVICE[reason])
     by_token = {} if statistics.score_mass is None else _ADVICE_BY_TOKEN
     return by_token.get(reason, _ADVICE[reason])

@@ -61,11 +61,15 @@ def first_question(row: RankingRow) -> str:
 
 
 class EftRow(TypedDict):
-    """`seed/eft.jsonl` and `eft/train.jsonl`: a judgement to learn from. `critique` is empty for rank-made scores."""
+    """`seed/eft.jsonl` and `eft/train.jsonl`: a judgement to learn from. `critique` is empty for rank-made scores.
+
+    With `judge.mode: pairwise` it is a comparison with `other`, which stands second, and the score is 1 or 0.
+    """
 
     id: str
     prompt: str
     response: str
+    other: NotRequired[str]
     critique: str
     score: float
 
@@ -116,12 +120,17 @@ class JudgementRow(TypedDict):
     A score is null where the critique states none in range. `mass` is the probability that a logprob judgement
     gave to score tokens. `refused` has the server's words where it did not take the candidate, which then has no
     judgements.
+
+    With `judge.mode: pairwise` there is a score for each other candidate of the prompt, in their order: 1 where this
+    one beats it, 0 where it loses, ½ for a tie; the critiques are what was said with this one in the first place.
+    `flips` are the places of those against which the judge chose the same place in both orders.
     """
 
     id: str
     candidate: int
     scores: list[float | None]
     critiques: list[str]
+    flips: NotRequired[list[int]]
     mass: NotRequired[float]
     tokens: int | None
     refused: NotRequired[str]
@@ -134,10 +143,18 @@ class RefusedRow(TypedDict):
     why: str
 
 
+class JudgedAnswer(TypedDict):
+    """One candidate of a pair's prompt and its mean score."""
+
+    content: str
+    score: float
+
+
 class PairRow(TypedDict):
     """`pairs.jsonl`: a preference pair in TRL's conversational form; with `positive-only` a chosen answer alone.
 
-    `rejected_anchored` is there with `preferences.rejected: anchored` and says whether the rejected answer is M1's.
+    `rejected_anchored` is there with `preferences.rejected: anchored` and says whether the rejected answer is M1's;
+    `candidates`, all of the prompt that have a score, where training asks how far the judge is consistent.
     """
 
     id: str
@@ -147,6 +164,7 @@ class PairRow(TypedDict):
     chosen_score: float
     rejected_score: NotRequired[float]
     rejected_anchored: NotRequired[bool]
+    candidates: NotRequired[list[JudgedAnswer]]
 
 
 Row = TypeVar("Row", bound=Mapping[str, Any])

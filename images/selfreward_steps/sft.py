@@ -62,6 +62,6 @@ def judgement_examples(fetch: Fetch, judge: JudgeSettings) -> Iterator[Example]:
         text = judgement_text(judge, row["critique"], row["score"])
         yield Example(
             f"eft, row {row['id']}",
-            judge_messages(judge, row["prompt"], row["response"]),
+            judge_messages(judge, row["prompt"], row["response"], row.get("other")),
             {COMPLETION: [{"role": "assistant", "content": text}]},
         )

@@ -27,8 +27,44 @@ def by_token(**changes: Any) -> dict[str, Any]:
     return {"judge": custom(**changes)["judge"] | {"mode": "logprob"}}
 
 
+def comparing(spec: dict[str, Any] | None = None, **judge: Any) -> dict[str, Any]:
+    return {"judge": {"mode": "pairwise"} | judge} | (spec or {})
+
+
+INITIAL = {"referenceModel": "initial"}
+WEIGHTED = {"consistencyWeighted": True} | INITIAL
+CONSISTENT = {"minConsistency": 0}
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.responses.perPrompt", {"preferences": {"strategy": "best-two-sigma"}}),
+    *[
+        (path, {**options, **spec, "training": {**options.get("training", {}), **spec.get("training", {})}})
+        for path, options in (
+            ("spec.training.dpo.consistencyWeighted", {"training": {"dpo": WEIGHTED}}),
+            ("spec.preferences.minConsistency", {"preferences": CONSISTENT, "training": {"dpo": INITIAL}}),
+        )
+        for spec in ({"training": {"nodes": 2}},)
+    ],
+    ("spec.training.dpo.consistencyWeighted", {"training": {"dpo": {"consistencyWeighted": True}}}),
+    ("spec.preferences.minConsistency", {"preferences": CONSISTENT}),
+    (
+        "spec.training.dpo.consistencyWeighted",
+        {"training": {"dpo": WEIGHTED}, "preferences": {"strategy": "positive-only"}},
+    ),
+    (
+        "spec.preferences.minConsistency",
+        {"preferences": CONSISTENT | {"strategy": "positive-only"}, "training": {"dpo": INITIAL}},
+    ),
+    ("spec.training.dpo.consistencyWeighted", {"training": {"dpo": WEIGHTED | {"lossType": "ipo"}}}),
+    ("spec.judge.customTemplate.text", comparing(**custom()["judge"])),
+    (
+        "spec.judge.customTemplate.scorePattern",
+        comparing(**custom(text="{prompt} {first} {second}", scorePattern="(.)")["judge"]),
+    ),
+    ("spec.seedData.eft", comparing({"seedData": {"instructions": DATA, "eft": DATA}})),
+    ("spec.eft.mode", comparing({"seedData": {"instructions": DATA, "rankings": DATA}})),
+    ("spec.preferences.maxScoreStd", comparing({"preferences": {"maxScoreStd": 1}})),
+    ("spec.preferences.rejected", comparing({"preferences": {"rejected": "anchored"}})),
+    ("spec.preferences.strategy", comparing({"preferences": {"strategy": "positive-only"}})),
     (
         "spec.training.dpo.additionalLosses",
         {"training": {"dpo": {"additionalLosses": [{"type": "sft"}, {"type": "sft", "weight": 2}]}}},

@@ -14,7 +14,16 @@ from selfreward.plan import build_graph
 from selfreward_steps.contract import JudgeModel, PairStrategy, PromptGenerator, RejectedSource
 
 PRESETS = Path(__file__).parents[2] / "presets"
-NAMES = ["anchored", "frozen-reward-model", "length-controlled", "no-eft", "paper", "positive-only"]
+NAMES = [
+    "anchored",
+    "cream",
+    "frozen-reward-model",
+    "length-controlled",
+    "no-eft",
+    "pairwise",
+    "paper",
+    "positive-only",
+]
 PLAIN = {
     "model": {"uri": "hf://example/base-1b"},
     "seedData": {name: {"uri": f"s3://data/{name}.jsonl"} for name in ("instructions", "rankings")},

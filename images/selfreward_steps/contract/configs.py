@@ -227,6 +227,8 @@ class PairsConfig(_Config):
     settings: PairSettings
     max_score: float = 5
     """Highest score of the judge's scale: what `positive-only` calls perfect."""
+    tells_candidates: bool = False
+    """Whether each pair tells all candidates of its prompt with their scores, for their consistency."""
 
 
 class DpoConfig(_Config):
@@ -237,6 +239,8 @@ class DpoConfig(_Config):
 
     step: Literal[StepName.DPO] = StepName.DPO
     settings: DpoSettings
+    min_consistency: float | None = None
+    """Of `preferences`."""
     report_to: list[str] = []
     checkpoints: list[str] = []
     """Artifacts of the models to commit on the way to `output`, evenly."""

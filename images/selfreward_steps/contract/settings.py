@@ -139,6 +139,8 @@ class JudgeMode(StrEnum):
     """A sampled critique that ends in a score; the mean of several (the paper)."""
     LOGPROB = "logprob"
     """One token; the expected score over the score tokens' probabilities."""
+    PAIRWISE = "pairwise"
+    """Every two candidates of a prompt compared in both orders; the share of the others that one beats (Copeland)."""
 
 
 class JudgeEndpoint(ContractModel):
@@ -156,7 +158,8 @@ class CustomTemplate(ContractModel):
     """A judge prompt of the user's own: its text here, in a ConfigMap or in a file, which are read once, at import."""
 
     text: Annotated[str, Field(min_length=1)] | None = None
-    """The prompt, with `{prompt}` and `{response}` where they go."""
+    """The prompt, with `{prompt}` and `{response}` where they go; with `mode: pairwise`, `{prompt}`, `{first}` and
+    `{second}`."""
     config_map_ref: ConfigMapKeyRef | None = None
     """The ConfigMap that holds the prompt."""
     uri: Annotated[str, Field(pattern=r"^(s3://|file:///|package://)[^\x00-\x1f]+$")] | None = None
@@ -185,9 +188,10 @@ class JudgeSettings(ContractModel):
     custom_template: CustomTemplate | None = None
     """The user's own prompt, for `custom`."""
     mode: JudgeMode = JudgeMode.COT
-    """`cot` or `logprob`."""
+    """`cot`, `logprob`, or `pairwise`: every two candidates of a prompt are compared in both orders, N(N-1) requests,
+    and a candidate's score, 0 to 1, is the share of the others that it beats."""
     samples: Annotated[int, Field(ge=1, le=64)] = 3
-    """K, judgements of one candidate, averaged."""
+    """K, judgements of one candidate, averaged; with `pairwise` each order is asked once."""
     sampling: JudgeSampling = JudgeSampling()
     """How judgements are drawn."""
 
@@ -199,7 +203,9 @@ class JudgeSettings(ContractModel):
 
     @property
     def score_range(self) -> ScoreRange:
-        """The lowest and the highest score of the template."""
+        """The lowest and the highest score of the template; of a comparison, none and all of the others beaten."""
+        if self.mode is JudgeMode.PAIRWISE:
+            return ScoreRange(0, 1)
         if self.template == "custom" and self.custom_template is not None:
             return ScoreRange(self.custom_template.min_score, self.custom_template.max_score)
         return ScoreRange(1, 5) if self.template == "multiple-choice" else ScoreRange(0, 5)
@@ -254,6 +260,9 @@ class PairSettings(ContractModel):
     """Smallest difference of mean scores; 0 keeps every difference."""
     max_score_std: Annotated[float, Field(gt=0)] | None = None
     """A candidate whose judgements disagree by more than this standard deviation is left out."""
+    min_consistency: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """A pair is left out where Kendall's τ between the judge's order of the prompt's candidates and the order of their
+    implicit rewards, log π(y|x) − log π_ref(y|x), is below this. Needs `training.dpo.referenceModel: initial`."""
     truncated: TruncatedAnswers = TruncatedAnswers.DROP
     """Candidates cut off at `responses.sampling.maxTokens`: `drop` leaves them out, `keep` takes them as whole ones."""
     length_control: list[Fraction] = []

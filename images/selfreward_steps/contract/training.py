@@ -158,6 +158,10 @@ class DpoSettings(TrainingSettings):
     """One of TRL's DPO losses."""
     additional_losses: Annotated[list[AdditionalLoss], Field(max_length=4)] = []
     """Losses to add to `lossType`, each with its weight: `sft` at 1 is Iterative RPO's (arXiv 2404.19733)."""
+    consistency_weighted: bool = False
+    """Weigh each pair by C and its reverse by 1 − C, where C is how far the judge's order of candidates agrees with
+    that of their implicit rewards (CREAM, arXiv 2410.12735): the mean of (τ + 1) / 2 over the round's prompts. For
+    `lossType: sigmoid`, with `referenceModel: initial`."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0
     """For the losses that have it: `robust`, `exo_pair`, `aot` and `aot_unpaired`."""
     reference_model: ReferenceModel = ReferenceModel.PREVIOUS

@@ -8,7 +8,7 @@ from typing import Any, Final
 from selfreward_steps.client.requests import ChatRequest, seed_for
 from selfreward_steps.contract import Sampling
 from selfreward_steps.evaluation.work import Kind, Work
-from selfreward_steps.judging.comparison import comparison_message, outcome, stated_verdict
+from selfreward_steps.judging.comparison import comparison_message, is_swayed, outcome, stated_verdict
 from selfreward_steps.measuring.intervals import share
 from selfreward_steps.measuring.judge_quality import sign_test, win_rates
 from selfreward_steps.rows import PromptRow
@@ -69,8 +69,7 @@ def comparison_report(
         }
         for row, result in zip(compared, outcomes, strict=True)
     ]
-    # Two orders that contradict each other say more of the judge than of the answers.
-    swayed = [(float(first is not None and first == second and first != 0), 1.0) for first, second in verdicts]
+    swayed = [(float(is_swayed(*pair)), 1.0) for pair in verdicts]
     section = {
         "prompts": len(outcomes),
         "unparsed": sum(pair.count(None) for pair in verdicts),

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final, TypedDict, TypeVar
 
 from selfreward_steps.attempt.runtime import StepContext
-from selfreward_steps.contract import EvaluateConfig
+from selfreward_steps.contract import EvaluateConfig, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.evaluation.overlap import seen_of
+from selfreward_steps.judging.judgement import JudgeItem
+from selfreward_steps.judging.judgements import judge_items, ranked_texts
 from selfreward_steps.measuring.overlap import asked_in, comparables
 from selfreward_steps.rows import (
     InstructionRow,
@@ -87,14 +89,19 @@ class Work:
     judges_safety: bool
     seen: Sequence[SeenRow] = ()
     """What is not asked, since training has seen it."""
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    """How the ranked answers are judged."""
     given: Mapping[str, str] | None = None
     given_safety: Mapping[str, str] | None = None
+    items: Sequence[JudgeItem] = field(init=False)
+    """Every request about the ranked answers."""
     ranges: Mapping[Kind, range] = field(init=False)
 
     def __post_init__(self) -> None:
         measures = self.given is None
+        object.__setattr__(self, "items", list(judge_items(self.judge, ranked_texts(self.ranked))))
         sizes: dict[Kind, int] = {
-            Kind.JUDGEMENT: sum(len(row["answers"]) for row in self.ranked),
+            Kind.JUDGEMENT: len(self.items),
             Kind.ANSWER: len(self.held_out) if measures else 0,
             Kind.SAFETY_ANSWER: len(self.safety) if measures else 0,
             Kind.TURN: sum(len(row["turns"]) for row in self.questions),
@@ -112,7 +119,7 @@ class Work:
     def names(self) -> Iterator[tuple[int, str]]:
         """Every request's key, and what it is in words: `answer/ID`, `judgement/ID/0`, …"""
         rows: dict[Kind, Iterable[str]] = {
-            Kind.JUDGEMENT: (f"{row['id']}/{place}" for row in self.ranked for place in range(len(row["answers"]))),
+            Kind.JUDGEMENT: (item.key for item in self.items),
             Kind.ANSWER: (row["id"] for row in self.held_out),
             Kind.SAFETY_ANSWER: (row["id"] for row in self.safety),
             Kind.TURN: (f"{row['id']}/{turn}" for row in self.questions for turn in range(len(row["turns"]))),
@@ -156,6 +163,7 @@ def read_work(context: Context) -> Work:
         opponents=_opponents(context, held_out) if compares else {},
         judges_safety=compares,
         seen=found.seen,
+        judge=context.config.judge,
     )
 
 

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from selfreward_steps.contract import ImportConfig, JudgeMode, JudgeSettings, PromptGenerator
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.judging.judgements import judge_items, ranked_texts
 from selfreward_steps.judging.templates import judge_messages
 from selfreward_steps.rows import Message, PromptRow, RankingRow, read_rows
 
@@ -92,9 +93,8 @@ def _kinds(config: ImportConfig, judge: JudgeSettings, seed: Path) -> Iterator[_
 
 
 def _judged(rankings: Path, judge: JudgeSettings) -> Iterator[tuple[str, list[Message]]]:
-    for row in read_rows(rankings, RankingRow):
-        for place, answer in enumerate(row["answers"]):
-            yield f"{row['id']}/{place}", judge_messages(judge, row["prompt"], answer["content"])
+    for item in judge_items(judge, ranked_texts(read_rows(rankings, RankingRow))):
+        yield item.key, judge_messages(judge, item.prompt, item.response, item.other)
 
 
 def _tokens(tokenizer: Any, messages: list[Message]) -> int:

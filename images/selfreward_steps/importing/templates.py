@@ -19,11 +19,11 @@ from selfreward_steps.judging.templates import judge_template
 _FIELD: Final = "judge.customTemplate"
 
 
-def import_template(template: CustomTemplate, place: Place, folder: Path) -> Path:
+def import_template(template: CustomTemplate, place: Place, folder: Path, mode: JudgeMode = JudgeMode.COT) -> Path:
     """Write the text into `folder`, made for it. Raises PermanentError BadTemplate when no judge could use it."""
     text = _text(template, place)
     own = template.model_copy(update={"text": text})
-    judge_template(JudgeSettings(template="custom", custom_template=own, mode=JudgeMode.COT))
+    judge_template(JudgeSettings(template="custom", custom_template=own, mode=mode))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(text, encoding="utf-8")
     return folder

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, permutations
 
 from selfreward_steps.contract import mean_score
 from selfreward_steps.judging.kept_judgements import Read, agreeing_choice, until_score
@@ -74,7 +74,7 @@ def agreeing_rows(
     return [_row(row, i, until_score(critique, read), score) for i, score, critique in kept if score is not None]
 
 
-def rank_rows(row: RankingRow, *, min_score: float, max_score: float) -> list[EftRow]:
+def rank_rows(row: RankingRow, min_score: float, max_score: float) -> list[EftRow]:
     """Ranks mapped evenly to whole scores, without a critique: what `direct` learns from."""
     distinct = sorted({answer["rank"] for answer in row["answers"]})
     span = (max_score - min_score) / max(1, len(distinct) - 1)
@@ -83,6 +83,24 @@ def rank_rows(row: RankingRow, *, min_score: float, max_score: float) -> list[Ef
     return [
         _row(row, i, "", math.floor(max_score - span * distinct.index(answer["rank"]) + 0.5))
         for i, answer in enumerate(row["answers"])
+    ]
+
+
+def comparison_rows(row: RankingRow) -> list[EftRow]:
+    """Ranks as verdicts on every two answers that people did not rank alike, in both orders: `direct` for a judge that
+    compares."""
+    ranks = [answer["rank"] for answer in row["answers"]]
+    return [
+        {
+            "id": f"{row['id']}-{first}-{second}",
+            "prompt": row["prompt"],
+            "response": row["answers"][first]["content"],
+            "other": row["answers"][second]["content"],
+            "critique": "",
+            "score": float(ranks[first] < ranks[second]),
+        }
+        for first, second in permutations(range(len(ranks)), 2)
+        if ranks[first] != ranks[second]
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from selfreward_steps.judging.verdicts import last_verdict
 
-_QUESTION = """\
+QUESTION: Final = """\
 Compare two responses of AI assistants to the same user. Judge how helpful, correct, relevant and well written they \
 are; neither their order nor their length decides.
 
@@ -22,6 +23,7 @@ User: {prompt}
 
 Give a short reason, and then conclude with a line of its own, in exactly this form:
 Verdict: A, Verdict: B or Verdict: tie"""
+"""What a judge is asked; it ends its reply with the verdict."""
 _NAME = r"(?:the )?(?:response|answer|assistant|option|candidate|model)[ -]*"
 _VERB = (
     r"is|was|wins?|has|had|gives?|does|answers|provides|offers|explains|by|over|because|since|as|for|with|and|or|but"
@@ -42,10 +44,10 @@ _NOT = re.compile(r"(?:(?:it|this) is |it's )?not\b", re.IGNORECASE)
 _LEAD = re.compile(r"(?:(?:it|that)(?: is|'s| would be) |i (?:would )?(?:choose|prefer|pick) )?", re.IGNORECASE)
 
 
-def comparison_message(prompt: str, first: str, second: str) -> str:
+def comparison_message(prompt: str, first: str, second: str, question: str = QUESTION) -> str:
     """The user message. What stands in the texts is never taken for a placeholder."""
     values = {"{prompt}": prompt, "{first}": first, "{second}": second}
-    return re.sub(r"\{prompt\}|\{first\}|\{second\}", lambda match: values[match[0]], _QUESTION)
+    return re.sub(r"\{prompt\}|\{first\}|\{second\}", lambda match: values[match[0]], question)
 
 
 def stated_verdict(text: str) -> int | None:
@@ -61,6 +63,16 @@ def outcome(forward: int | None, backward: int | None) -> int:
     if forward is None or backward is None or forward != -backward:
         return 0
     return forward
+
+
+def result_score(result: int) -> float:
+    """A result as points for whom it is about: 1 for a win, ½ for a tie, 0 for a loss."""
+    return (1 + result) / 2
+
+
+def is_swayed(forward: int | None, backward: int | None) -> bool:
+    """Whether the judge chose the same place in both orders: that says more of the judge than of the answers."""
+    return forward is not None and forward == backward and forward != 0
 
 
 def _meant(said: str) -> int | None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
 from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.requests import ChatRequest, Completion, Refusal, seed_for
 from selfreward_steps.contract import JudgeMode, JudgeSettings, Sampling
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.judging.judgement import JudgedText, JudgeItem, Judgement
+from selfreward_steps.judging.pairwise import comparisons, folded
 from selfreward_steps.judging.scoring import expected_score
 from selfreward_steps.judging.templates import JudgeTemplate, judge_template
 from selfreward_steps.rows import RankingRow
@@ -23,36 +26,39 @@ _FIRST_TOKEN = Sampling(temperature=1.0, top_p=1.0, max_tokens=1)
 """The model's own distribution: some servers report probabilities after temperature and nucleus, some before."""
 
 
-@dataclass(frozen=True)
-class JudgeItem:
-    """One candidate to judge. `key` identifies it for its seed, `index` is the caller's own."""
-
-    key: str
-    prompt: str
-    response: str
-    index: int = 0
-
-
-def ranked_items(rows: Sequence[RankingRow]) -> list[JudgeItem]:
-    """Every ranked answer as something to judge; those of one prompt follow each other."""
-    answers = [
-        (f"{row['id']}/{place}", row["prompt"], a["content"]) for row in rows for place, a in enumerate(row["answers"])
-    ]
-    return [JudgeItem(*answer, index) for index, answer in enumerate(answers)]
+def judge_items(settings: JudgeSettings, texts: Iterable[JudgedText]) -> Iterator[JudgeItem]:
+    """Every request about the texts, numbered; those of one prompt follow each other."""
+    index = 0
+    for text in texts:
+        for first, second in _asked(settings, len(text.answers)):
+            key = f"{text.id}/{first}" if second is None else f"{text.id}/{first}-{second}"
+            other = None if second is None else text.answers[second]
+            yield JudgeItem(key, text.prompt, text.answers[first], index, other)
+            index += 1
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """K scores (None: not stated, or out of range) with their critiques; `mass` only in mode `logprob`.
+def requests_about(settings: JudgeSettings, answers: int) -> int:
+    """How many requests there are about a prompt with so many answers."""
+    return len(_asked(settings, answers))
 
-    A candidate that the server did not take has neither, and its words in `refused`.
-    """
 
-    scores: list[float | None]
-    critiques: list[str]
-    tokens: int | None = None
-    mass: float | None = None
-    refused: str | None = None
+def judgements_of(settings: JudgeSettings, answers: int, said: Iterator[Judgement]) -> list[Judgement]:
+    """The judgement of each of a prompt's answers, from the next ones of `said`, one a request."""
+    taken = list(islice(said, requests_about(settings, answers)))
+    return folded(answers, taken) if settings.mode is JudgeMode.PAIRWISE else taken
+
+
+def ranked_texts(rows: Iterable[RankingRow]) -> Iterator[JudgedText]:
+    """Ranked answers as something to judge."""
+    for row in rows:
+        yield JudgedText(row["id"], row["prompt"], [answer["content"] for answer in row["answers"]])
+
+
+def _asked(settings: JudgeSettings, answers: int) -> Sequence[tuple[int, int | None]]:
+    """The answer that each request is about, and the one that it is compared with."""
+    if settings.mode is JudgeMode.PAIRWISE:
+        return comparisons(answers)
+    return [(place, None) for place in range(answers)]
 
 
 async def judge_candidates(
@@ -82,15 +88,16 @@ class _Batch:
         self.template = judge_template(self.settings)
 
     def requests(self) -> Iterator[ChatRequest]:
-        reasoned = self.settings.mode is JudgeMode.COT
+        mode = self.settings.mode
+        reasoned = mode is not JudgeMode.LOGPROB
         for number, item in enumerate(self.items):
             self.in_flight[number] = item
             yield ChatRequest(
                 key=number,
-                message=self.template.ask(item.prompt, item.response),
+                message=self.template.ask(item.prompt, item.response, item.other),
                 sampling=self.settings.sampling if reasoned else _FIRST_TOKEN,
                 seed=seed_for(self.seed, item.key),
-                samples=self.settings.samples if reasoned else 1,
+                samples=self.settings.samples if mode is JudgeMode.COT else 1,
                 top_logprobs=0 if reasoned else TOP_LOGPROBS,
             )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings, ScoreRange
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.judging.comparison import QUESTION, comparison_message, result_score, stated_verdict
 from selfreward_steps.judging.scoring import matched_score, stated_score
 from selfreward_steps.rows import Message
 
@@ -46,6 +47,8 @@ for improvement.
 5: The response is a perfect answer of an AI assistant: focused, expert, easy to follow, and without anything \
 superfluous."""
 
+_VERDICTS = {1.0: "A", 0.5: "tie", 0.0: "B"}
+"""How the result of the response that stands first is written."""
 _QUESTION = "User: {prompt}\n\n<response>\n{response}\n</response>"
 
 
@@ -76,7 +79,8 @@ _CHOICE_WORDING = _Wording(_CHOICES, "rating")
 class JudgeTemplate:
     """One way to ask for a judgement: `text` with `{prompt}` and `{response}`, and how a score is read from the reply.
 
-    `pattern` is the user's; without one the reply ends with `Score: N`.
+    `pattern` is the user's; without one the reply ends with `Score: N`. In mode `pairwise` the text has `{first}` and
+    `{second}`, the reply ends with a verdict, and the score is what the first makes of it: 1 wins, ½ ties, 0 loses.
     """
 
     text: str
@@ -84,14 +88,20 @@ class JudgeTemplate:
     mode: JudgeMode
     pattern: re.Pattern[str] | None = None
 
-    def ask(self, prompt: str, response: str) -> str:
-        """The user message for the judge: the template with prompt and response filled in."""
+    def ask(self, prompt: str, response: str, other: str | None = None) -> str:
+        """The user message for the judge: the template with prompt and response filled in, and in mode `pairwise` the
+        `other` response, which stands second."""
+        if other is not None:
+            return comparison_message(prompt, response, other, self.text)
         values = {"{prompt}": prompt, "{response}": response}
         # In one pass: a prompt that happens to contain `{response}` must stay what it is.
         return re.sub(r"\{prompt\}|\{response\}", lambda match: values[match[0]], self.text)
 
     def read(self, critique: str) -> float | None:
         """The score that a critique states, None when it states none that counts."""
+        if self.mode is JudgeMode.PAIRWISE:
+            verdict = stated_verdict(critique)
+            return None if verdict is None else result_score(verdict)
         if self.pattern is None:
             return stated_score(critique, self.scores)
         return matched_score(critique, self.pattern, self.scores)
@@ -108,6 +118,8 @@ class JudgeTemplate:
         """
         if self.mode is JudgeMode.LOGPROB:
             return f"{round(score)}"
+        if self.mode is JudgeMode.PAIRWISE:
+            return f"{critique.strip()}\n\nVerdict: {_VERDICTS[score]}".lstrip()
         critique, score = critique.strip(), float(f"{score:g}")
         if critique and self.read(critique) == score:
             return critique
@@ -125,6 +137,8 @@ class JudgeTemplate:
 def judge_template(settings: JudgeSettings) -> JudgeTemplate:
     """The template that `settings` names; raises PermanentError BadTemplate for a custom one that cannot work."""
     mode, scores = settings.mode, settings.score_range
+    if mode is JudgeMode.PAIRWISE and settings.template != "custom":
+        return JudgeTemplate(QUESTION, scores, mode)
     match settings.template:
         case "additive":
             wording = _ADDITIVE_WORDING
@@ -136,13 +150,13 @@ def judge_template(settings: JudgeSettings) -> JudgeTemplate:
             wording = _CHOICE_WORDING
             text = f"{wording.rubric}\n\n{_closing(wording, mode, scores)}\n\n{_QUESTION}"
         case "custom":
-            return _custom(settings.custom_template, mode)
+            return _custom(settings, settings.custom_template)
     return JudgeTemplate(text, scores, mode)
 
 
-def judge_messages(settings: JudgeSettings, prompt: str, response: str) -> list[Message]:
-    """The judge's messages for one candidate, as serving and EFT training both see them."""
-    return [{"role": "user", "content": judge_template(settings).ask(prompt, response)}]
+def judge_messages(settings: JudgeSettings, prompt: str, response: str, other: str | None = None) -> list[Message]:
+    """The judge's messages for one candidate, or for two of them, as serving and EFT training both see them."""
+    return [{"role": "user", "content": judge_template(settings).ask(prompt, response, other)}]
 
 
 def judgement_text(settings: JudgeSettings, critique: str, score: float) -> str:
@@ -154,17 +168,19 @@ def _closing(wording: _Wording, mode: JudgeMode, scores: ScoreRange) -> str:
     return wording.bare(scores) if mode is JudgeMode.LOGPROB else wording.reasoned()
 
 
-def _custom(custom: CustomTemplate | None, mode: JudgeMode) -> JudgeTemplate:
+def _custom(settings: JudgeSettings, custom: CustomTemplate | None) -> JudgeTemplate:
+    mode = settings.mode
     if custom is None:
         raise _bad("judge.customTemplate is missing: judge.template is `custom`")
     if custom.text is None:
         raise _bad("judge.customTemplate.text is missing: give it, configMapRef or uri")
-    for placeholder in ("{prompt}", "{response}"):
+    compares = mode is JudgeMode.PAIRWISE
+    for placeholder in ("{prompt}", "{first}", "{second}") if compares else ("{prompt}", "{response}"):
         if placeholder not in custom.text:
             where = "configMapRef" if custom.config_map_ref else f"uri: {custom.uri}" if custom.uri else "text"
             raise _bad(f"judge.customTemplate.{where} has no placeholder {placeholder}: put it where the text goes")
     pattern = None if custom.score_pattern is None else _score_pattern(custom.score_pattern)
-    return JudgeTemplate(custom.text, _score_range(custom, mode), mode, pattern)
+    return JudgeTemplate(custom.text, settings.score_range if compares else _score_range(custom, mode), mode, pattern)
 
 
 def _score_pattern(text: str) -> re.Pattern[str]:

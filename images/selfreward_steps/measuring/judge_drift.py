@@ -27,6 +27,13 @@ def judge_drift(prompts: Iterable[tuple[Scores, Scores]], seed: int) -> Rate:
     return mean(_drifts(prompts), seed)
 
 
+def rank_correlation(mine: Sequence[float], other: Sequence[float]) -> float | None:
+    """Kendall's τ-b of two orders of the same answers; None where either tells none of them apart."""
+    if min(len(set(mine)), len(set(other))) < 2:
+        return None
+    return float(stats.kendalltau(mine, other).statistic)
+
+
 def _drifts(prompts: Iterable[tuple[Scores, Scores]]) -> Iterator[float]:
     for mine, before in prompts:
         known = [(x, y) for x, y in zip(mine, before, strict=True) if x is not None and y is not None]

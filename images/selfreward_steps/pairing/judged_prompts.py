@@ -24,7 +24,8 @@ class JudgedPrompt:
     """One prompt; `scores` has one list a candidate, with None for each judgement that states no score.
 
     The list of a candidate that the judge's server did not take is empty, and a prompt that was not taken has no
-    candidates. `masses` are those of its judgements by token (`judge.mode: logprob`).
+    candidates. `masses` are those of its judgements by token (`judge.mode: logprob`); `flips`, one set a candidate, the
+    others against which the order of the two decided (`pairwise`).
     """
 
     id: str
@@ -32,6 +33,7 @@ class JudgedPrompt:
     candidates: Sequence[Candidate]
     scores: Sequence[Sequence[float | None]]
     masses: Sequence[float] = ()
+    flips: Sequence[frozenset[int]] | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -68,7 +70,8 @@ def _shard(responses: Path, judgements: Path) -> Iterator[JudgedPrompt]:
         judged = [_judgement(rows, judgements, response["id"], index) for index in range(len(candidates))]
         scores = [row["scores"] for row in judged]
         masses = [row["mass"] for row in judged if "mass" in row]
-        yield JudgedPrompt(response["id"], response["prompt"], candidates, scores, masses)
+        flips = [frozenset(row.get("flips", ())) for row in judged] if any("flips" in row for row in judged) else None
+        yield JudgedPrompt(response["id"], response["prompt"], candidates, scores, masses, flips)
     if (extra := next(rows, None)) is not None:
         found = _told(extra["id"], extra["candidate"])
         raise _mismatch(f"{judgements}: {found} has no such answer in {responses}, or not at its place")

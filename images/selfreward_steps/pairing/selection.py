@@ -38,17 +38,26 @@ class ScoredCandidate:
     """Whether it is an answer of M1's, which may be rejected and never chosen."""
     truncated: bool = False
     """Whether it reached the longest completion."""
+    flips: frozenset[int] = frozenset()
+    """Candidates that were compared with it and of which the judge chose the one in the same place both times."""
 
     @classmethod
     def of(
-        cls, index: int, text: str, judged: Sequence[float | None], *, anchored: bool = False, truncated: bool = False
+        cls,
+        index: int,
+        text: str,
+        judged: Sequence[float | None],
+        *,
+        anchored: bool = False,
+        truncated: bool = False,
+        flips: frozenset[int] = frozenset(),
     ) -> ScoredCandidate:
         """From a candidate's judgements, of which at least one states a score."""
         scores = [score for score in judged if score is not None]
         mean = math.fsum(scores) / len(scores)
         std = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
         known = len(scores) > 1 or len(judged) == 1
-        return cls(index, text, round(mean, DECIMALS), std if known else None, anchored, truncated)
+        return cls(index, text, round(mean, DECIMALS), std if known else None, anchored, truncated, flips)
 
 
 class NoPair(StrEnum):
@@ -70,6 +79,8 @@ class NoPair(StrEnum):
     """Best and worst differ by less than `minMargin`."""
     LENGTH_CONTROL = "length_control"
     """The shortest of the top tier is not better, by `minMargin`, than any rejected one it could go against."""
+    FLIPPED = "flipped"
+    """The judge's verdict on the two answers follows their order (`judge.mode: pairwise`)."""
     IDENTICAL = "identical"
     """Both answers read the same, white space at the ends aside: nothing to prefer."""
 
@@ -156,6 +167,8 @@ def choose(
         return NoPair.LENGTH_CONTROL
     if chosen.text.strip() == rejected.text.strip():
         return NoPair.IDENTICAL
+    if rejected.index in chosen.flips:
+        return NoPair.FLIPPED
     return Pair(chosen, rejected)
 
 

@@ -55,6 +55,10 @@ class PairStatistics:
     """Judgements that state a score."""
     anchored_pairs: int | None = None
     """Pairs whose rejected answer is M1's; None where M1 was not asked."""
+    is_compared: bool = False
+    """Whether the judge compared candidates (`judge.mode: pairwise`)."""
+    _swayed: Counter[Fraction] = field(default_factory=Counter)
+    """Prompts by in how many of how many comparisons the order decided."""
     _parses: Counter[Fraction] = field(default_factory=Counter)
     """Prompts by how many of how many judgements state a score."""
     _scores: Counter[float] = field(default_factory=Counter)
@@ -86,6 +90,9 @@ class PairStatistics:
             self._count(scores)
         for mass in judged.masses:
             self._mass.add(mass)
+        if judged.flips is not None:
+            self.is_compared = True
+            self._swayed[float(sum(map(len, judged.flips))), float(self.parsed - before[0])] += 1
         self._parses[float(self.parsed - before[0]), float(self.judgements - before[1])] += 1
         self._means.update(round(candidate.mean, DECIMALS) for candidate in scored)
         if isinstance(choice, NoPair):
@@ -131,6 +138,11 @@ class PairStatistics:
         return self._mass.value
 
     @property
+    def position_bias(self) -> float | None:
+        """Share of the comparisons in which the judge chose the same place in both orders; None without any."""
+        return counted_share(self._swayed).value
+
+    @property
     def top_score(self) -> float | None:
         """The highest score any judgement states: the scale's own top is the judge's to know, not this step's."""
         return max(self._scores, default=None)
@@ -170,6 +182,7 @@ class PairStatistics:
             "judgements_parsed": self.parsed,
             "parse_rate": self.parse_rate,
             **({} if self.score_mass is None else {"mean_score_mass": self.score_mass}),
+            **({"position_bias": self.position_bias} if self.is_compared else {}),
             "mean_score": self._score.value,
             "top_score": self.top_score,
             "top_score_share": self.top_score_share,
@@ -185,13 +198,14 @@ class PairStatistics:
             "mean_margin": self._margin.value,
             "intervals": {
                 "parse_rate": counted_share(self._parses).as_json(),
+                **({"position_bias": counted_share(self._swayed).as_json()} if self.is_compared else {}),
                 "pairs_per_prompt": counted_share(self._paired).as_json(),
             },
             **({} if self.anchored_pairs is None else self._anchors()),
         }
 
     def _tells(self, reason: NoPair) -> bool:
-        return reason is not NoPair.REFUSED or self.dropped[reason] > 0
+        return reason not in (NoPair.REFUSED, NoPair.FLIPPED) or self.dropped[reason] > 0
 
     @property
     def _paired(self) -> Counter[Fraction]:
@@ -213,6 +227,8 @@ class PairStatistics:
             "refused": self.dropped[NoPair.REFUSED] or None,
             "parse_rate": self.parse_rate,
             "mean_score_mass": self.score_mass,
+            "position_bias": self.position_bias,
+            "flipped": self.dropped[NoPair.FLIPPED] or None,
             "mean_margin": self._margin.value,
             "mean_score": self._score.value,
             "chosen_chars": self._chosen_chars.value,

@@ -15,7 +15,7 @@ from typing import Any, Final
 from datasets import Dataset, load_dataset
 
 from selfreward_steps.errors import PermanentError
-from selfreward_steps.rows import Message, write_rows
+from selfreward_steps.rows import JudgedAnswer, Message, write_rows
 from selfreward_steps.training.conversations import ChatTemplate
 
 COMPLETION: Final = "completion"
@@ -26,12 +26,14 @@ Answers = Mapping[str, Sequence[Message]]
 class Example:
     """A prompt and its answers by TRL's column: `completion`, or `chosen` and `rejected`. `where` is for errors.
 
-    A completion may go on with more turns: all its answers are learnt.
+    A completion may go on with more turns: all its answers are learnt. `candidates` are all judged ones of a pair's
+    prompt, where their consistency is asked for.
     """
 
     where: str
     prompt: Sequence[Message]
     answers: Answers
+    candidates: Sequence[JudgedAnswer] = ()
 
 
 @dataclass
@@ -156,4 +158,5 @@ def _pair(row: Example, template: ChatTemplate, counts: Counts, max_length: int)
     counts.tokens += sum(min(each.whole, max_length) for each in measured)
     counts.truncated += any(each.whole > max_length for each in measured)
     counts.without_end += any(not each.ends for each in measured)
-    yield {"prompt": prompt, **{column: list(answer) for column, answer in row.answers.items()}}
+    judged = {"candidates": list(row.candidates)} if row.candidates else {}
+    yield {"prompt": prompt, **{column: list(answer) for column, answer in row.answers.items()}, **judged}

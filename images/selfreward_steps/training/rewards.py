@@ -70,12 +70,12 @@ class RewardMeter:
         self._trainer = trainer
         self._beta = beta
         self._tick = tick
-        self._reference = self._each_sample(self._reference_log_probabilities)
+        self._reference = self._each_sample(reference_log_probabilities)
 
     def metrics(self) -> dict[str, float]:
         """Mean rewards, margins and accuracies of the model as it is now; those of held-out pairs begin `held_out_`."""
         found: dict[str, float] = {}
-        for name, policy in self._each_sample(self._log_probabilities).items():
+        for name, policy in self._each_sample(log_probabilities).items():
             rewards = self._beta * (policy - self._reference[name])
             chosen, rejected = rewards.unbind(1)
             prefix = "" if name == TRAINED else f"{name}_"
@@ -100,17 +100,20 @@ class RewardMeter:
             found[name] = torch.cat(parts)
         return found
 
-    @staticmethod
-    def _reference_log_probabilities(trainer: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if "ref_chosen_logps" in batch:
-            return torch.stack([batch["ref_chosen_logps"], batch["ref_rejected_logps"]], dim=1)
-        if trainer.ref_model is not None:
-            return _summed(trainer, trainer.ref_model, batch)
-        return _summed(trainer, trainer.model, batch, trainer.accelerator.unwrap_model(trainer.model).disable_adapter())
 
-    @staticmethod
-    def _log_probabilities(trainer: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return _summed(trainer, trainer.model, batch)
+def reference_log_probabilities(trainer: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Those of the reference, of both answers of each pair, (pairs, 2): precomputed, of its own model, or of the
+    trained one with its adapters off."""
+    if "ref_chosen_logps" in batch:
+        return torch.stack([batch["ref_chosen_logps"], batch["ref_rejected_logps"]], dim=1)
+    if trainer.ref_model is not None:
+        return _summed(trainer, trainer.ref_model, batch)
+    return _summed(trainer, trainer.model, batch, trainer.accelerator.unwrap_model(trainer.model).disable_adapter())
+
+
+def log_probabilities(trainer: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Those of the model as it is now."""
+    return _summed(trainer, trainer.model, batch)
 
 
 def _summed(

@@ -157,9 +157,9 @@ class _Session:
         if self.snapshots:
             # Before the checkpoint of the same step: what resumes from that has its snapshot.
             callbacks.insert(2, Snapshots(len(self.snapshots), self._take_snapshot))
-        self.trainer = self.method.trainer(
-            Setup(self.args, self.model, data, tokenizer, callbacks, self.fetch, self.ranks)
-        )
+        alive = self.context.progress.alive
+        setup = Setup(self.args, self.model, data, tokenizer, callbacks, self.fetch, self.ranks, alive)
+        self.trainer = self.method.trainer(setup)
         self.trainer.remove_callback(PrinterCallback)
         resumable = self._resumable(shelf)
         try:
@@ -200,6 +200,7 @@ class _Session:
         }
         return {
             **means,
+            **getattr(self.trainer, "measured", {}),
             "loss_first": float(logs[0]["loss"]),
             "learning_rate": float(logs[-1]["learning_rate"]),
             "steps": float(self.trainer.state.global_step),
@@ -267,8 +268,9 @@ class _Session:
         # How the batch is spread is the machine's business; what is chosen later is said by the step that chooses.
         settings.pop("perDeviceBatchSize")
         settings.pop("selection", None)
-        if not settings.get("additionalLosses", True):
-            settings.pop("additionalLosses")
+        for later in ("additionalLosses", "consistencyWeighted"):
+            if not settings.get(later, True):
+                settings.pop(later)
         card = model_card(
             output=artifact,
             step=config.step.value,

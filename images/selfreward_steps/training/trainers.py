@@ -14,6 +14,14 @@ from selfreward_steps.contract import DpoSettings, TrainingSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
 from selfreward_steps.training.batches import BatchPlan
+from selfreward_steps.training.consistency import (
+    CANDIDATES,
+    ConsistencyTrainer,
+    Judged,
+    consistencies,
+    couples,
+    keep_consistent,
+)
 from selfreward_steps.training.models import lora_config, without_dropout_when_disabled
 from selfreward_steps.training.ranks import Ranks
 from selfreward_steps.training.rewards import RewardMeter, Split, split
@@ -34,6 +42,8 @@ class Setup:
     fetch: Callable[[str], Path]
     """The local folder of a role's artifact. Collective."""
     ranks: Ranks
+    tick: Callable[[], None] = lambda: None
+    """Told of each batch that is measured."""
 
 
 class Method(Protocol):
@@ -96,6 +106,8 @@ class Preference:
     settings: DpoSettings
     own_reference: bool
     """Whether the reference is the model that training starts from."""
+    min_consistency: float | None = None
+    """Least agreement of the judge's order with the implicit reward's that a pair needs (`preferences`)."""
     name: ClassVar[Literal["sft", "dpo"]] = "dpo"
     logged: ClassVar[Mapping[str, str]] = {
         **_LOGGED,
@@ -121,25 +133,42 @@ class Preference:
         reference = None
         if not self._starts_as_reference(setup.ranks):
             reference = load_for(setup.ranks, setup.fetch("reference"))
+        train, measured = setup.data.train, dict(setup.data.measured)
+        judged = self._judged(train)
+        if judged is not None:
+            measured[CANDIDATES] = couples(train["prompt"], judged)
+        weighs = judged is not None and self.settings.consistency_weighted
+        kind = ConsistencyTrainer if weighs else DPOTrainer
         trainer = _made(
             self.settings,
-            lambda adapters: DPOTrainer(
+            lambda adapters: kind(
                 model=setup.model,
                 ref_model=reference,
                 args=setup.args,
-                train_dataset=setup.data.train,
-                eval_dataset=dict(setup.data.measured),
+                train_dataset=train,
+                eval_dataset=measured,
                 processing_class=setup.tokenizer,
                 callbacks=list(setup.callbacks),
                 peft_config=adapters,
             ),
         )
+        if judged is not None:
+            found = consistencies(trainer, judged, setup.tick)
+            trainer.measured = keep_consistent(trainer, found, self.min_consistency)
+            trainer.consistency = trainer.measured.get("consistency_weight", 1.0)
         if self.precomputes(setup.ranks):
             # It has been measured: leave its memory to the training.
             trainer.ref_model = None
         elif reference is None:
             without_dropout_when_disabled(trainer.model)
         return trainer
+
+    def _judged(self, train: Dataset) -> list[Judged] | None:
+        """The candidates of every pair where there is an implicit reward to compare their scores with: where training
+        starts from its reference, nothing has been taught since."""
+        if self.own_reference or CANDIDATES not in train.column_names:
+            return None
+        return list(train[CANDIDATES])
 
     def _starts_as_reference(self, ranks: Ranks) -> bool:
         """Whether the model itself can stand in for the reference, which saves loading it a second time.

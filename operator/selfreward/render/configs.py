@@ -149,12 +149,24 @@ def _judge(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> JudgeConfi
 
 
 def _pairs(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PairsConfig:
-    return PairsConfig(**common, settings=run.spec.preferences, max_score=run.spec.judge.score_range[1])
+    spec = run.spec
+    return PairsConfig(
+        **common,
+        settings=spec.preferences,
+        max_score=spec.judge.score_range[1],
+        tells_candidates=spec.training.dpo.consistency_weighted or spec.preferences.min_consistency is not None,
+    )
 
 
 def _dpo(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> DpoConfig:
     training = run.spec.training
-    return DpoConfig(**common, settings=training.dpo, report_to=training.report_to, checkpoints=list(node.also_commits))
+    return DpoConfig(
+        **common,
+        settings=training.dpo,
+        min_consistency=run.spec.preferences.min_consistency,
+        report_to=training.report_to,
+        checkpoints=list(node.also_commits),
+    )
 
 
 def _select(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> SelectConfig:

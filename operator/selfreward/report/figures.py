@@ -45,6 +45,7 @@ _MEASURES: Final = {
     "exact_match": "exact match",
     "spearman": "Spearman ρ",
     "kendall_tau": "Kendall τ",
+    "position_bias": "chosen by position alone",
     "drift": "drift from the judge before",
 }
 _NO_SHARES: Final = ("spearman", "kendall_tau", "drift")

@@ -51,11 +51,18 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{completion_tokens} tokens",
         *_SERVED,
     ),
-    StepName.JUDGE: ("{candidates} candidates", "{refused} refused", "{parse_rate:%} parsed", *_SERVED),
+    StepName.JUDGE: (
+        "{candidates} candidates",
+        "{refused} refused",
+        "{parse_rate:%} parsed",
+        "{position_bias:%} by position alone",
+        *_SERVED,
+    ),
     StepName.PAIRS: (
         "{pairs} pairs",
         "{ties} ties",
         "{refused} refused",
+        "{flipped} by position alone",
         "{candidates_truncated} of {candidates} answers cut off",
         "mean score {mean_score}",
         "margin {mean_margin}",
@@ -63,6 +70,8 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     ),
     StepName.DPO: (
         *_TRAINED,
+        "τ of {consistency} between the judge and the implicit reward",
+        "{inconsistent_pairs} inconsistent pairs left out",
         "reward accuracy {reward_accuracy:%}",
         "margin {reward_margin}",
         "{held_out_reward_accuracy:%} and {held_out_reward_margin} on held-out pairs",
@@ -76,6 +85,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
     ),
     StepName.EVALUATE: (
         "judge right in {judge_pairwise_accuracy:%} of pairs ({judge_prompts} prompts)",
+        "{judge_position_bias:%} by position alone",
         "drift of {judge_drift} from the judge before",
         "{judge_parse_rate:%} parsed",
         "{refused} requests refused",

@@ -17,7 +17,7 @@ def asked(prompt: str, response: str, **settings: Any) -> str:
     return message["content"]
 
 
-@pytest.mark.parametrize("mode", list(JudgeMode))
+@pytest.mark.parametrize("mode", [JudgeMode.COT, JudgeMode.LOGPROB])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_template_shows_both_texts_once(name: str, mode: JudgeMode) -> None:
     text = asked("What is rain?", "Water {prompt} {response} {0}.", template=name, mode=mode)
@@ -159,3 +159,31 @@ def test_what_counts_as_a_score_is_the_range_of_the_contract(name: Any, low: flo
     assert (scores.low, scores.high) == settings.score_range == (low, high)
     bare = judge_template(settings.model_copy(update={"mode": JudgeMode.LOGPROB})).text
     assert name == "custom" or f"one whole number from {low:g} to {high:g}" in bare
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        JudgeSettings(mode=JudgeMode.PAIRWISE),
+        JudgeSettings(
+            mode=JudgeMode.PAIRWISE,
+            template="custom",
+            custom_template=CustomTemplate(text="Of {prompt}: {first} or {second}?"),
+        ),
+    ],
+    ids=["own question", "the user's"],
+)
+def test_a_comparison_shows_both_answers_and_reads_what_it_writes(settings: JudgeSettings) -> None:
+    (message,) = judge_messages(settings, "rain {first}", "wet {second}", "dry {prompt}")
+    places = [message["content"].index(text) for text in ("rain {first}", "wet {second}", "dry {prompt}")]
+    assert places == sorted(places)
+    assert settings.score_range == judge_template(settings).scores == (0, 1)
+    for score, verdict in ((1.0, "A"), (0.5, "tie"), (0.0, "B")):
+        assert judgement_text(settings, "", score) == f"Verdict: {verdict}"
+        assert judge_template(settings).read(judgement_text(settings, "B is long.", score)) == score
+
+
+def test_a_comparison_without_a_place_for_the_second_answer_cannot_work() -> None:
+    own = CustomTemplate(text="{prompt} {response}")
+    with pytest.raises(PermanentError, match=r"has no placeholder \{first\}"):
+        judge_template(JudgeSettings(mode=JudgeMode.PAIRWISE, template="custom", custom_template=own))

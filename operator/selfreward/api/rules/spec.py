@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from selfreward_steps.contract import DpoLoss
 
+from selfreward.api.rules.comparing import COMPARING_RULES
+from selfreward.api.rules.consistency import CONSISTENCY_RULES
 from selfreward.api.rules.rule import Rule
 from selfreward.api.schedule import NEVER
 
@@ -69,6 +71,8 @@ _SMOOTHED = (DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.EXO_PAIR, DpoLoss.ROBUST
 _SMOOTHED_NAMES = [str(loss) for loss in _SMOOTHED]
 
 SPEC_RULES: tuple[Rule, ...] = (
+    *COMPARING_RULES,
+    *CONSISTENCY_RULES,
     *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
     *_exactly_when("model", "model", "source"),
     *_exactly_when("model", "endpoint", "endpoint"),
@@ -76,10 +80,11 @@ SPEC_RULES: tuple[Rule, ...] = (
     *_exactly_when("model", "model", "source", "spec.evaluation.judge"),
     *_exactly_when("model", "endpoint", "endpoint", "spec.evaluation.judge"),
     Rule(
-        "spec.judge.customTemplate",
-        "!has(self.text) || (self.text.contains('{prompt}') && self.text.contains('{response}'))",
+        "spec.judge",
+        "self.mode == 'pairwise' || !has(self.customTemplate) || !has(self.customTemplate.text)"
+        " || (self.customTemplate.text.contains('{prompt}') && self.customTemplate.text.contains('{response}'))",
         "must contain {prompt} and {response}",
-        "text",
+        "customTemplate.text",
     ),
     Rule(
         "spec.judge.customTemplate",
