@@ -46,6 +46,7 @@ _LATER: Final = frozenset(
         "single",
         "checkpoints",
         "columns",
+        "metaJudge",
         "minConsistency",
         "consistencyWeighted",
         "tellsCandidates",

@@ -17,9 +17,12 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.custom_template import with_own_template
 from selfreward_steps.judging.judgement import JudgedText, JudgeItem, Judgement
 from selfreward_steps.judging.judgements import judge_candidates, judge_items, judgements_of, requests_about
+from selfreward_steps.judging.meta_asking import ask_meta_judge, settlements
+from selfreward_steps.judging.meta_judge import FILE as JUDGEMENT_PAIRS
+from selfreward_steps.judging.meta_judge import questions_about
 from selfreward_steps.judging.scoring import LEAST_MASS
 from selfreward_steps.judging.templates import judge_template
-from selfreward_steps.rows import JudgementRow, RefusedRow, ResponseRow, read_rows, write_rows
+from selfreward_steps.rows import JudgementRow, RefusedRow, ResponseRow, count_rows, read_rows, write_rows
 
 ROWS = "judgements.jsonl"
 
@@ -39,26 +42,30 @@ def run(context: StepContext[JudgeConfig]) -> StepOutcome:
     judge_template(settings)  # a template that cannot work is told before a server is asked
     path = context.fetch("responses") / "responses.jsonl"
     count = sum(len(row["candidates"]) for row in read_rows(path, ResponseRow))
-    total = sum(requests_about(settings, len(row["candidates"])) for row in read_rows(path, ResponseRow))
+    judged = sum(requests_about(settings, len(row["candidates"])) for row in read_rows(path, ResponseRow))
+    total = judged + questions_about(settings) * count_rows(path)
     client = ServingClient(config.serving, alive=context.progress.alive)
     journal = context.store.journal(context.output, inputs_digest=context.inputs_digest)
     folder = context.scratch / "output"
     folder.mkdir(exist_ok=True)
     with FinishedRows(journal, context.scratch / "spool", total) as finished:
-        asyncio.run(_judge(context, settings, client, path, finished))
+        shard = _Shard(context, settings, client, path, finished, judged)
+        asyncio.run(_judge(shard))
         is_shard = (config.shards or 1) > 1
         client.require_an_answer(known=finished.recovered, is_shard=is_shard)
-        totals = _totals(finished)
+        totals = _totals(shard)
         if totals.judgements and not totals.scores and not is_shard:
             raise _no_scores(context, totals.judgements, next(row for row in finished.rows() if row["scores"]))
         swayed = _Swayed()
-        write_rows(folder / ROWS, _rows(settings, path, finished, swayed))
-        write_refused(folder, _refused(finished))
+        write_rows(folder / ROWS, _rows(shard, swayed))
+        meta = _meta_judged(shard, folder)
+        write_refused(folder, _refused(shard))
     metrics = {
         "candidates": float(count),
         "recovered": float(finished.recovered),
         **totals.metrics(),
         **swayed.metrics(),
+        **meta,
         **client.traffic.metrics(),
     }
     return StepOutcome([Output(context.output, folder)], metrics, after_commit=[journal.discard])
@@ -70,19 +77,38 @@ def candidates(path: Path) -> Iterator[JudgedText]:
         yield JudgedText(row["id"], row["prompt"], [candidate["text"] for candidate in row["candidates"]])
 
 
-async def _judge(
-    context: StepContext[JudgeConfig],
-    settings: JudgeSettings,
-    client: ServingClient,
-    path: Path,
-    finished: FinishedRows,
-) -> None:
-    total = finished.total
+@dataclass(frozen=True)
+class _Shard:
+    """What is judged, by whom, and what has been said so far; the first `judged` rows are judgements."""
+
+    context: StepContext[JudgeConfig]
+    settings: JudgeSettings
+    client: ServingClient
+    path: Path
+    finished: FinishedRows
+    judged: int
+
+    def tell(self, unit: str) -> None:
+        finished = self.finished
+        self.context.progress.update(finished.count, finished.total, unit, **self.client.traffic.metrics())
+
+    def judgements(self) -> Iterator[tuple[JudgedText, list[Judgement]]]:
+        """Each prompt with the judgements of its candidates."""
+        said = (
+            Judgement(row["scores"], row["critiques"], row["tokens"], row.get("mass"), row.get("refused"))
+            for row in self.finished.rows(self.judged)
+        )
+        for text in candidates(self.path):
+            yield text, judgements_of(self.settings, len(text.answers), said)
+
+
+async def _judge(shard: _Shard) -> None:
+    settings, finished, seed = shard.settings, shard.finished, shard.context.seed
     unit = "comparisons" if settings.mode is JudgeMode.PAIRWISE else "candidates"
-    missing = (item for item in judge_items(settings, candidates(path)) if item.index not in finished)
-    context.progress.update(finished.count, total, unit)
+    missing = (item for item in judge_items(settings, candidates(shard.path)) if item.index not in finished)
+    shard.tell(unit)
     stated = samples = 0
-    async for item, judgement in judge_candidates(client, settings, missing, context.seed):
+    async for item, judgement in judge_candidates(shard.client, settings, missing, seed):
         row = _row(item, judgement)
         if judgement.refused is not None:
             finished.refuse(item.index, row)
@@ -91,8 +117,26 @@ async def _judge(
         samples += len(judgement.scores)
         stated += len(judgement.scores) - judgement.scores.count(None)
         if not stated and samples >= HOPELESS and not finished.recovered:
-            raise _no_scores(context, samples, row)
-        context.progress.update(finished.count, total, unit, **client.traffic.metrics())
+            raise _no_scores(shard.context, samples, row)
+        shard.tell(unit)
+
+
+def _meta_judged(shard: _Shard, folder: Path) -> dict[str, float]:
+    """Ask the meta-judge, where there is one, and write its pairs; what came of it, in numbers."""
+    settings, finished, first = shard.settings, shard.finished, shard.judged
+    if settings.meta_judge is None:
+        return {}
+    seed = shard.context.seed
+    asyncio.run(
+        ask_meta_judge(
+            shard.client, settings, shard.judgements(), seed, finished, first, lambda: shard.tell("judgements compared")
+        )
+    )
+    found = list(settlements(settings, shard.judgements(), finished, first))
+    pairs = write_rows(folder / JUDGEMENT_PAIRS, (each.pair for each in found if each.pair is not None))
+    compared = sum(each.comparisons for each in found)
+    told = {"disputes": float(len(found)), "judgement_pairs": float(pairs)}
+    return told | ({"meta_position_bias": sum(each.flips for each in found) / compared} if compared else {})
 
 
 class _Finished(JudgementRow):
@@ -127,14 +171,9 @@ def _judgement_row(identity: str, place: int, judgement: Judgement) -> Judgement
     return row
 
 
-def _rows(settings: JudgeSettings, path: Path, finished: FinishedRows, swayed: _Swayed) -> Iterator[JudgementRow]:
+def _rows(shard: _Shard, swayed: _Swayed) -> Iterator[JudgementRow]:
     """The judgements of every candidate, from the finished requests."""
-    said = (
-        Judgement(row["scores"], row["critiques"], row["tokens"], row.get("mass"), row.get("refused"))
-        for row in finished.rows()
-    )
-    for text in candidates(path):
-        judged = judgements_of(settings, len(text.answers), said)
+    for text, judged in shard.judgements():
         for place, judgement in enumerate(judged):
             swayed.add(judgement)
             yield _judgement_row(text.id, place, judgement)
@@ -171,9 +210,9 @@ class _Totals:
         return found | ({} if not self.masses else {"mean_score_mass": self.mass / self.masses})
 
 
-def _totals(finished: FinishedRows) -> _Totals:
+def _totals(shard: _Shard) -> _Totals:
     totals = _Totals()
-    for row in finished.rows():
+    for row in shard.finished.rows(shard.judged):
         totals.judgements += len(row["scores"])
         totals.scores += sum(score is not None for score in row["scores"])
         if "mass" in row:
@@ -182,8 +221,8 @@ def _totals(finished: FinishedRows) -> _Totals:
     return totals
 
 
-def _refused(finished: FinishedRows) -> Iterator[RefusedRow]:
-    for row in finished.rows():
+def _refused(shard: _Shard) -> Iterator[RefusedRow]:
+    for row in shard.finished.rows(shard.judged):
         if "refused" in row:
             beside = f"-{row['against']}" if "against" in row else ""
             yield {"id": f"{row['id']}/{row['candidate']}{beside}", "why": row["refused"]}

@@ -10,17 +10,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import PairsConfig, PairStrategy
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.judging.meta_judge import FILE as JUDGEMENT_PAIRS
 from selfreward_steps.pairing.judged_prompts import JudgedPrompt, judged_prompts
 from selfreward_steps.pairing.selection import NoPair, Pair, PairRules, ScoredCandidate, choose, perfect
 from selfreward_steps.pairing.statistics import PairStatistics
-from selfreward_steps.rows import Message, PairRow, count_rows, is_truncated, write_json, write_rows
+from selfreward_steps.rows import Message, PairRow, count_rows, is_truncated, read_rows, write_json, write_rows
 
 _PROGRESS_EVERY: Final = 500
 """Prompts between two progress updates; far less than a second's work."""
@@ -40,7 +41,7 @@ def run(context: StepContext[PairsConfig]) -> StepOutcome:
     folder = context.scratch / "pairs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    write_rows(folder / "pairs.jsonl", _pairs(context, rules, statistics))
+    write_rows(folder / "pairs.jsonl", chain(_pairs(context, rules, statistics), _judgement_pairs(context, statistics)))
     _require_pairs(context, rules, statistics)
     write_json(folder / "statistics.json", statistics.as_json())
     return StepOutcome([Output(context.output, folder)], metrics=statistics.metrics())
@@ -67,6 +68,15 @@ def _pairs(context: StepContext[PairsConfig], rules: PairRules, statistics: Pair
                 row = pair_row(judged, pair, tell_anchored=anchor is not None)
                 if context.config.tells_candidates:
                     row["candidates"] = [{"content": each.text, "score": each.mean} for each in scored]
+                yield row
+
+
+def _judgement_pairs(context: StepContext[PairsConfig], statistics: PairStatistics) -> Iterator[PairRow]:
+    """Those of a meta-judge (`judge.metaJudge`), which teach judging beside answering."""
+    for folder in context.fetch_shards("judgements"):
+        if (path := folder / JUDGEMENT_PAIRS).exists():
+            for row in read_rows(path, PairRow):
+                statistics.judgement_pairs = (statistics.judgement_pairs or 0) + 1
                 yield row
 
 

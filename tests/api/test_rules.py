@@ -55,6 +55,10 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
         {"preferences": CONSISTENT | {"strategy": "positive-only"}, "training": {"dpo": INITIAL}},
     ),
     ("spec.training.dpo.consistencyWeighted", {"training": {"dpo": WEIGHTED | {"lossType": "ipo"}}}),
+    ("spec.judge.metaJudge", {"judge": {"metaJudge": {}, "samples": 1}}),
+    ("spec.judge.metaJudge", {"judge": {"metaJudge": {}, "model": "initial"}}),
+    ("spec.judge.metaJudge", {"judge": {"metaJudge": {}}, "preferences": {"strategy": "positive-only"}}),
+    ("spec.judge.metaJudge.text", {"judge": {"metaJudge": {"text": "{prompt} {response} {first}"}}}),
     ("spec.judge.customTemplate.text", comparing(**custom()["judge"])),
     (
         "spec.judge.customTemplate.scorePattern",

@@ -19,6 +19,7 @@ NAMES = [
     "cream",
     "frozen-reward-model",
     "length-controlled",
+    "meta-rewarding",
     "no-eft",
     "pairwise",
     "paper",

@@ -10,6 +10,7 @@ import asyncio
 import json
 from array import array
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,18 @@ class FinishedRows:
         self._spool.write(encode(row))
         self.count += 1
 
-    def lines(self) -> Iterator[bytes]:
-        """The rows as JSONL lines in the order of their index; StepFailed RowsMissing if one is not there."""
-        for index, place in enumerate(self._places):
+    def lines(self, stop: int | None = None) -> Iterator[bytes]:
+        """The rows, or those before `stop`, as JSONL lines in the order of their index; StepFailed RowsMissing if one
+        is not there."""
+        for index, place in enumerate(islice(self._places, stop)):
             if place == _ABSENT:
                 raise StepFailed("RowsMissing", f"row {index} of {len(self._places)} was never finished")
             self._spool.seek(place)
             yield self._spool.readline()
 
-    def rows(self) -> Iterator[Any]:
+    def rows(self, stop: int | None = None) -> Iterator[Any]:
         """The kept answers in order, each parsed from its JSON line."""
-        return map(json.loads, self.lines())
+        return map(json.loads, self.lines(stop))
 
     def row(self, index: int) -> Any:
         """One finished row; KeyError when it is not there."""

@@ -173,6 +173,14 @@ class CustomTemplate(ContractModel):
     """Highest score; with `mode: logprob` at most 9, since many tokenizers write 10 as 1 and 0."""
 
 
+class MetaJudge(ContractModel):
+    """The model as a judge of its own judgements (Meta-Rewarding, arXiv 2407.19594)."""
+
+    text: Annotated[str, Field(min_length=1)] | None = None
+    """A question of your own, with `{prompt}`, `{response}`, `{first}` and `{second}`, whose replies end with
+    `Verdict: A`, `B` or `tie`."""
+
+
 class JudgeSettings(ContractModel):
     """LLM-as-a-judge (paper section 2.2, figure 2)."""
 
@@ -194,6 +202,9 @@ class JudgeSettings(ContractModel):
     """K, judgements of one candidate, averaged; with `pairwise` each order is asked once."""
     sampling: JudgeSampling = JudgeSampling()
     """How judgements are drawn."""
+    meta_judge: MetaJudge | None = None
+    """Train the judge too: of each prompt, the judgements of the answer on which they disagree most are compared by the
+    same model, and the best and the worst become a preference pair beside the answers' one. For `self` and `cot`."""
 
     @property
     def imported_template(self) -> CustomTemplate | None:

@@ -55,6 +55,8 @@ class PairStatistics:
     """Judgements that state a score."""
     anchored_pairs: int | None = None
     """Pairs whose rejected answer is M1's; None where M1 was not asked."""
+    judgement_pairs: int | None = None
+    """Pairs of judgements, chosen by a meta-judge; None where there is none."""
     is_compared: bool = False
     """Whether the judge compared candidates (`judge.mode: pairwise`)."""
     _swayed: Counter[Fraction] = field(default_factory=Counter)
@@ -202,6 +204,7 @@ class PairStatistics:
                 "pairs_per_prompt": counted_share(self._paired).as_json(),
             },
             **({} if self.anchored_pairs is None else self._anchors()),
+            **({} if self.judgement_pairs is None else {"judgement_pairs": self.judgement_pairs}),
         }
 
     def _tells(self, reason: NoPair) -> bool:
@@ -238,5 +241,6 @@ class PairStatistics:
             "common_score_share": self.common_score[1],
             "candidate_chars": self._candidate_chars.value,
             "anchored_pairs": self.anchored_pairs,
+            "judgement_pairs": self.judgement_pairs,
         }
         return {name: value for name, value in found.items() if value is not None}

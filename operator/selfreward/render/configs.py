@@ -26,6 +26,7 @@ from selfreward_steps.contract import (
     ValidationPrompts,
     artifact_names,
 )
+from selfreward_steps.contract.artifact_names import IterationArtifact
 
 from selfreward.api import SelfRewardRun
 from selfreward.plan import BASELINE_EVALUATION_KEY, EVALUATION_IMPORT, CreateStep, Node
@@ -145,7 +146,11 @@ def _respond(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> RespondC
 
 
 def _judge(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> JudgeConfig:
-    return JudgeConfig(**common, settings=run.spec.judge, serving=_judge_endpoint(run, node))
+    settings = run.spec.judge
+    if node.output.endswith(IterationArtifact.ANCHOR_JUDGEMENTS):
+        # M1's answers are there to be rejected: what is learnt of judging is learnt from the candidates.
+        settings = settings.model_copy(update={"meta_judge": None})
+    return JudgeConfig(**common, settings=settings, serving=_judge_endpoint(run, node))
 
 
 def _pairs(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PairsConfig:

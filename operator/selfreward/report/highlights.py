@@ -56,10 +56,12 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{refused} refused",
         "{parse_rate:%} parsed",
         "{position_bias:%} by position alone",
+        "{judgement_pairs} pairs of judgements from {disputes} disputes",
         *_SERVED,
     ),
     StepName.PAIRS: (
         "{pairs} pairs",
+        "{judgement_pairs} pairs of judgements",
         "{ties} ties",
         "{refused} refused",
         "{flipped} by position alone",

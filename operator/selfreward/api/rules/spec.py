@@ -6,6 +6,7 @@ from selfreward_steps.contract import DpoLoss
 
 from selfreward.api.rules.comparing import COMPARING_RULES
 from selfreward.api.rules.consistency import CONSISTENCY_RULES
+from selfreward.api.rules.meta_judge import META_JUDGE_RULES
 from selfreward.api.rules.rule import Rule
 from selfreward.api.schedule import NEVER
 
@@ -73,6 +74,7 @@ _SMOOTHED_NAMES = [str(loss) for loss in _SMOOTHED]
 SPEC_RULES: tuple[Rule, ...] = (
     *COMPARING_RULES,
     *CONSISTENCY_RULES,
+    *META_JUDGE_RULES,
     *(rule for path in MODEL_SOURCES + DATA_SOURCES for rule in _hub_only(path)),
     *_exactly_when("model", "model", "source"),
     *_exactly_when("model", "endpoint", "endpoint"),
