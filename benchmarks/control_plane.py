@@ -175,7 +175,7 @@ def bucket(folder: Path, runs: int) -> Iterator[tuple[list[Object], list[str], d
         stderr=subprocess.DEVNULL,
     )
     try:
-        _fill(endpoint, folder / "store/default/demo", runs)
+        _fill(endpoint, folder / "store/namespace=default/demo", runs)
         text = json.dumps(objects).replace(f"file://{folder}/store", "s3://bench/runs")
         template: list[Object] = json.loads(text)
         for item in template:
@@ -193,7 +193,9 @@ def _fill(endpoint: str, run: Path, runs: int) -> None:
     client.create_bucket(Bucket="bench")
     manifests = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("manifest.json")}
     with ThreadPoolExecutor(8) as threads:
-        names = [(f"runs/default/run-{index:04d}/{name}", name) for index in range(runs) for name in manifests]
+        names = [
+            (f"runs/namespace=default/run-{index:04d}/{name}", name) for index in range(runs) for name in manifests
+        ]
         list(threads.map(lambda each: client.put_object(Bucket="bench", Key=each[0], Body=manifests[each[1]]), names))
 
 

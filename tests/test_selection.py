@@ -26,7 +26,7 @@ def test_the_chosen_checkpoint_is_the_model(tmp_path: Path) -> None:
     assert start(run, tmp_path / "work").wait(timeout=800) == 0, output(tmp_path / "work")
     done = rows(tmp_path / "work")
     assert [key for key in done if "checkpoint" in key] == ["respond-m2-checkpoint-1", "respond-m2-checkpoint-2"]
-    store = open_store((tmp_path / "work" / "artifacts" / "default" / "tiny").as_uri())
+    store = open_store((tmp_path / "work" / "artifacts" / "namespace=default" / "tiny").as_uri())
     chosen = done["select-1"]["metrics"]["selected"]
     name = "model.safetensors"
     assert store.open("m2", name).read() == store.open(f"m2-checkpoint-{chosen:.0f}", name).read()

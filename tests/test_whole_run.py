@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def artifacts(workdir: Path) -> Path:
-    return workdir / "artifacts" / "default" / "tiny"
+    return workdir / "artifacts" / "namespace=default" / "tiny"
 
 
 def test_every_artifact_is_what_its_manifest_says(undisturbed: Path) -> None:

@@ -94,7 +94,7 @@ def servings(workdir: Path, name: str = "tiny") -> list[dict[str, Any]]:
 
 def manifests(workdir: Path, name: str = "tiny") -> dict[str, bytes]:
     """The manifest of every committed artifact but checkpoints, byte for byte, by the artifact's name."""
-    root = workdir / "artifacts" / "default" / name
+    root = workdir / "artifacts" / "namespace=default" / name
     names = (str(folder.relative_to(root)) for folder in _committed(root))
     return {name: (root / name / "manifest.json").read_bytes() for name in names if not name.startswith("checkpoints/")}
 
@@ -109,7 +109,7 @@ def _committed(root: Path) -> Iterator[Path]:
 
 def is_checkpointed(workdir: Path, artifact: str, name: str = "tiny") -> bool:
     """Whether the training of a model has a resumable checkpoint in the store."""
-    return any(_committed(workdir / "artifacts" / "default" / name / "checkpoints" / artifact))
+    return any(_committed(workdir / "artifacts" / "namespace=default" / name / "checkpoints" / artifact))
 
 
 def logs(workdir: Path, key: str, name: str = "tiny") -> str:

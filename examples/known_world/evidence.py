@@ -126,7 +126,7 @@ def _environment() -> dict[str, str]:
 def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float) -> Result:
     status = json.loads((runs / variant.name / "status.json").read_text())["status"]
     conditions = {each["type"]: each for each in status["conditions"] if each["status"] == "True"}
-    artifacts = runs / "artifacts" / "default" / variant.name
+    artifacts = runs / "artifacts" / "namespace=default" / variant.name
     counted = [statistics(artifacts, iteration) for iteration in range(1, ITERATIONS + 1)]
     return Result(
         variant=variant.name,

@@ -190,13 +190,15 @@ async def test_a_run_of_another_version_hides_no_other(tmp_path: Path, monkeypat
 
 
 async def test_cancel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with a_shell(tmp_path, monkeypatch, phase="Seeding", artifacts="s3://b/default/demo") as shell:
+    async with a_shell(tmp_path, monkeypatch, phase="Seeding", artifacts="s3://b/namespace=default/demo") as shell:
         assert await shell.ended("cancel", "demo") == (
             64,
             "cancel demo: nobody can be asked: --yes says that you mean it",
         )
         assert shell.run
-        assert await shell("cancel", "demo", "--yes") == ("demo: cancelled; its artifacts (s3://b/default/demo) stay")
+        assert await shell("cancel", "demo", "--yes") == (
+            "demo: cancelled; its artifacts (s3://b/namespace=default/demo) stay"
+        )
         assert shell.run["metadata"]["deletionTimestamp"], "it goes when its children have gone"
 
 

@@ -44,7 +44,7 @@ def test_a_secret_in_a_text(text: str) -> None:
         "wrote 512 completion_tokens: 512, max_tokens=2048, 3.1 tokens/s",
         '{"kind":"progress","done":3,"total":9,"unit":"prompts","metrics":{"tokens":3}}',
         "http://demo-serve-m1:8000/v1/completions answered 503",
-        "s3://bucket/runs/default/demo/m1",
+        "s3://bucket/runs/namespace=default/demo/m1",
         "key: dpo-1, step: dpo",
         "secretKeyRef: {name: hub, key: token}",
     ],

@@ -21,7 +21,7 @@ SHARDS = 2
 
 def run_of(store: Store, **spec: Any) -> SelfRewardRun:
     """An aligned base with its own prompts: import, then prompts, respond, judge, …"""
-    uri = store.uri.removesuffix("/default/demo")
+    uri = store.uri.removesuffix("/namespace=default/demo")
     base: dict[str, Any] = {
         "model": {"uri": "hf://a/b"},
         "prompts": {"generator": "file", "source": {"uri": "s3://data/prompts.jsonl"}},
@@ -33,7 +33,7 @@ def run_of(store: Store, **spec: Any) -> SelfRewardRun:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return open_store(f"file://{tmp_path}/default/demo")
+    return open_store(f"file://{tmp_path}/namespace=default/demo")
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ async def test_an_engine_serves_samples(
     run = prepared(
         SelfRewardRun.model_validate({"metadata": {"name": "demo", "uid": "0b5f8a52"}, "spec": spec}), tmp_path
     )
-    store = tmp_path / "store" / "default" / "demo"
+    store = tmp_path / "store" / "namespace=default" / "demo"
     digest = commit_model(store, tmp_path / "model")
     keeping = Keeping.AWAKE if engine == "vllm" else Keeping.NEVER
     deployment, _ = serving_manifests(run, CreateServing("demo-serve-m1-a1", "m1", 1, digest, keeping), Images())

@@ -141,9 +141,9 @@ def _follow(operator: Operator) -> None:
 
 
 def _lies_within(path: Path, key: RunKey) -> bool:
-    """Whether the path is the folder `…/NAMESPACE/NAME` or lies in it, links and `..` resolved."""
+    """Whether the path is the folder `…/namespace=NAMESPACE/NAME` or lies in it, links and `..` resolved."""
     place = path.resolve()
-    return any(each.parts[-2:] == (key.namespace, key.name) for each in (place, *place.parents))
+    return any(each.parts[-2:] == (f"namespace={key.namespace}", key.name) for each in (place, *place.parents))
 
 
 def _owners(item: Mapping[str, Any]) -> set[str]:

@@ -18,21 +18,16 @@ VICTIM: Final = ("default", "victim")
 NAMESPACES: Final = ("default", "evaluation", "iteration-1", "m1", "store", "team-b", "victim")
 NAMES: Final = ("m0", "m1", "default", "evaluation", "iteration-1", "pairs", "manifest.json", "victim", "x" * 63, "a.b")
 ADDRESSES: Final = (
-    *("", "", "/default", "/default/victim", "/default/victim/m0", "/default/victim/evaluation", "/DEFAULT/victim"),
-    *(
-        "/default%2Fvictim",
-        "/%64efault/victim",
-        "/default/victim%3F",
-        "/default\\victim",
-        "/ｄefault/victim",
-        "/victim",
-    ),
+    *("", "", "/default", "/default/victim", "/default/victim/m0", "/victim", "/DEFAULT/victim", "/default%2Fvictim"),
+    *("/../", "/namespace", "/namespace/default/victim", "/ｎamespace=default/victim", "/x-namespace=default"),
 )
-"""What may stand behind the store's address, and leads to others or looks as if it did."""
+"""What may stand behind the store's address, and leads to others or looks as if it did; `/../` is the folder above."""
 REFUSED: Final = (
-    *("/", "//", "/.", "/default/", "/default/victim/", "/default/victim?", "/default/victim#", "?/x", "#", "/.."),
-    *("/default/victim/..", "/../store", "/%2e%2e", "/default/victim%00", "/default/victim\n", "/default/./victim"),
-    *("/default//victim", "/" + "x" * 300),
+    *("/", "//", "/.", "/default/", "/default/victim?", "/default/victim#", "?/x", "#", "/..", "/../store"),
+    *("/default/victim/..", "/%2e%2e", "/default/victim%00", "/default/victim\n", "/default/./victim"),
+    *("/default//victim", "/" + "x" * 300, "/namespace=default", "/namespace=default/victim"),
+    *("/namespace=default/victim/m0", "/namespace=default/victim/evaluation", "/NAMESPACE=default/victim"),
+    *("/namespace%3Ddefault/victim", "/%6eamespace=default", "/namespace=", "/namespace=team-b/default/victim"),
 )
 """What may not."""
 
@@ -45,7 +40,7 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
         if not isinstance(spec, dict):
             continue
         place = chance.choice(ADDRESSES if chance.random() < 0.7 else REFUSED)
-        spec["storage"] = {"uri": f"file://{folder}/store{place}"}
+        spec["storage"] = {"uri": f"file://{folder}" if place == "/../" else f"file://{folder}/store{place}"}
         if chance.random() < 0.5:
             spec["deletionPolicy"] = {"artifacts": "Delete"}
         if chance.random() < 0.1:
@@ -56,11 +51,6 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
             spec.pop("schedule", None)
         _make_small(spec)
         document["metadata"] = _metadata(chance, victim_uid)
-        if chance.random() < 0.1:
-            # Its folder would be the one in which all folders of the victim's namespace lie: `storage.allowed` is
-            # the fence against that, for whose folder it is the store cannot tell.
-            spec["storage"] = {"uri": f"file://{folder}"}
-            document["metadata"] |= {"namespace": "store", "name": "default"}
         yield document
 
 

@@ -102,7 +102,7 @@ class Invariants:
         owners = [
             raw
             for raw, _ in self._statuses.values()
-            if (raw["metadata"]["namespace"], raw["metadata"]["name"]) in folders
+            if (f"namespace={raw['metadata']['namespace']}", raw["metadata"]["name"]) in folders
         ]
         return any((raw["spec"].get("deletionPolicy") or {}).get("artifacts") == "Delete" for raw in owners)
 

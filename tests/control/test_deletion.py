@@ -45,7 +45,7 @@ async def begin(made: Bench, folder: Path, opened: Callable[[StoreConfig], Store
 
 
 def _committed(folder: Path) -> bool:
-    return (folder / "store/default/demo/m0/manifest.json").exists()
+    return (folder / "store/namespace=default/demo/m0/manifest.json").exists()
 
 
 def there(made: Bench) -> bool:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from control.fence import Fence
 from control.hostile import NAMESPACES, hostile
 from kube import ApiError
 from selfreward.api import Phase
-from selfreward.control.storage import StoragePolicy
 
 BATCH = 20
 """Runs at the same time."""
@@ -32,12 +30,11 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + -(-COUNT // BATCH)))
 async def test_hostile_runs_reach_nobody(tmp_path: Path, seed: int) -> None:
     async with bench(tmp_path, namespaces=sorted({*NAMESPACES, "research"})) as made:
-        made.settings = replace(made.settings, storage=StoragePolicy(allowed=(f"file://{tmp_path}/store",)))
         fence = Fence(made.cluster)
         fence.start(made)
         victim = made.cluster.create(small_manifest(tmp_path, "victim"))
         await made.finished("victim")
-        artifacts, status = content(tmp_path / "store/default/victim"), status_of(made.cluster, "victim")
+        artifacts, status = content(tmp_path / "store/namespace=default/victim"), status_of(made.cluster, "victim")
         accepted = 0
         manifests = hostile(seed, tmp_path, victim["metadata"]["uid"])
         made.cluster.create(small_manifest(tmp_path, "neighbour"))
@@ -58,7 +55,7 @@ async def test_hostile_runs_reach_nobody(tmp_path: Path, seed: int) -> None:
         await made.cluster.idle(90)
         made.check()
         assert status_of(made.cluster, "victim") == status
-    assert content(tmp_path / "store/default/victim") == artifacts
+    assert content(tmp_path / "store/namespace=default/victim") == artifacts
     assert neighbour.phase is Phase.SUCCEEDED
     assert fence.broken == []
     assert fence.checked > 100

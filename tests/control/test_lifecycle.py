@@ -209,7 +209,7 @@ async def test_after_its_ttl_nothing_is_left_but_what_the_policy_keeps(tmp_path:
     assert there is not None
     assert gone is None
     assert left == []
-    assert (tmp_path / "store/default/demo").exists(), "artifacts are retained unless asked otherwise"
+    assert (tmp_path / "store/namespace=default/demo").exists(), "artifacts are retained unless asked otherwise"
 
 
 async def test_deleted_while_it_runs_with_its_artifacts(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ async def test_deleted_in_the_middle(tmp_path: Path) -> None:
         made.check()
         await made.cluster.idle(120)
         made.check()
-    assert (tmp_path / "store/default/demo").is_dir()
+    assert (tmp_path / "store/namespace=default/demo").is_dir()
 
 
 async def test_deleted_with_its_artifacts(tmp_path: Path) -> None:

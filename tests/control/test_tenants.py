@@ -81,7 +81,11 @@ def files(folder: Path) -> list[str]:
 @pytest.mark.parametrize("artifacts", ["Delete", "Retain"])
 @pytest.mark.parametrize(
     ("name", "namespace", "prefix"),
-    [("m1", "evaluation", "default/victim"), ("run", "team-b", "default/victim/m1"), ("default", "team-b", "..")],
+    [
+        ("m1", "evaluation", "/namespace=default/victim"),
+        ("run", "team-b", "/Namespace%3Ddefault/victim/m1"),
+        ("default", "team-b", "/.."),
+    ],
 )
 async def test_a_run_cannot_reach_into_anothers_artifacts(
     tmp_path: Path, name: str, namespace: str, prefix: str, artifacts: str
@@ -96,7 +100,7 @@ async def test_a_run_cannot_reach_into_anothers_artifacts(
             tmp_path,
             name=name,
             deletionPolicy={"artifacts": artifacts},
-            storage={"uri": f"file://{tmp_path}/store/{prefix}"},
+            storage={"uri": f"file://{tmp_path}/store{prefix}"},
         )
         attack["metadata"]["namespace"] = namespace
         made.cluster.create(attack)

@@ -31,7 +31,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> list[ModelTruth]:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return models_truth(world / "runs" / "artifacts" / "default" / "world")
+    return models_truth(world / "runs" / "artifacts" / "namespace=default" / "world")
 
 
 def test_true_quality_rises_with_every_iteration(truth: list[ModelTruth]) -> None:

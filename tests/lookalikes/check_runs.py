@@ -66,5 +66,5 @@ def test_a_run_gets_to_m2(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "selfreward.cli.main", "run", str(run), "--workdir", str(tmp_path / "runs")]
     ended = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    m1, m2 = (tmp_path / f"runs/artifacts/default/tiny/{model}/model.safetensors" for model in ("m1", "m2"))
+    m1, m2 = (tmp_path / f"runs/artifacts/namespace=default/tiny/{model}/model.safetensors" for model in ("m1", "m2"))
     assert m1.read_bytes() != m2.read_bytes()

@@ -70,8 +70,8 @@ def test_before_there_are_any() -> None:
 @pytest.mark.parametrize(
     ("uri", "artifacts"),
     [
-        pytest.param("s3://bucket/prefix/", "s3://bucket/prefix/team/run", id="s3"),
-        pytest.param("file:///data", "file:///data/team/run", id="a volume"),
+        pytest.param("s3://bucket/prefix/", "s3://bucket/prefix/namespace=team/run", id="s3"),
+        pytest.param("file:///data", "file:///data/namespace=team/run", id="a volume"),
         pytest.param(None, "file:///work", id="as the walker says"),
     ],
 )

@@ -86,7 +86,7 @@ async def test_deletion_leaves_nothing_but_the_artifacts(
     seconds = await until(is_clean, "nothing of the run is left", GPU_SECONDS)
     measured(f"deleted in the middle: nothing left after {seconds:.0f} s")
     assert await api.get("SelfRewardRun", namespace, run.name) is None
-    found = await ground.look(f"s3://{BUCKET}/runs/{namespace}/{run.name}")
+    found = await ground.look(f"s3://{BUCKET}/runs/namespace={namespace}/{run.name}")
     assert "m0" in found["artifacts"]
     assert found["problems"] == []
 
@@ -97,12 +97,12 @@ async def test_deletion_takes_the_artifacts_along_where_that_is_asked_for(
     namespace = await ground.open("selfreward-suite-emptied")
     run = await start(api, short(namespace, ground, deletionPolicy={"artifacts": "Delete"}))
     await run.reaches("respond-1")
-    assert (await ground.look(f"s3://{BUCKET}/runs/{namespace}/{run.name}"))["objects"] > 0
+    assert (await ground.look(f"s3://{BUCKET}/runs/namespace={namespace}/{run.name}"))["objects"] > 0
     await api.delete("SelfRewardRun", namespace, run.name)
 
     async def is_gone() -> bool:
         return await api.get("SelfRewardRun", namespace, run.name) is None
 
     await until(is_gone, "the run is gone", 120)
-    assert (await ground.look(f"s3://{BUCKET}/runs/{namespace}/{run.name}"))["objects"] == 0
+    assert (await ground.look(f"s3://{BUCKET}/runs/namespace={namespace}/{run.name}"))["objects"] == 0
     assert await run.leftovers() == []

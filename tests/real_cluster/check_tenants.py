@@ -111,12 +111,12 @@ async def test_a_run_within_anothers_artifacts(
     before = await ground.look(status.artifacts)
     thief = await ground.open("selfreward-suite-thief")
     manifest = short(thief, ground, "thief", deletionPolicy={"artifacts": "Delete"})
-    manifest["spec"]["storage"]["uri"] = f"s3://{BUCKET}/runs/{namespace}/victim/evaluation"
+    manifest["spec"]["storage"]["uri"] = f"s3://{BUCKET}/runs/namespace={namespace}/victim/evaluation"
     run = await start(api, manifest)
     seconds = await until(lambda: is_stalled(run), "the run is Stalled", SAID_SECONDS + 30)
     _, reason, message = condition(await run.status(), ConditionType.STALLED)
     measured(f"Stalled after {seconds:.0f} s: {reason}: {message}")
-    assert "lies within another run's artifacts" in message
+    assert "is the folder of a namespace's runs" in message
     await api.delete("SelfRewardRun", thief, "thief")
     assert await ground.look(status.artifacts) == before
 

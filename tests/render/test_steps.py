@@ -182,8 +182,8 @@ def test_names_fit_and_stay_apart() -> None:
 
 
 def test_a_run_lies_in_a_folder_of_its_own() -> None:
-    assert store_config(run_of(name="demo")).uri == "s3://bucket/runs/research/demo"
-    assert store_config(run_of(storage={"uri": "file:///data/"})).uri == "file:///data/research/demo"
+    assert store_config(run_of(name="demo")).uri == "s3://bucket/runs/namespace=research/demo"
+    assert store_config(run_of(storage={"uri": "file:///data/"})).uri == "file:///data/namespace=research/demo"
 
 
 def test_what_cannot_be_rendered_names_the_field() -> None:

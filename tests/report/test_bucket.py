@@ -18,5 +18,5 @@ def test_a_bucket_and_a_folder_give_one_report(whole: RunReport, s3_port: int, t
     storage = {"uri": "s3://artifacts/reports", "endpointUrl": f"http://127.0.0.1:{s3_port}", "region": "us-east-1"}
     run, store = MadeRun(tmp_path, spec={"storage": storage}).make()
     found = read_report(run, store, NOW)
-    assert found.artifacts == "s3://artifacts/reports/default/made"
+    assert found.artifacts == "s3://artifacts/reports/namespace=default/made"
     assert replace(found, artifacts=whole.artifacts, spec=whole.spec) == whole

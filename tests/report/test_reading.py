@@ -107,7 +107,7 @@ def test_gates_speak(tmp_path: Path) -> None:
 
 def test_a_damaged_artifact_is_named_and_the_rest_shown(tmp_path: Path) -> None:
     run, store = MadeRun(tmp_path).make()
-    path = tmp_path / "artifacts" / "default" / "made" / "evaluation" / "m2" / "metrics.json"
+    path = tmp_path / "artifacts" / "namespace=default" / "made" / "evaluation" / "m2" / "metrics.json"
     path.write_text(path.read_text().replace("0.9", "0.8"))
     found = read_report(run, store, NOW)
     assert [model.judge is not None for model in found.models] == [False, True, False, True]

@@ -5,7 +5,7 @@ depend on that are here, once.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +25,6 @@ class VerifyingStore(Store):
 
     workers: int = 4
     """How many files are read or written at a time."""
-    _on_own_ground: bool = False
 
     @abstractmethod
     def _manifest_bytes(self, artifact: str) -> bytes | None:
@@ -39,16 +38,11 @@ class VerifyingStore(Store):
     def _stored_names(self, manifest: Manifest) -> list[str]:
         """Every file that lies where the artifact's files lie, without the manifest."""
 
-    @abstractmethod
-    def _above(self) -> Iterator["VerifyingStore"]:
-        """A store in each folder above the root that could be a run's root."""
-
     def address(self, artifact: str) -> str:
         return f"{self.uri}/{names.check_artifact(artifact)}"
 
     def read_manifest(self, artifact: str) -> Manifest | None:
         names.check_artifact(artifact)
-        self._refuse_foreign_ground()
         raw = self._manifest_bytes(artifact)
         if raw is None:
             return None
@@ -126,40 +120,6 @@ class VerifyingStore(Store):
             f"{self.address(artifact)} is already committed {how} and is never overwritten: "
             "use another run name or storage prefix",
         )
-
-    def _refuse_foreign_ground(self) -> None:
-        """Refuse a root that lies within an artifact, or within a root that holds a run's base model.
-
-        A storage URI is anybody's to write: it may point into another run's folder, which is not ours to read or
-        write. What lies below our own root is told apart by its manifests, see `_foreign_roots`.
-        """
-        if self._on_own_ground:
-            return
-        for store in self._above():
-            if store._name_at("") is not None or store._name_at(names.FIRST) is not None:
-                raise PermanentError(
-                    StoreReason.MISCONFIGURED,
-                    f"{self.uri} lies within another run's artifacts, {store.uri}: use another storage.uri",
-                )
-        self._on_own_ground = True
-
-    def _foreign_roots(self, artifacts: Iterable[str]) -> set[str]:
-        """The roots of other runs below ours: their manifests call an artifact by a shorter name than we do."""
-        self._refuse_foreign_ground()
-        return {root for place in artifacts if (root := names.root_of(place, self._name_at(place) or place))}
-
-    def _name_at(self, place: str) -> str | None:
-        """What the manifest at `place`, a path below the root, calls its artifact; None where none can be read."""
-        try:
-            raw = self._manifest_bytes(place)
-        except PermanentError as error:
-            if error.reason != StoreReason.ACCESS_DENIED:
-                raise
-            return None
-        try:
-            return None if raw is None else Manifest.from_json(raw).artifact
-        except ValueError:
-            return None
 
     def _refuse_nesting(self, artifact: str) -> None:
         for parent in names.parents(artifact):

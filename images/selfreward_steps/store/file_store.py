@@ -6,9 +6,10 @@ mounted through FUSE do not: for those there is `s3://`.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
@@ -29,7 +30,8 @@ class FileStore(VerifyingStore):
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.normpath(root))
-        self.uri = self.root.as_uri().rstrip("/")
+        # As `Path.as_uri` says it, but with "=" as it stands in a run's folder.
+        self.uri = f"file://{quote(str(self.root), safe='/=')}".rstrip("/")
 
     def commit(
         self,
@@ -83,16 +85,13 @@ class FileStore(VerifyingStore):
     def delete(self, prefix: str) -> None:
         names.check_prefix(prefix)
         found = self.artifacts(prefix)
-        foreign = self._foreign_roots(found)
         with disk_errors(self.root):
             for artifact in found:
-                if not names.within_any(artifact, foreign):
-                    remove(self.root / artifact)
+                remove(self.root / artifact)
             for folder in self._leftovers(prefix):
-                if not names.within_any(folder.relative_to(self.root).as_posix(), foreign):
-                    remove(folder)
+                remove(folder)
             self._delete_journals(prefix)
-            self._prune(self.root / prefix, foreign)
+            self._prune(self.root / prefix)
 
     def _manifest_bytes(self, artifact: str) -> bytes | None:
         path = self.root / artifact / names.MANIFEST
@@ -102,9 +101,6 @@ class FileStore(VerifyingStore):
                     return file.read(names.MAX_MANIFEST + 1)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-
-    def _above(self) -> Iterator[VerifyingStore]:
-        return (FileStore(folder) for folder in self.root.parents if len(folder.parts) > names.ROOT_SEGMENTS)
 
     def _chunks(self, manifest: Manifest, entry: FileEntry) -> Iterator[bytes]:
         path = self.root / manifest.artifact / entry.name
@@ -146,12 +142,11 @@ class FileStore(VerifyingStore):
             remove(top / prefix)
             self._prune((top / prefix).parent)
 
-    def _prune(self, folder: Path, foreign: Collection[str] = ()) -> None:
+    def _prune(self, folder: Path) -> None:
         """Remove folders that a deletion left empty, below and above `folder`, up to the root."""
         for below, _, _ in os.walk(folder, topdown=False):
-            if not names.within_any(Path(below).relative_to(self.root).as_posix(), foreign):
-                with suppress(OSError):
-                    os.rmdir(below)
+            with suppress(OSError):
+                os.rmdir(below)
         while folder != self.root and self.root in folder.parents:
             folder = folder.parent
             if folder == self.root:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 MANIFEST = "manifest.json"
 JOURNALS = ".journals"
@@ -16,10 +17,8 @@ MAX_MANIFEST = 16 << 20
 """Bytes of a manifest that are read: ten thousand files have 2 MB. More is nobody's manifest, and would fill memory."""
 MAX_NAMES = 1_000_000
 """Names below one root that are listed."""
-ROOT_SEGMENTS = 2
-"""A run's root is at least this deep: a folder for its namespace, and in it one for its name."""
-FIRST = "m0"
-"""The artifact that every run commits first, at the top of its root: where it is, a run's artifacts are."""
+NAMESPACE = "namespace="
+"""What the folder of a namespace's runs begins with, and no segment of a storage URI."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -112,14 +111,24 @@ def bucket_problem(bucket: str) -> str | None:
     return f"{bucket!r} is not a bucket name: 3 to 63 of a-z, 0-9, dot and dash"
 
 
-def root_of(place: str, artifact: str) -> str:
-    """The folder that holds a store's artifacts, of which the one at `place` is called `artifact` by its manifest.
+def run_root(uri: str, namespace: str, name: str) -> str:
+    """The URI of a run's own folder, `URI/namespace=NAMESPACE/NAME`.
 
-    `""` for our own. Where a run lies below ours (`ns/run/m1`, called `m1`) it is that run's root (`ns/run`).
+    No two runs' folders lie within each other, whatever URIs are chosen: each holds one segment `namespace=…`, which
+    no namespace and no name is called like, and the run's name after it. Raises ValueError for a URI that holds one.
     """
-    if place == artifact:
-        return ""
-    return place.removesuffix(f"/{artifact}")
+    if problem := within_run(unquote(uri)):
+        raise ValueError(problem)
+    return f"{uri.rstrip('/')}/{NAMESPACE}{namespace}/{name}"
+
+
+def within_run(path: str) -> str | None:
+    """Why a path, its percent signs decoded, can have no run's folder below it; None when it can."""
+    for segment in path.split("/"):
+        # Some file systems take both cases for one.
+        if segment.lower().startswith(NAMESPACE):
+            return f"{segment!r} is the folder of a namespace's runs: name one above it"
+    return None
 
 
 def journal_folder(name: str, inputs_digest: str) -> str:

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -170,12 +170,12 @@ class Bucket:
         with s3_errors(self.uri(key)):
             self.client.delete_object(Bucket=self.name, Key=key)
 
-    def abort_uploads(self, prefix: str, is_ours: Callable[[str], bool]) -> None:
-        """Free the parts of multipart uploads that a killed process never finished, of the keys that are ours."""
+    def abort_uploads(self, prefix: str) -> None:
+        """Free the parts of multipart uploads that a killed process never finished."""
         with s3_errors(self.uri(prefix)):
             pages = self.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                for item in filter(lambda item: is_ours(item["Key"]), page.get("Uploads", ())):
+                for item in page.get("Uploads", ()):
                     self.client.abort_multipart_upload(Bucket=self.name, Key=item["Key"], UploadId=item["UploadId"])
 
     def pause(self, left: int) -> None:

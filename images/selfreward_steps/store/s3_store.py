@@ -6,7 +6,7 @@ objects; what a killed attempt leaves is invisible to readers and goes with `del
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -83,23 +83,17 @@ class S3Store(VerifyingStore):
 
     def delete(self, prefix: str) -> None:
         names.check_prefix(prefix)
-        foreign = self._foreign_roots(self.artifacts(prefix))
-        ours = [name for name in self._names(prefix) if _is_ours(name) and not names.within_any(name, foreign)]
+        ours = [name for name in self._names(prefix) if _is_ours(name)]
         # Manifests first, so that what is half deleted is already not committed.
         manifests = [name for name in ours if name.endswith("/" + names.MANIFEST)]
         rest = sorted(set(ours) - set(manifests))
         rest += self._names("/".join(filter(None, [names.JOURNALS, prefix])))
         for group in (manifests, rest):
             each(lambda name: self._bucket.delete(self._root + name), group, workers=DELETES_AT_A_TIME)
-        self._abort_uploads(prefix, foreign)
+        self._abort_uploads(prefix)
 
     def _manifest_bytes(self, artifact: str) -> bytes | None:
         return self._bucket.get(self._key(artifact, names.MANIFEST), names.MAX_MANIFEST + 1)
-
-    def _above(self) -> Iterator[VerifyingStore]:
-        segments = self._root.strip("/").split("/")
-        for end in range(names.ROOT_SEGMENTS, len(segments)):
-            yield S3Store(self._bucket, "/".join(segments[:end]))
 
     def _chunks(self, manifest: Manifest, entry: FileEntry) -> Iterator[bytes]:
         key = self._key(manifest.artifact, manifest.data, entry.name)
@@ -160,12 +154,9 @@ class S3Store(VerifyingStore):
             )
         self._conditional = True
 
-    def _abort_uploads(self, prefix: str, foreign: Collection[str]) -> None:
-        def is_ours(key: str) -> bool:
-            return not names.within_any(key.removeprefix(self._root), foreign)
-
+    def _abort_uploads(self, prefix: str) -> None:
         try:
-            self._bucket.abort_uploads(self._root + (prefix + "/" if prefix else ""), is_ours)
+            self._bucket.abort_uploads(self._root + (prefix + "/" if prefix else ""))
         except PermanentError as error:
             # Not every server or policy lets uploads be listed; a bucket's lifecycle rule ends them too.
             log.warning("unfinished uploads under %s/%s were not looked for: %s", self.uri, prefix, error)

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from selfreward_steps.contract import DataSource, JudgeModel, ModelSource
-from selfreward_steps.store.names import bucket_problem, root_problem
+from selfreward_steps.store.names import bucket_problem, root_problem, within_run
 
 from selfreward.api.spec import SelfRewardRunSpec
 
@@ -91,11 +91,11 @@ def _path_problem(path: str) -> str | None:
 
 
 def _storage_problem(uri: str) -> str | None:
-    """Whatever would lead out of the run's own folder below the URI, URI/NAMESPACE/NAME, or not to any."""
+    """Whatever would lead out of the run's own folder below the URI, or into another's, or not to any."""
     scheme, _, rest = uri.partition("://")
     bucket, _, prefix = rest.partition("/")
     path = unquote(rest) if scheme == "file" else prefix
-    if problem := _path_problem(path) or root_problem(path):
+    if problem := _path_problem(path) or root_problem(path) or within_run(unquote(path)):
         return problem
     if scheme == "file":
         return None if path.strip("/") else "use a folder, as in file:///data/runs"

@@ -132,7 +132,7 @@ class Training(ContractModel):
 
 
 class Storage(ContractModel):
-    """Where artifacts go: `URI/NAMESPACE/NAME/`."""
+    """Where artifacts go: `URI/namespace=NAMESPACE/NAME/`."""
 
     uri: Annotated[str, Field(pattern=r"^(s3://|file:///)[^\x00-\x1f?#]+$")] | None = None
     """`s3://BUCKET/PREFIX`, or `file:///PATH` on a volume; on one machine a folder of the work directory."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import StoreReason
+from selfreward_steps.store.names import run_root
 
 from selfreward.api import ObjectMeta, RunStatus, SelfRewardRun, Storage
 from selfreward.api.mistakes import mistakes
@@ -59,7 +60,10 @@ def parse_store(raw: View, policy: StoragePolicy) -> StoreConfig:
     storage = policy.completed(storage, _begun_with(metadata, parse_status(raw)))
     if wrong := list(policy.problems(storage, metadata)):
         raise UnreadableRun("; ".join(wrong))
-    return store_at(storage, metadata)
+    try:
+        return store_at(storage, metadata)
+    except ValueError as error:
+        raise UnreadableRun(f"spec.storage.uri: {error}") from error
 
 
 def deletes_artifacts(raw: View) -> bool:
@@ -96,5 +100,5 @@ def annotation(raw: View, name: str) -> str:
 
 
 def _begun_with(metadata: ObjectMeta, status: RunStatus) -> str | None:
-    tail = f"/{metadata.namespace}/{metadata.name}"
+    tail = run_root("", metadata.namespace, metadata.name)
     return status.artifacts.removesuffix(tail) if status.artifacts.endswith(tail) else None

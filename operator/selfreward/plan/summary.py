@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from selfreward_steps.contract import StepName
+from selfreward_steps.store.names import run_root
 
 from selfreward.api import IterationStatus, Phase, Reason, RunStatus, StepState, StepStatus
 from selfreward.api.status import Progress
@@ -116,4 +117,4 @@ def _succeeded(draft: Draft, step: StepName | None = None) -> list[StepStatus]:
 def _artifacts(draft: Draft) -> str:
     """URI of the run's folder; where the spec names none, whoever walks the run has filled it in."""
     uri, metadata = draft.run.spec.storage.uri, draft.run.metadata
-    return draft.status.artifacts if uri is None else f"{uri.rstrip('/')}/{metadata.namespace}/{metadata.name}"
+    return draft.status.artifacts if uri is None else run_root(uri, metadata.namespace, metadata.name)

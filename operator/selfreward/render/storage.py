@@ -5,13 +5,14 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from selfreward_steps.contract import StoreConfig
+from selfreward_steps.store.names import run_root
 
 from selfreward.api import ObjectMeta, SelfRewardRun, Storage
 from selfreward.render.metadata import Manifest
 
 
 def store_config(run: SelfRewardRun) -> StoreConfig:
-    """The run's own folder, `URI/NAMESPACE/NAME`.
+    """The run's own folder, `URI/namespace=NAMESPACE/NAME`.
 
     Raises ValueError without `spec.storage.uri`: whoever walks the run fills in its default first, since
     a default chosen here would change under a running run.
@@ -20,11 +21,11 @@ def store_config(run: SelfRewardRun) -> StoreConfig:
 
 
 def store_at(storage: Storage, metadata: ObjectMeta) -> StoreConfig:
-    """The folder of the run with that metadata; raises ValueError without a URI."""
+    """The folder of the run with that metadata; raises ValueError without a URI, or for one within a run's folder."""
     if storage.uri is None:
         raise ValueError("spec.storage.uri is empty: it must be set before anything is rendered")
     return StoreConfig(
-        uri=f"{storage.uri.rstrip('/')}/{metadata.namespace}/{metadata.name}",
+        uri=run_root(storage.uri, metadata.namespace, metadata.name),
         endpoint_url=storage.endpoint_url,
         region=storage.region,
     )

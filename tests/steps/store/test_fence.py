@@ -7,80 +7,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from selfreward_steps.contract import artifact_names
+from hypothesis import given
+from hypothesis import strategies as st
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.store import Store, open_store
 from selfreward_steps.store import names as store_names
-from selfreward_steps.store.file_store import FileStore
+from selfreward_steps.store.names import run_root
 from selfreward_steps.store.s3_store import S3Store
 
-from .stored_bytes import A, B, everything, overwrite_manifest
+from .stored_bytes import A, overwrite_manifest
+
+_SEGMENTS = st.sampled_from(["runs", "team-a", "team-b", "m0", "namespace", "x=namespace=team-a", "%20", "é"])
+_LABELS = st.sampled_from(["runs", "team-a", "team-b", "m0", "namespace", "a.b"])
+_RUNS = st.tuples(st.lists(_SEGMENTS, max_size=4), _LABELS, _LABELS)
 
 
-def below(store: Store, path: str) -> Store:
-    """Another run's store, at `path` below this one's root."""
-    if isinstance(store, FileStore):
-        return FileStore(store.root / path)
-    assert isinstance(store, S3Store)
-    return S3Store(store._bucket, f"{store._root}{path}")
+@given(_RUNS, _RUNS)
+def test_no_runs_folder_lies_within_anothers(one: tuple[list[str], str, str], two: tuple[list[str], str, str]) -> None:
+    mine, other = (
+        run_root("/".join(["s3://bucket", *path]), namespace, name) + "/" for path, namespace, name in (one, two)
+    )
+    assert (mine == other) == (one == two)
+    assert mine == other or not other.startswith(mine)
 
 
-def test_every_run_commits_the_artifact_first_that_a_root_is_known_by() -> None:
-    assert artifact_names.BASE_MODEL == store_names.FIRST
-
-
-@pytest.mark.parametrize("place", ["victim", "namespace/victim", "evaluation/m1"])
-def test_another_run_below_outlives_the_deletion(store: Store, output: Path, place: str) -> None:
-    victim = below(store, place)
-    for name in ("m0", "iteration-1/pairs", "evaluation/m1"):
-        victim.commit(name, output, inputs_digest=A, step="sft")
-    with victim.journal("iteration-1/judge", inputs_digest=A) as journal:
-        journal.append({"score": 5})
-    kept = everything(victim)
-    store.commit("m0", output, inputs_digest=B, step="sft")
-    store.commit("m1", output, inputs_digest=B, step="sft")
-    store.delete("")
-    assert everything(victim) == kept
-    assert everything(store) == sorted(f"{place}/{name}" for name in kept)
-
-
-@pytest.mark.parametrize("place", ["namespace/run", "m0/data/run", "evaluation/m1", "m1/x"])
-@pytest.mark.parametrize("call", ["read", "commit", "delete"])
-def test_a_root_within_another_runs_artifacts_is_refused(store: Store, output: Path, place: str, call: str) -> None:
-    for name in ("m0", "evaluation/m1"):
-        store.commit(name, output, inputs_digest=A, step="sft")
-    kept = everything(store)
-    attacker = below(store, place)
-    calls = {
-        "read": lambda: attacker.read_manifest("m0"),
-        "commit": lambda: attacker.commit("m0", output, inputs_digest=B, step="sft"),
-        "delete": lambda: attacker.delete(""),
-    }
-    with pytest.raises(PermanentError, match="lies within another run's artifacts") as caught:
-        calls[call]()
-    assert caught.value.reason == "StoreMisconfigured"
-    assert everything(store) == kept
-
-
-def test_an_upload_under_way_below_is_not_ended(store: Store, output: Path) -> None:
-    if isinstance(store, FileStore):
-        victim = FileStore(store.root / "namespace/victim")
-        victim.commit("m0", output, inputs_digest=A, step="sft")
-        staging = victim.root / ".staging-m1.0123456789abcdef"
-        (staging / "tree").mkdir(parents=True)
-        store.delete("")
-        assert (staging / "tree").is_dir()
-        return
-    assert isinstance(store, S3Store)
-    bucket, neighbour = store._bucket, below(store, "namespace/victim")
-    neighbour.commit("m0", output, inputs_digest=A, step="sft")
-    key = f"{store._root}namespace/victim/m1/data-0123456789abcdef/model.safetensors"
-    own = f"{store._root}m1/data-0123456789abcdef/model.safetensors"
-    for each in (key, own):
-        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=each)
-    store.delete("")
-    under_way = bucket.client.list_multipart_uploads(Bucket=bucket.name, Prefix=store._root)["Uploads"]
-    assert [upload["Key"] for upload in under_way] == [key]
+@given(_RUNS, st.lists(_SEGMENTS, max_size=2))
+def test_no_uri_leads_into_a_runs_folder(run: tuple[list[str], str, str], below: list[str]) -> None:
+    path, namespace, name = run
+    root = run_root("/".join(["file:///store", *path]), namespace, name)
+    for inside in (root, root.rpartition("/")[0], "/".join([root, *below]), root.replace("=", "%3D"), root.upper()):
+        with pytest.raises(ValueError, match="is the folder of a namespace's runs"):
+            run_root(inside, "team-c", "thief")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +59,7 @@ def test_an_upload_under_way_below_is_not_ended(store: Store, output: Path) -> N
 )
 def test_an_address_that_leads_elsewhere_is_refused(uri: str) -> None:
     with pytest.raises(PermanentError) as caught:
-        open_store(f"{uri}/namespace/name")
+        open_store(run_root(uri, "team-a", "run"))
     assert caught.value.reason == "StoreMisconfigured"
 
 
