@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 BEGAN = time.time()
+from selfreward.render.gpu_engine import NOT_COMPILED  # noqa: E402
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
 from setting import JUDGE, arguments, engine_arguments  # noqa: E402
@@ -23,7 +24,8 @@ def rows(store: Path, artifact: str, name: str) -> list[dict]:
 
 def main() -> None:
     model, store, _, setting = arguments()
-    llm = LLM(str(model), **engine_arguments(setting))
+    # As the product starts it for so few answers: the limit of another engine would say nothing of the product.
+    llm = LLM(str(model), compilation_config=NOT_COMPILED, **engine_arguments(setting))
     engine = time.time() - BEGAN
     tokenizer, template = llm.get_tokenizer(), judge_template(JudgeSettings.model_validate(JUDGE))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
 from datetime import datetime
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ def run_product(model: Path, prompts: Path, folder: Path, setting: Setting) -> d
     began = time.time()
     with (folder / "run.log").open("a") as log:
         subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
-    return {"wall": time.time() - began, **read(folder, setting.iterations)}
+    return {"wall": time.time() - began, "parameters": parameters(model), **read(folder, setting.iterations)}
 
 
 def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
@@ -89,7 +91,29 @@ def read(folder: Path, iterations: int) -> dict[str, Any]:
         windows[f"iteration {number}"] = (model_at, train[1])
         windows[f"generation {number}"] = (respond[0], judge[1])
         model_at = train[1]
-    return {"import": times["import"][1] - times["import"][0], "iterations": found, "windows": windows}
+    return {
+        "import": times["import"][1] - times["import"][0],
+        "iterations": found,
+        "windows": windows,
+        "prefix_hit_rates": prefix_hit_rates(folder),
+    }
+
+
+def prefix_hit_rates(folder: Path) -> list[float]:
+    """The share of prompt tokens that vLLM found in its prefix cache, as its log says every ten seconds."""
+    logs = sorted((folder / NAME).glob("**/server.log"))
+    told = [re.findall(r"Prefix cache hit rate: ([0-9.]+)%", log.read_text(errors="replace")) for log in logs]
+    return [float(share) / 100 for shares in told for share in shares]
+
+
+def parameters(model: Path) -> int:
+    """Weights of a model's folder, by the headers of its files."""
+    count = 0
+    for file in model.glob("*.safetensors"):
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        count += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return count
 
 
 def moment(text: str) -> float:

@@ -40,6 +40,8 @@ class Setting:
     training_processes: int = 1
     sequential_prompts: int = 3
     seed: int = 7
+    peak_tflops: float = 989.0
+    """What the GPU does in dense bfloat16, in 10¹² operations a second (H100 and H200 SXM, NVIDIA's data sheet)."""
     extra: str = "{}"
     """More of the product's spec, as JSON, laid over what the benchmark writes."""
 

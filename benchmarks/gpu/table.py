@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from setting import Setting
+
+_OPERATIONS: Final = 8
+"""Operations a weight and token in DPO: 2 in a forward pass and 4 backward of the policy, and 2 of the reference."""
 
 
 def table(setting: Setting, found: dict[str, Any]) -> str:
@@ -27,6 +30,13 @@ def _lines(setting: Setting, found: dict[str, Any]) -> Iterator[str]:
     ):
         ratio = _script_total(theirs) / ours["model_to_model"]
         yield f"Iteration {number}: the script takes {ratio:.2f} times as long."
+    for number, ours in enumerate((product or {}).get("iterations", []), 1):
+        metrics = ours["metrics"]["dpo"]
+        speed = metrics["tokens"] / metrics["training_seconds"]
+        share = speed * product["parameters"] * _OPERATIONS / setting.peak_tflops / 1e12
+        yield f"Training, iteration {number}: {speed:,.0f} tokens/s, {share:.1%} of the GPU's operations (MFU)."
+    if product and product.get("prefix_hit_rates"):
+        yield f"Prompt tokens found in the prefix cache: {max(product['prefix_hit_rates']):.0%} at most."
     if product and "limit" in found:
         first = product["iterations"][0]
         made = sum(first["metrics"][step].get("completion_tokens", 0) for step in ("respond", "judge"))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from typing import Any
 
 import pytest
 from render.cases import NO_GPU, create_serving, create_step, run_of, workload
 from render.test_steps import containers
+from selfreward.api import SelfRewardRun
 from selfreward.cluster.local.ports import free_port
 from selfreward.render import Images, key_secret, network_policy, serving_key, serving_manifests
+
+
+def server_of(run: SelfRewardRun) -> dict[str, Any]:
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = server
+    return found
 
 
 def test_the_servers_and_the_steps_that_ask_them_share_a_key_of_the_runs_own() -> None:
@@ -53,8 +62,7 @@ def test_weights_are_served_in_the_format_they_were_written_in(
     training: dict[str, Any], serving: dict[str, Any], dtype: str
 ) -> None:
     run = run_of(training=training, serving=serving)
-    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    server = server_of(run)
     assert f"--dtype={dtype}" in server["command"]
 
 
@@ -76,8 +84,7 @@ def test_a_server_without_a_gpu_is_told_what_it_may_use(
     resources: dict[str, Any], serving: dict[str, Any], cache: int, threads: str | None
 ) -> None:
     run = run_of(serving=serving, workloads={"serving": {"resources": resources}})
-    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    server = server_of(run)
     assert f"--kv-cache-memory-bytes={cache}" in server["command"]
     assert "--dtype=float32" in server["command"]
     assert {entry["name"]: entry.get("value") for entry in server["env"]}.get("OMP_NUM_THREADS") == threads
@@ -87,8 +94,7 @@ def test_a_server_without_a_gpu_is_as_the_user_says() -> None:
     own = [{"name": "OMP_WAIT_POLICY", "value": "active"}]
     serving = {"dtype": "bfloat16", "args": ["--max-num-seqs=8"]}
     run = run_of(serving=serving, workloads={"serving": {"resources": NO_GPU, "env": own}})
-    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    server = server_of(run)
     assert "--dtype=bfloat16" in server["command"]
     assert server["command"][-1] == "--max-num-seqs=8"
     # Two entries of one name are no list that the API server merges.
@@ -97,10 +103,41 @@ def test_a_server_without_a_gpu_is_as_the_user_says() -> None:
 
 def test_a_command_of_ones_own_gets_nothing_for_processors() -> None:
     run = run_of(serving={"command": ["my-server"]}, workloads={"serving": {"resources": NO_GPU}})
-    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    server = server_of(run)
     assert server["command"] == ["my-server"]
     assert "VLLM_CPU_OMP_THREADS_BIND" not in str(server["env"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "compiles"),
+    [
+        pytest.param({"prompts": {"count": 1000}, "iterations": 2}, False, id="a small run"),
+        pytest.param({"prompts": {"count": 5000}, "iterations": 3}, True, id="many answers"),
+    ],
+)
+def test_a_server_with_a_gpu_compiles_its_model_where_the_run_is_long(spec: dict[str, Any], compiles: bool) -> None:
+    server = server_of(run_of(**spec))
+    own = [word for word in server["command"] if word.startswith("--compilation-config=")]
+    assert (own == []) is compiles
+    for word in own:
+        assert json.loads(word.partition("=")[2])["cudagraph_mode"] == "FULL_DECODE_ONLY"
+    assert {"name": "VLLM_WORKER_MULTIPROC_METHOD", "value": "fork"} in server["env"]
+
+
+@pytest.mark.parametrize("word", ["--enforce-eager", "-O1", "--compilation-config={}", "-cc.mode=3"])
+def test_a_server_with_a_gpu_is_compiled_as_the_user_says(word: str) -> None:
+    own = {"name": "VLLM_WORKER_MULTIPROC_METHOD", "value": "spawn"}
+    run = run_of(prompts={"count": 10}, serving={"args": [word]}, workloads={"serving": {"env": [own]}})
+    server = server_of(run)
+    assert [each for each in server["command"] if each.startswith(("--compilation", "-O", "-cc", "--enf"))] == [word]
+    assert [entry for entry in server["env"] if entry["name"] == own["name"]] == [own]
+
+
+@pytest.mark.parametrize("serving", [{"command": ["my-server"]}, {"engine": "transformers"}])
+def test_another_engine_gets_nothing_of_vllms(serving: dict[str, Any]) -> None:
+    server = server_of(run_of(serving=serving))
+    assert "VLLM_WORKER" not in str(server["env"])
+    assert "compilation" not in str(server["command"])
 
 
 def test_only_the_runs_steps_reach_its_servers() -> None:

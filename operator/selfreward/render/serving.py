@@ -18,6 +18,7 @@ from selfreward_steps.contract import (
 from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
+from selfreward.render.gpu_engine import gpu_arguments, gpu_variables
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
     ATTEMPT,
@@ -98,10 +99,13 @@ def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images)
 
 def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels: dict[str, str]) -> Manifest:
     serving, workload = run.spec.serving, run.spec.workloads.serving
-    processors: list[Manifest] = []
+    named = [entry["name"] for entry in workload.env]
     if has_no_gpu(run.spec):
         serving = on_processors(serving, pod_cache(workload.resources))
-        processors = pod_variables(run.spec, (entry["name"] for entry in workload.env))
+        engine = pod_variables(run.spec, named)
+    else:
+        engine = gpu_variables(serving, named)
+        serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving), *serving.args]})
     volumes, mounts = storage_volumes(run.spec.storage)
     memory, memory_mount = shared_memory()
     models_mount = {"name": "models", "mountPath": MODELS}
@@ -122,7 +126,7 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
         name="server",
         image=workload.image or images.generator,
         command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
-        environment=[*places, *_QUIET, *processors, *_address(serving, create), *_key(run)],
+        environment=[*places, *_QUIET, *engine, *_address(serving, create), *_key(run)],
         # A folder store is linked to, not copied: the server reads the storage volume itself.
         mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
         resources=resources(workload, gpus=serving.tensor_parallel),
