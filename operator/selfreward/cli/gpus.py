@@ -39,14 +39,23 @@ def nvidia_gpu(devices: Path = Path("/dev")) -> bool:
 
 def gpu_memory() -> list[int]:
     """Memory of each GPU in MiB; empty where there is none, or nobody says."""
+    return [int(line) for line in _asked("memory.total") if line.isdecimal()]
+
+
+def gpu_products() -> list[str]:
+    """What the driver calls each GPU; empty likewise."""
+    return _asked("name")
+
+
+def _asked(what: str) -> list[str]:
     if not has_gpu():
         return []
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [int(line) for line in told.split() if line.isdecimal()]
+    return [line.strip() for line in told.splitlines() if line.strip()]
 
 
 def visible_gpus() -> list[str]:

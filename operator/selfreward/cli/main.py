@@ -12,22 +12,13 @@ import click
 
 from selfreward.cli.displays.terminal import echo
 from selfreward.cli.errors import INTERRUPTED, USAGE, CommandError
-from selfreward.cli.options import NAME, STORE, WORKDIR, place
+from selfreward.cli.options import NAME, PRESET, SET, STORE, WORKDIR, place
 from selfreward.cli.place import Place
+from selfreward.cli.planning.command import plan
 from selfreward.cli.steering import STEERING
 from selfreward.cli.watching import WATCHING
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
-_SET = click.option(
-    "--set", "overrides", multiple=True, metavar="spec.FIELD=VALUE", help="Change one field of the file; repeatable."
-)
-_PRESET = click.option(
-    "--preset",
-    "presets",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="Lay a preset, or a patch of your own, over the file; its name is added to the run's. Repeatable.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +30,8 @@ def cli() -> None:
 @cli.command()
 @_FILE
 @WORKDIR
-@_SET
-@_PRESET
+@SET
+@PRESET
 @click.option("--plain", is_flag=True, help="Lines instead of a live display, as when output is no terminal.")
 def run(file: Path, workdir: Path, overrides: tuple[str, ...], presets: tuple[str, ...], plain: bool) -> None:
     """Walk the run in FILE on this machine. The same command resumes after Ctrl-C, kill or a failure."""
@@ -51,8 +42,8 @@ def run(file: Path, workdir: Path, overrides: tuple[str, ...], presets: tuple[st
 
 @cli.command()
 @_FILE
-@_SET
-@_PRESET
+@SET
+@PRESET
 @click.option(
     "--cluster",
     "for_cluster",
@@ -113,7 +104,7 @@ def compare(names: tuple[str, ...], workdir: Path, output: Path | None, place: P
     compare_runs(names, workdir, output, place)
 
 
-for _command in (*WATCHING, *STEERING):
+for _command in (plan, *WATCHING, *STEERING):
     cli.add_command(_command)
 
 

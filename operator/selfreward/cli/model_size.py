@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -16,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 from selfreward_steps.contract import ModelSource
 
+from selfreward.estimate.shape import ModelShape, parameters_of_config, shape_of
+
 _MOST_HEADER: Final = 100_000_000
 """Bytes; safetensors itself reads no longer one."""
-_LLAMA_LIKE: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""Architectures with the parts that :func:`parameters_of_config` counts."""
 
 
 def parameters_of(source: ModelSource) -> int | None:
@@ -28,27 +27,23 @@ def parameters_of(source: ModelSource) -> int | None:
     if folder is None:
         return None
     try:
-        return _of_weights(folder) or parameters_of_config(json.loads((folder / "config.json").read_bytes()))
+        return _of_weights(folder) or parameters_of_config(_config(folder))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # no such file, or not what it is called: the import will say so
 
 
-def parameters_of_config(config: Mapping[str, Any]) -> int | None:
-    """What a configuration of a decoder in Llama's manner makes; None for another's."""
-    kind = config.get("model_type")
-    if kind not in _LLAMA_LIKE or config.get("attention_bias") or config.get("mlp_bias"):
+def shape_on_disk(source: ModelSource) -> ModelShape | None:
+    """The model's shape, or None when nothing here tells."""
+    folder = _folder(source)
+    try:
+        return None if folder is None else shape_of(_config(folder), parameters_of(source))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    hidden, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
-    heads = config["num_attention_heads"]
-    pairs = config.get("num_key_value_heads") or heads
-    size = config.get("head_dim") or hidden // heads
-    attention = 2 * hidden * size * (heads + pairs)
-    if kind == "qwen2":
-        attention += size * (heads + 2 * pairs)
-    if kind == "qwen3":
-        attention += 2 * size
-    embeddings = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings") else 2)
-    return int(embeddings + layers * (attention + 3 * hidden * inner + 2 * hidden) + hidden)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
+    return config
 
 
 def _folder(source: ModelSource) -> Path | None:

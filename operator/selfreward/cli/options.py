@@ -24,6 +24,16 @@ WORKDIR = click.option(
 STORE = click.option(
     "--store", metavar="URI", help="Where the run's own artifacts lie, if not where its spec says: file:///… or s3://…"
 )
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="spec.FIELD=VALUE", help="Change one field of the file; repeatable."
+)
+PRESET = click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Lay a preset, or a patch of your own, over the file; its name is added to the run's. Repeatable.",
+)
 OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
 )

@@ -26,8 +26,10 @@ _SERVED: Final = 2
 GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
 """Node label of NVIDIA's GPU feature discovery, in MiB."""
 _MIB: Final = 1 << 20
+GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+"""Its label with the model's name."""
 _MODEL_LABELS: Final = (
-    "nvidia.com/gpu.product",
+    GPU_PRODUCT_LABEL,
     "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name",
     "gpu.nvidia.com/model",

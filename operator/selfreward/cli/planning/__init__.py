@@ -1,0 +1,1 @@
+"""The command `selfreward plan`: what a run will take, told before a GPU is spent."""

@@ -1,0 +1,81 @@
+"""The time that work takes: of engines, of requests to them, of trainings. One formula each, and no other place has it.
+
+What a GPU's data sheet says is used in shares of it; see :class:`Parameters` for what was measured and what assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from selfreward.estimate.hardware import Gpu
+from selfreward.estimate.memory import cache_tokens
+from selfreward.estimate.parameters import Parameters
+from selfreward.estimate.shape import ModelShape
+from selfreward.estimate.workload import Generation, Training
+
+MOST_SEQUENCES: Final = 1024
+"""Sequences that an engine decodes together at most, as vLLM sets it on a large GPU."""
+_BILLION: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of one model."""
+
+    gpu: Gpu
+    shape: ModelShape
+    replicas: int = 1
+    tensor_parallel: int = 1
+
+
+def engine_seconds(parameters: Parameters, shape: ModelShape) -> float:
+    """From the creation of a model's server to its first answer."""
+    return parameters.engine_start + shape.weight_bytes / parameters.copy_rate
+
+
+def exchange_seconds(parameters: Parameters, shape: ModelShape) -> float:
+    """From the word to a kept engine to its answering as the next model."""
+    return parameters.exchange + shape.weight_bytes / parameters.copy_rate
+
+
+def import_seconds(parameters: Parameters, shape: ModelShape) -> float:
+    """The import of a model that lies on this machine; over a network its line is what counts."""
+    return parameters.import_start + shape.weight_bytes / parameters.copy_rate
+
+
+def decode_tokens_per_second(parameters: Parameters, servers: Servers, sequences: float, context: float) -> float:
+    """Tokens a second of all servers, by the narrowest of three: the engine's processor, the memory that holds weights
+    and cache, and arithmetic. `sequences` are decoded together on one server, each with `context` tokens behind it."""
+    shape, gpus = servers.shape, servers.tensor_parallel
+    together = max(1.0, min(sequences, MOST_SEQUENCES, cache_tokens(servers.gpu, shape, gpus) / max(1.0, context)))
+    read = shape.weight_bytes + together * context * shape.cache_bytes_per_token
+    bandwidth = together * servers.gpu.bandwidth * parameters.decode_bandwidth * gpus / read
+    compute = servers.gpu.flops * parameters.decode_compute * gpus / (2 * shape.parameters)
+    return servers.replicas * min(parameters.engine_tokens, bandwidth, compute)
+
+
+def generation_seconds(parameters: Parameters, servers: Servers, work: Generation) -> float:
+    """All requests of `work`, sent as fast as the servers take them, to an engine that has answered before."""
+    if not work.calls:
+        return 0.0
+    mean_answer = work.answer_tokens / work.samples
+    context = work.prompt_tokens / work.calls + mean_answer / 2
+    rate = decode_tokens_per_second(parameters, servers, work.samples / work.shards / servers.replicas, context)
+    prefill = servers.gpu.flops * parameters.prefill_compute * servers.tensor_parallel * servers.replicas
+    return (
+        work.shards * parameters.shard
+        + work.answer_tokens / rate
+        + work.calls * parameters.call / servers.replicas
+        + work.read_tokens * 2 * servers.shape.parameters / prefill
+    )
+
+
+def training_seconds(parameters: Parameters, gpu: Gpu, shape: ModelShape, work: Training, processes: int) -> float:
+    """One training from its creation to the commit of its model. What processes tell each other was not measured."""
+    each = parameters.pass_token + 2 * shape.parameters / (gpu.flops * parameters.training_flops)
+    return (
+        parameters.training_start
+        + parameters.training_per_billion * shape.parameters / _BILLION
+        + work.token_passes * each / processes
+    )
