@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "images")]
 from scipy.optimize import least_squares  # noqa: E402
 from selfreward.estimate import GPUS, ModelShape, Parameters  # noqa: E402
 from selfreward.estimate import time as times  # noqa: E402
-from selfreward.estimate.workload import Generation, Training  # noqa: E402
+from selfreward.estimate.work import Generation, Training  # noqa: E402
 
 MEASURED: Final = HERE / "measurements.json"
 FITTED: Final = ROOT / "operator/selfreward/estimate/fitted.json"

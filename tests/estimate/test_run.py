@@ -90,6 +90,8 @@ def test_requests_and_tokens_are_those_of_the_steps() -> None:
     ("fields", "key", "calls"),
     [
         pytest.param({**PLAIN, "judge": {"mode": "logprob"}}, "judge-1", 4000, id="one-token"),
+        pytest.param({**PLAIN, "judge": {"mode": "pairwise"}}, "judge-1", 1000 * 4 * 3, id="pairwise"),
+        pytest.param({**PLAIN, "judge": {"metaJudge": {}}}, "judge-1", 4000 + 1000 * 3 * 2, id="meta-judge"),
         pytest.param({"prompts": {"count": 800}, "iterations": 1}, "prompts-1", 800, id="written-prompts"),
         pytest.param(WHOLE, "eft", 300 * 3, id="filter"),
         # Four answers' judgements, answers of the test prompts, and their comparisons with the baseline's, both orders.

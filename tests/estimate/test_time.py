@@ -6,7 +6,7 @@ import pytest
 from selfreward.estimate import GPUS, Parameters, fitted
 from selfreward.estimate.shape import typical
 from selfreward.estimate.time import Servers, decode_tokens_per_second, generation_seconds, training_seconds
-from selfreward.estimate.workload import Generation, Training
+from selfreward.estimate.work import Generation, Training
 
 SMALL, LARGE = typical(135 * 10**6), typical(70 * 10**9)
 PARAMETERS = fitted()

@@ -9,7 +9,7 @@ from selfreward_steps.contract import StepName
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.estimate.shape import ModelShape
-from selfreward.estimate.workload import Work
+from selfreward.estimate.work import Work
 from selfreward.plan.graph import ChildKind, Node
 
 _BYTES_A_TOKEN: Final = 5.0

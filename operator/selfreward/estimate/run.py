@@ -14,7 +14,8 @@ from selfreward.estimate.assumptions import Assumptions, Bound, Range
 from selfreward.estimate.hardware import Hardware
 from selfreward.estimate.parameters import Parameters
 from selfreward.estimate.shape import ModelShape
-from selfreward.estimate.workload import Work, Workloads
+from selfreward.estimate.work import Work
+from selfreward.estimate.workload import Workloads
 from selfreward.plan.graph import ChildKind, Node, build_graph
 from selfreward.render.gpus import gpus_of_server, gpus_of_step
 from selfreward.render.memory import memory_limits

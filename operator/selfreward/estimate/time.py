@@ -12,7 +12,7 @@ from selfreward.estimate.hardware import Gpu
 from selfreward.estimate.memory import cache_tokens
 from selfreward.estimate.parameters import Parameters
 from selfreward.estimate.shape import ModelShape
-from selfreward.estimate.workload import Generation, Training
+from selfreward.estimate.work import Generation, Training
 
 MOST_SEQUENCES: Final = 1024
 """Sequences that an engine decodes together at most, as vLLM sets it on a large GPU."""

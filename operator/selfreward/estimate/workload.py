@@ -1,8 +1,8 @@
-"""The work of each step: requests and tokens of those that ask a server, examples and tokens of those that train."""
+"""The work of each step of a run: how many requests it sends, how many examples it trains on, how long they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,6 +10,7 @@ from selfreward_steps.contract import EftMode, JudgeMode, JudgeSettings, Samplin
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.estimate.assumptions import Assumptions, Bound
+from selfreward.estimate.work import Generation, Training, Work
 from selfreward.plan.graph import Node
 from selfreward.plan.graph.roles import is_filtered
 
@@ -24,70 +25,6 @@ _TASK: Final = 45
 _MEASURED_PAIRS: Final = 256
 """Pairs that a training is measured on at most."""
 _MT_BENCH_TURNS: Final = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """Requests to one server."""
-
-    calls: int = 0
-    prompt_tokens: float = 0
-    """As sent; each request's once, however many samples it asks for."""
-    read_tokens: float = 0
-    """Of these, what the server computes: a beginning that requests share is in its cache."""
-    answer_tokens: float = 0
-    samples: int = 0
-    """Answers: sequences that are decoded."""
-    shards: int = 1
-    """Parts that run one after the other."""
-
-    def __add__(self, other: Generation) -> Generation:
-        return Generation(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.read_tokens + other.read_tokens,
-            self.answer_tokens + other.answer_tokens,
-            self.samples + other.samples,
-            max(self.shards, other.shards),
-        )
-
-    def one_shard(self) -> Generation:
-        """One of its parts."""
-        count = self.shards
-        return Generation(
-            -(-self.calls // count),
-            self.prompt_tokens / count,
-            self.read_tokens / count,
-            self.answer_tokens / count,
-            -(-self.samples // count),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """Passes over examples."""
-
-    examples: int = 0
-    tokens: float = 0
-    """Of all examples, once; a pair has two sequences."""
-    passes: float = 0
-    """Forward passes of each token, a backward pass counted as two."""
-    measured_tokens: float = 0
-    """Tokens that are measured after the training."""
-    steps: int = 0
-
-    @property
-    def token_passes(self) -> float:
-        """All passes over tokens; what is measured is passed twice, once by the reference."""
-        return self.tokens * self.passes + 2 * self.measured_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one step does."""
-
-    generation: Generation = Generation()
-    training: Training = Training()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +89,16 @@ class Workloads:
             shards=self._parts(node),
         )
 
-    def judgements(self, answers: float, response: float, *, shards: int = 1) -> Generation:
-        """Judgements of so many answers, each of a mean length."""
+    def judgements(self, prompts: float, each: float, response: float, *, shards: int = 1) -> Generation:
+        """Judgements of `each` answers of so many prompts, an answer of a mean length."""
         judge = self.spec.judge
+        if judge.mode is JudgeMode.PAIRWISE:
+            asked = _COMPARISON + self._prompt() + 2 * response
+            return self._asked(prompts * each * (each - 1), asked, self.length(judge.sampling), shards=shards)
         rubric = rubric_tokens(judge)
         one = judge.mode is JudgeMode.LOGPROB
         return self._asked(
-            answers,
+            prompts * each,
             rubric + self._prompt() + response,
             1 if one else self.length(judge.sampling),
             samples=1 if one else judge.samples,
@@ -167,16 +107,22 @@ class Workloads:
         )
 
     def judging(self, node: Node) -> Generation:
-        """Judgements of an iteration's candidates."""
-        candidates = self.spec.prompts.count * self.spec.responses.per_prompt
-        return self.judgements(candidates, self.length(self.spec.responses.sampling), shards=self._parts(node))
+        """Judgements of an iteration's candidates, and what the meta-judge compares of them."""
+        judge, prompts = self.spec.judge, self.spec.prompts.count
+        response, shards = self.length(self.spec.responses.sampling), self._parts(node)
+        total = self.judgements(prompts, self.spec.responses.per_prompt, response, shards=shards)
+        if judge.meta_judge is not None:
+            critique = self.length(judge.sampling)
+            asked = _COMPARISON + self._prompt() + response + 2 * critique
+            total += self._asked(prompts * judge.samples * (judge.samples - 1), asked, critique, shards=shards)
+        return total
 
     def filtering(self, node: Node) -> Generation:
         """Judgements of ranked answers for the EFT filter."""
         if node.serving is None:
             return Generation()
         learnt = self.assumed.seeds.rankings * (1 - self.spec.eft.test_fraction)
-        return self.judgements(learnt * self.assumed.answers_ranked, self._ranked())
+        return self.judgements(learnt, self.assumed.answers_ranked, self._ranked())
 
     def _ranked(self) -> float:
         """Mean tokens of people's answers: what fits the examples' length at most."""
@@ -202,7 +148,7 @@ class Workloads:
         tested = self.assumed.seeds.rankings * self.spec.eft.test_fraction if "eft" in node.inputs else 0
         held_out = min(settings.prompts, tested or settings.prompts) if settings.source is None else settings.prompts
         if "measured" not in node.inputs:
-            total += self.judgements(tested * self.assumed.answers_ranked, self._ranked())
+            total += self.judgements(tested, self.assumed.answers_ranked, self._ranked())
             total += self._asked(held_out, self._prompt(), answer)
             if settings.mt_bench is not None:
                 total += self._asked(_MT_BENCH_TURNS, 2 * self._prompt(), answer)
@@ -247,10 +193,17 @@ class Workloads:
         settings = self.spec.training.dpo
         rounds = sum(role.startswith("pairs") for role in node.inputs)
         pairs = rounds * self.spec.prompts.count * self.assumed.paired.at(self.bound)
-        pair_tokens = 2 * min(self._prompt() + self.length(self.spec.responses.sampling), float(settings.max_length))
+        response = self.length(self.spec.responses.sampling)
+        pair_tokens = 2 * min(self._prompt() + response, float(settings.max_length))
+        tokens = pairs * pair_tokens
+        if self.spec.judge.meta_judge is not None:
+            # As many pairs of judgements at most.
+            judged = rubric_tokens(self.spec.judge) + self._prompt() + response + self.length(self.spec.judge.sampling)
+            tokens += pairs * 2 * min(judged, float(settings.max_length))
+            pairs *= 2
         # Forward and backward of the policy, forward of the reference, which adapters leave to the model itself.
         passes = (2.0 if settings.lora else 3.0) + settings.gradient_checkpointing + 1
-        made = _trained(settings.epochs, settings.batch_size, settings.max_steps, pairs, pairs * pair_tokens, passes)
+        made = _trained(settings.epochs, settings.batch_size, settings.max_steps, pairs, tokens, passes)
         return replace(made, measured_tokens=min(pairs, _MEASURED_PAIRS) * pair_tokens)
 
 
@@ -266,14 +219,6 @@ def rubric_tokens(judge: JudgeSettings) -> float:
     if custom is not None and custom.text is not None:
         return len(custom.text) / CHARACTERS_A_TOKEN
     return float(_RUBRICS.get(judge.template, _RUBRICS["additive"]))
-
-
-def total_of(works: Iterable[Work]) -> Generation:
-    """The requests of several steps that share one server."""
-    total = Generation()
-    for work in works:
-        total += work.generation
-    return total
 
 
 WORK: Final[Mapping[StepName, Callable[[Workloads, Node], Work]]] = {
