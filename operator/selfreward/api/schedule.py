@@ -39,8 +39,10 @@ CRON: Final = (
 ZONE: Final = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 _STEPPED: Final = "(((-[0-9A-Za-z]+)?/[0-9]+)?)"
 """Steps through months may miss the long ones; which they miss is not worth a calendar in an expression."""
-_LAST_DAYS: Final = "(30|31|30-31)(/[0-9]+)?"
-_LAST_DAY: Final = "31(/[0-9]+)?"
+_ROUND: Final = "-[0-9]+/[0-9]+"
+"""Steps past the end of a month, as in `30-27/28`: whether they reach a day of the next is not worth one either."""
+_LAST_DAYS: Final = f"((30|31|30-31)(/[0-9]+)?|(30|31){_ROUND})"
+_LAST_DAY: Final = f"31(/[0-9]+|{_ROUND})?"
 
 
 def _only(days: str, months: str) -> str:
