@@ -1,9 +1,11 @@
-"""The evidence: the world's run on several seeds, the paper's contrasts, and collapse made on purpose.
+"""The evidence: a world's run on several seeds, each with one thing changed (`variants.py`).
 
     python -m known_world.evidence FOLDER --seeds 0 1 2 3 4
+    python -m known_world.evidence FOLDER --world careless --jobs 24 --cpu
 
-Each run is the world's run with one thing changed. It writes FOLDER/results.jsonl, a row a run, and prints the tables
-of docs/evidence.md. It may be killed and started again: what a run has committed is not done again.
+The plain world has the paper's contrasts and collapse made on purpose, the careless one the means by which a judge may
+get better. It writes FOLDER/results.jsonl, a row a run as they end, and prints the tables of docs/evidence.md. It may
+be killed and started again: what a run has committed is not done again.
 """
 
 from __future__ import annotations
@@ -16,57 +18,60 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from known_world.seed_data import Taste, flattering, human, length_loving, write_seed_data
+from known_world import careless, seed_data, world
+from known_world.summary import summary
 from known_world.truth import ModelTruth, models_truth, statistics
-from known_world.world import ITERATIONS, spec, write_run
+from known_world.variants import JUDGING, PLAIN, Spec, Variant
+from known_world.world import ITERATIONS
 
-Spec = dict[str, Any]
 LENGTH_LIMIT = 1.2
 """Growth over M1 at which the world's length gate trips: answers there cannot grow as far as real ones."""
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The world's run, but for one change."""
+class World:
+    """One of the worlds: its people, its run, its base model, and the runs that are made in it."""
 
-    name: str
-    what: str
-    change: Callable[[Spec], None] = lambda spec: None
-    reviewer: Taste = human
-
-
-def _positive_only(spec: Spec) -> None:
-    spec["preferences"] = {"strategy": "positive-only"}
+    write_seed_data: Callable[[Path, int, Variant], None]
+    spec: Callable[[Path, Path, int], Spec]
+    module: str
+    """Makes a base model."""
+    variants: Sequence[Variant]
 
 
-def _without_eft(spec: Spec) -> None:
-    del spec["eft"], spec["seedData"]["eft"], spec["seedData"]["rankings"]
-    spec["iterations"] = 1
+WORLDS = {
+    "plain": World(
+        lambda folder, seed, variant: seed_data.write_seed_data(folder, seed, variant.reviewer),
+        world.spec,
+        "known_world.world",
+        PLAIN,
+    ),
+    "careless": World(
+        lambda folder, seed, variant: careless.write_seed_data(folder, seed),
+        careless.spec,
+        "known_world.careless",
+        JUDGING,
+    ),
+}
 
 
-def _length_controlled(spec: Spec) -> None:
-    spec["preferences"] = {"lengthControl": [RHO]}
+@dataclass(frozen=True)
+class Options:
+    """What is run, and how."""
 
-
-def _once(spec: Spec) -> None:
-    spec["iterations"] = 1
-
-
-RHO = 0.5
-"""Of Meta-Rewarding; chosen on seed 100, like everything else here."""
-VARIANTS = (
-    Variant("main", "the method"),
-    Variant("positive-only", "the best answers as SFT data, no rejected ones", _positive_only),
-    Variant("no-eft", "SFT on instructions alone", _without_eft),
-    Variant("length", "the judge learnt from people who love length", reviewer=length_loving),
-    Variant("length-controlled", f"the same judge, length control ρ = {RHO}", _length_controlled, length_loving),
-    Variant("flattery", "the judge learnt from people who always say 5", _once, flattering),
-)
+    folder: Path
+    world: World
+    prompts: int | None
+    """Of each iteration, if not the world's."""
+    base_steps: int | None
+    """Of M0's pretraining, likewise."""
+    cpu: bool
+    """Whether runs leave GPUs alone; M0 does not, which saves minutes."""
 
 
 @dataclass(frozen=True)
@@ -85,34 +90,45 @@ class Result:
     failure: str
     """Why the run failed; empty when it succeeded."""
     seconds: float
+    tokens: int = 0
+    """Generated for the iterations: answers, judgements and what is said of these."""
+    told: dict[str, float] = field(default_factory=dict)
+    """Numbers of the steps that say how the judging went, as `step:number`."""
 
 
-def run_variant(folder: Path, variant: Variant, seed: int) -> Result:
+TOLD = re.compile(r"drift|position_bias|consisten|judgement_pairs|disputes|flipped|parse_rate|reward_accuracy")
+
+
+def run_variant(options: Options, variant: Variant, seed: int) -> Result:
     """Run the variant in the world of `seed`, whose M0 is there, and ask the truth."""
-    seeded = folder / f"seed-{seed}"
-    world = seeded / variant.name
-    write_seed_data(world / "data", seed, variant.reviewer)
-    changed = spec(world, seeded / "m0", seed) | {"gates": {"lengthGrowth": {"maximum": LENGTH_LIMIT}}}
+    seeded = options.folder / f"seed-{seed}"
+    place = seeded / variant.name
+    options.world.write_seed_data(place / "data", seed, variant)
+    changed = options.world.spec(place, seeded / "m0", seed) | {"gates": {"lengthGrowth": {"maximum": LENGTH_LIMIT}}}
+    if options.prompts is not None:
+        changed["prompts"]["count"] = options.prompts
     variant.change(changed)
-    file, runs = world / "run.yaml", seeded / "runs"
-    write_run(file, variant.name, changed)
+    file, runs = place / "run.yaml", seeded / "runs"
+    world.write_run(file, variant.name, changed)
     started = time.time()
-    with (world / "log").open("w") as log:
+    with (place / "log").open("w") as log:
         subprocess.run(
             [sys.executable, "-m", "selfreward.cli.main", "run", str(file), "--workdir", str(runs), "--plain"],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment() | ({"CUDA_VISIBLE_DEVICES": ""} if options.cpu else {}),
             check=False,
         )
     return _result(runs, variant, seed, changed, time.time() - started)
 
 
-def _base_model(seeded: Path, seed: int) -> None:
+def _base_model(options: Options, seed: int) -> None:
     """M0, which every run of a seed starts from; in a process of its own, so that several are made at a time."""
+    seeded = options.folder / f"seed-{seed}"
+    steps = [] if options.base_steps is None else ["--steps", str(options.base_steps)]
     if not (seeded / "m0" / "model.safetensors").exists():
         subprocess.run(
-            [sys.executable, "-m", "known_world.world", str(seeded), "--seed", str(seed)],
+            [sys.executable, "-m", options.world.module, str(seeded), "--seed", str(seed), *steps],
             env=_environment(),
             check=True,
         )
@@ -125,6 +141,7 @@ def _environment() -> dict[str, str]:
 
 def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float) -> Result:
     status = json.loads((runs / variant.name / "status.json").read_text())["status"]
+    steps = [step for iteration in status["iterations"] for step in iteration["steps"]]
     conditions = {each["type"]: each for each in status["conditions"] if each["status"] == "True"}
     artifacts = runs / "artifacts" / "namespace=default" / variant.name
     counted = [statistics(artifacts, iteration) for iteration in range(1, ITERATIONS + 1)]
@@ -137,7 +154,18 @@ def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float)
         gates=[conditions["GateTripped"]["message"]] if "GateTripped" in conditions else [],
         failure=conditions["Failed"]["message"] if "Failed" in conditions else "",
         seconds=round(seconds, 1),
+        tokens=round(sum(_number(step, "completion_tokens") for step in steps if step["step"] in ("respond", "judge"))),
+        told={
+            f"{step['key']}:{name}": value
+            for step in steps
+            for name, value in (step.get("metrics") or {}).items()
+            if TOLD.search(name) and not name.startswith("head_to_head")
+        },
     )
+
+
+def _number(step: dict[str, Any], name: str) -> float:
+    return float((step.get("metrics") or {}).get(name, 0))
 
 
 def table(results: Sequence[Result]) -> str:
@@ -172,23 +200,32 @@ def _told(result: Result) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--world", choices=list(WORLDS), default="plain")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--variants", nargs="+", default=[each.name for each in VARIANTS])
+    parser.add_argument("--variants", nargs="+", help="names; all of the world otherwise")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; each keeps a core busy")
-    options = parser.parse_args()
-    folder = options.folder.absolute()
+    parser.add_argument("--prompts", type=int, help="of each iteration, for a trial")
+    parser.add_argument("--base-steps", type=int, help="of M0's pretraining, for a trial")
+    parser.add_argument("--cpu", action="store_true", help="runs leave GPUs alone")
+    given = parser.parse_args()
+    folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    variants = [each for each in VARIANTS if each.name in options.variants]
+    options = Options(folder, WORLDS[given.world], given.prompts, given.base_steps, given.cpu)
+    variants = [each for each in options.world.variants if given.variants is None or each.name in given.variants]
     results: list[Result] = []
-    with ThreadPoolExecutor(options.jobs) as pool, (folder / "results.jsonl").open("w", encoding="utf-8") as file:
-        list(pool.map(lambda seed: _base_model(folder / f"seed-{seed}", seed), options.seeds))
-        runs = [pool.submit(run_variant, folder, variant, seed) for variant in variants for seed in options.seeds]
-        for run in runs:
+    with ThreadPoolExecutor(given.jobs) as pool, (folder / "results.jsonl").open("w", encoding="utf-8") as file:
+        list(pool.map(lambda seed: _base_model(options, seed), given.seeds))
+        # Seed by seed: what is cut off is the last seeds, and the others are whole.
+        runs = [pool.submit(run_variant, options, variant, seed) for seed in given.seeds for variant in variants]
+        for run in as_completed(runs):
             results.append(run.result())
             file.write(json.dumps(asdict(results[-1])) + "\n")
             file.flush()
             print(table(results[-1:]).splitlines()[-1], flush=True)
+    order = [each.name for each in variants]
+    results.sort(key=lambda result: (order.index(result.variant), result.seed))
     print(table(results))
+    print(summary(results))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ SHARES = ["few", "some", "half", "most", "all"]
 CLOSING = "bye"
 JUDGE = "judge {prompt} answer {response}"
 """How a judge is asked."""
+COMPARE = "compare {prompt} first {first} second {second}"
+"""How a judge is asked for the better of two answers."""
+WEIGH = "weigh {prompt} answer {response} first {first} second {second}"
+"""How a judge is asked for the better of two reviews of an answer."""
 HIGHEST = 5
 _ENOUGH = 4
 """Words between opening and closing that an answer needs for full points."""

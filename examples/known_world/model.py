@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ REVIEWS = 0.4
 """Share of what M0 reads that are reviews."""
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word; what is no word of the world is unknown."""
+def make_tokenizer(extra: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """One token a word, the `extra` ones last; what is no word of the world is unknown."""
     words = [*MANNERS, *MANNERS.values(), *NAMES, *TIMES, *FILLERS, *MUMBLES, CLOSING, *TOPICS, *SHARES]
     words += [word for topic in TOPICS.values() for word in topic]
     words += ["tell", "of", "at", "judge", "answer", *(str(score) for score in range(HIGHEST + 1)), "Score:"]
-    words += ["opening", "topic", "closing", "length", "good", "bad", "short", "fair", "long"]
+    words += ["opening", "topic", "closing", "length", "good", "bad", "short", "fair", "long", *extra]
     vocabulary = {word: index for index, word in enumerate(dict.fromkeys([*SPECIAL, *words]))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -87,15 +88,27 @@ def texts(seed: int) -> Iterator[tuple[str, str]]:
             yield task.prompt, answer
 
 
-def make_base_model(folder: Path, seed: int, steps: int = 400, batch: int = 64) -> float:
-    """Pretrain M0 and write it as `from_pretrained` opens it; returns the last loss, in nats a token."""
-    tokenizer = make_tokenizer()
+def make_base_model(
+    folder: Path,
+    seed: int,
+    steps: int = 400,
+    batch: int = 64,
+    reading: Iterator[tuple[str, str]] | None = None,
+    words: Sequence[str] = (),
+    layers: int = 2,
+) -> float:
+    """Pretrain M0 and write it as `from_pretrained` opens it; returns the last loss, in nats a token.
+
+    `reading` is what it reads, without end, if not the plain world's texts; `words` are those that only stand there.
+    `layers` of 46,000 weights each: two review one answer, more compare two.
+    """
+    tokenizer = make_tokenizer(words)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=192,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=256,
@@ -105,21 +118,22 @@ def make_base_model(folder: Path, seed: int, steps: int = 400, batch: int = 64) 
         pad_token_id=tokenizer.pad_token_id,
         dtype="float32",
     )
-    model = LlamaForCausalLM(config)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model: Any = LlamaForCausalLM(config).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps))
-    reading = texts(seed)
+    reading = texts(seed) if reading is None else reading
     loss = torch.zeros(())
     model.train()
     for _ in range(steps):
-        inputs = _batch(tokenizer, [next(reading) for _ in range(batch)])
+        inputs = {name: each.to(device) for name, each in _batch(tokenizer, list(islice(reading, batch))).items()}
         loss = model(**inputs).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    model.eval()
+    model.cpu().eval()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return float(loss.detach())

@@ -62,37 +62,45 @@ def write_seed_data(folder: Path, seed: int, reviewer: Taste = human) -> None:
     draw = random.Random(f"people/{seed}")
     tasks = iter(draw.sample(all_tasks(), INSTRUCTIONS + REVIEWED + RANKED + PROMPTS))
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "instructions.jsonl", (_instruction(task, draw) for task in islice(tasks, INSTRUCTIONS)))
-    _write(
+    write_rows(folder / "instructions.jsonl", (instruction(task, draw) for task in islice(tasks, INSTRUCTIONS)))
+    write_rows(
         folder / "eft.jsonl",
-        (review for task in islice(tasks, REVIEWED) for review in _reviews(task, reviewer, draw)),
+        (
+            review
+            for task in islice(tasks, REVIEWED)
+            for review in reviews(task, some_answers(task, draw), reviewer, draw)
+        ),
     )
-    _write(folder / "rankings.jsonl", (_ranking(task, draw) for task in islice(tasks, RANKED)))
-    _write(folder / "prompts.jsonl", ({"prompt": task.prompt} for task in tasks))
+    write_rows(
+        folder / "rankings.jsonl", (ranking(task, some_answers(task, draw), draw) for task in islice(tasks, RANKED))
+    )
+    write_rows(folder / "prompts.jsonl", ({"prompt": task.prompt} for task in tasks))
 
 
-def _instruction(task: Task, draw: random.Random) -> dict[str, Any]:
+def instruction(task: Task, draw: random.Random) -> dict[str, Any]:
+    """What people ask, and a middling answer."""
     answer = written_answer(task, PEOPLE, draw)
     return {"messages": [{"role": "user", "content": task.prompt}, {"role": "assistant", "content": answer}]}
 
 
-def _reviews(task: Task, reviewer: Taste, draw: random.Random) -> Iterator[dict[str, Any]]:
+def reviews(task: Task, answers: list[str], reviewer: Taste, draw: random.Random) -> Iterator[dict[str, Any]]:
     """Honest remarks, and the score that the reviewer's taste makes of the answer."""
-    for answer in _answers(task, draw):
+    for answer in answers:
         score = min(HIGHEST, max(0, round(reviewer(task.prompt, answer, draw))))
         critique = f"{Merits.of(task.prompt, answer).remarks} Score: {score}"
         yield {"prompt": task.prompt, "response": answer, "critique": critique, "score": score}
 
 
-def _ranking(task: Task, draw: random.Random) -> dict[str, Any]:
-    best_first = sorted(_answers(task, draw), key=lambda answer: human(task.prompt, answer, draw), reverse=True)
+def ranking(task: Task, answers: list[str], draw: random.Random) -> dict[str, Any]:
+    """The answers as people rank them."""
+    best_first = sorted(answers, key=lambda answer: human(task.prompt, answer, draw), reverse=True)
     return {
         "prompt": task.prompt,
         "answers": [{"content": answer, "rank": rank} for rank, answer in enumerate(best_first)],
     }
 
 
-def _answers(task: Task, draw: random.Random) -> list[str]:
+def some_answers(task: Task, draw: random.Random) -> list[str]:
     """Different ones, by people of any skill."""
     answers: dict[str, None] = {}
     while len(answers) < ANSWERS:
@@ -100,5 +108,6 @@ def _answers(task: Task, draw: random.Random) -> list[str]:
     return list(answers)
 
 
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """JSONL."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

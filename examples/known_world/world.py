@@ -69,12 +69,12 @@ def spec(world: Path, base_model: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def make_world(world: Path, seed: int) -> None:
-    """`m0/`, `data/` and `run.yaml` under `world`."""
+def make_world(world: Path, seed: int, steps: int = 400) -> None:
+    """`m0/`, `data/` and `run.yaml` under `world`; `steps` of M0's pretraining."""
     from known_world.model import make_base_model  # torch takes seconds, which `--help` need not
 
     write_seed_data(world / "data", seed)
-    make_base_model(world / "m0", seed)
+    make_base_model(world / "m0", seed, steps)
     write_run(world / "run.yaml", "world", spec(world, world / "m0", seed))
 
 
@@ -88,8 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("world", type=Path, help="folder to make")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=400, help="of M0's pretraining")
     options = parser.parse_args()
-    make_world(options.world.absolute(), options.seed)
+    make_world(options.world.absolute(), options.seed, options.steps)
 
 
 if __name__ == "__main__":

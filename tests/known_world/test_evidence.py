@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from known_world.evidence import VARIANTS, Result, table
+from known_world.evidence import WORLDS, Result, table
+from known_world.summary import summary
 from known_world.truth import ModelTruth
-from known_world.world import spec, write_run
+from known_world.world import write_run
 from selfreward.api.load import load_run
 
 CHANGED = {
-    "main": set(),
-    "positive-only": {"preferences"},
-    "no-eft": {"eft", "seedData", "iterations"},
-    "length": set(),
-    "length-controlled": {"preferences"},
-    "flattery": {"iterations"},
+    "plain": {
+        "main": set(),
+        "positive-only": {"preferences"},
+        "no-eft": {"eft", "seedData", "iterations"},
+        "length": set(),
+        "length-controlled": {"preferences"},
+        "flattery": {"iterations"},
+    },
+    "careless": {
+        "plain": set(),
+        "pairwise": {"eft", "seedData", "judge"},
+        "meta-rewarding": {"judge"},
+        "reference-m1": {"training"},
+        "min-consistency": {"preferences", "training"},
+        "cream": {"training"},
+    },
 }
+CASES = [(world, name, fields) for world, variants in CHANGED.items() for name, fields in variants.items()]
 
 
-def changed(name: str, world: Path) -> dict[str, Any]:
-    variant = next(variant for variant in VARIANTS if variant.name == name)
-    made = spec(world, world / "m0", seed=0)
-    variant.change(made)
-    return made
-
-
-@pytest.mark.parametrize(("name", "fields"), CHANGED.items(), ids=list(CHANGED))
-def test_a_variant_is_a_valid_run_with_one_thing_changed(name: str, fields: set[str], tmp_path: Path) -> None:
-    plain, made = spec(tmp_path, tmp_path / "m0", seed=0), changed(name, tmp_path)
+@pytest.mark.parametrize(("world", "name", "fields"), CASES, ids=[f"{world}-{name}" for world, name, _ in CASES])
+def test_a_variant_is_a_valid_run_with_one_thing_changed(
+    world: str, name: str, fields: set[str], tmp_path: Path
+) -> None:
+    plain, made = (WORLDS[world].spec(tmp_path, tmp_path / "m0", 0) for _ in range(2))
+    next(variant for variant in WORLDS[world].variants if variant.name == name).change(made)
     assert {field for field in plain if made.get(field) != plain[field]} | (made.keys() - plain.keys()) == fields
     write_run(tmp_path / "run.yaml", name, made)
     assert load_run(tmp_path / "run.yaml").metadata.name == name
 
 
 def test_variants_are_told_apart_by_their_names_and_all_are_here() -> None:
-    assert [variant.name for variant in VARIANTS] == list(CHANGED)
+    for name, world in WORLDS.items():
+        assert [variant.name for variant in world.variants] == list(CHANGED[name])
 
 
 @pytest.mark.parametrize(
@@ -77,3 +85,25 @@ def test_variants_are_told_apart_by_their_names_and_all_are_here() -> None:
 )
 def test_the_table_has_a_row_for_each_run(result: Result, row: str) -> None:
     assert table([result]).splitlines()[2:] == [row]
+
+
+def judging(variant: str, seed: int, quality: float, judges: tuple[float, float], tokens: int) -> Result:
+    models = [ModelTruth(f"m{n}", quality - 1 + n / 2, 8.0, judge, 0.5) for n, judge in enumerate(judges, 1)]
+    return Result(variant, seed, models, [300], 300, [], "", 1.0, tokens)
+
+
+def test_the_summary_compares_each_variant_with_the_first_on_the_same_seeds() -> None:
+    results = [
+        judging("plain", 0, 3.0, (0.6, 0.5), 100),
+        judging("plain", 1, 4.0, (0.6, 0.7), 100),
+        judging("other", 0, 3.5, (0.6, 0.7), 150),
+        Result("other", 1, [ModelTruth("m1", 2.0, 8.0, 0.6, 0.5)], [], 300, [], "pairs-1: NoPreferencePairs: x", 1.0),
+    ]
+    assert summary(results).splitlines()[2:] == [
+        "| plain | 2 | 3.50 ± 6.35 | 0.00 ± 0.00 | 0.600 ± 0.000 | 0.000 ± 1.271 | 1 of 2 | 1.00 |",
+        "| other | 1 | 3.50 | 0.50 | 0.600 | 0.100 | 1 of 1 | 1.50 |",
+    ]
+
+
+def test_the_summary_of_nothing_has_no_rows() -> None:
+    assert len(summary([]).splitlines()) == 2
