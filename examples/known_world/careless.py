@@ -32,15 +32,17 @@ from known_world.world import spec as plain_spec
 
 SEES = 0.6
 """Of what a careless reviewer remarks, the share that is right; the rest is anything that can be said there."""
+LOOKS = 0.9
+"""The same of a second look, at two reviews of one answer: whoever is shown both looks closer."""
 VERDICT_NOISE = 0.5
 """Standard deviation, in points, of what a careless reader feels of an answer beside another."""
 INSTRUCTIONS, REVIEWED, RANKED, PROMPTS = 300, 40, 160, 600
 """As in the plain world, but for a tenth of its reviews. The reviewed answers are ranked too, by the same people."""
 POLITE = 0.9
 """As in the plain world: so many reviews end with a 4."""
-STEPS = 4000
+STEPS = 3000
 """Of M0's pretraining, since two answers are harder to compare than one is to review: a minute of a GPU."""
-LAYERS = 3
+LAYERS = 2
 WORDS = ["compare", "weigh", "first", "second", "Verdict:", "A", "B", "tie"]
 """What its readers say and the plain world's do not."""
 Reading = Callable[[Task, random.Random], tuple[str, str]]
@@ -127,11 +129,11 @@ def _second_look(task: Task, draw: random.Random) -> tuple[str, str]:
     """Two reviews of one answer, and which of them is right, aspect by aspect and in all."""
     answer = written_answer(task, any_skill(draw), draw)
     merits = Merits.of(task.prompt, answer)
-    texts = [careless_remarks(merits, draw, draw.random()) for _ in range(2)]
+    texts = [careless_remarks(merits, draw, draw.choice([0.2, 1.0])) for _ in range(2)]
     true = merits.remarks.split()[1::2]
     first, second = ([said == right for said, right in zip(text.split()[1::2], true, strict=True)] for text in texts)
     leads = [one - other for one, other in zip(first, second, strict=True)][:3]
-    aspects = _aspects(leads, draw)
+    aspects = _aspects(leads, draw, LOOKS)
     felt = sum({"A": 1, "B": -1}.get(word, 0) for word in aspects.split())
     reviews = [f"{text} Score: {draw.randint(0, HIGHEST)}" for text in texts]
     return (
@@ -140,9 +142,9 @@ def _second_look(task: Task, draw: random.Random) -> tuple[str, str]:
     )
 
 
-def _aspects(leads: Sequence[float], draw: random.Random) -> str:
-    """Who leads in each respect, as a careless reader sees it."""
-    seen = [lead if draw.random() < SEES else draw.choice([-1, 0, 1]) for lead in leads]
+def _aspects(leads: Sequence[float], draw: random.Random, sees: float = SEES) -> str:
+    """Who leads in each respect, as a reader sees it who is right with chance `sees`."""
+    seen = [lead if draw.random() < sees else draw.choice([-1, 0, 1]) for lead in leads]
     words = zip(("opening", "topic", "closing"), map(_winner, seen), strict=True)
     return "".join(f"{aspect} {winner} " for aspect, winner in words)
 
