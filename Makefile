@@ -61,10 +61,11 @@ lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-generate: setup  ## The CRD, the chart's copy and the API reference, from the models; the tables of datasets and models
+generate: setup  ## The CRD, the chart's copy and README, the API reference, from the models; tables of datasets and models
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
+	$(BIN)/python tests/charts/generated.py
 	$(BIN)/python tests/steps/importing/seed/lookalikes.py > docs/datasets.md
 	PYTHONPATH=tests $(BIN)/python tests/lookalikes/page.py > docs/models.md
 

@@ -2,3 +2,5 @@
 
 Rooms, lower never importing higher: api < plan < render < cluster < control < cli. No room imports torch.
 """
+
+__version__ = "0.1.0"

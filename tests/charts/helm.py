@@ -67,7 +67,11 @@ class Helm:
         )
 
     def render(self, values: Mapping[str, Any] | None = None) -> list[Manifest]:
-        """The chart's objects."""
+        """The chart's objects, without those of `helm test`."""
+        return [each for each in self.render_with_tests(values) if "helm.sh/hook" not in annotations_of(each)]
+
+    def render_with_tests(self, values: Mapping[str, Any] | None = None) -> list[Manifest]:
+        """The chart's objects, also those of `helm test`."""
         text = _rendered(self, json.dumps(values or {}))
         return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
 
@@ -77,6 +81,12 @@ def _rendered(helm: Helm, values: str) -> str:
     done = helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, values=json.loads(values))
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def annotations_of(manifest: Manifest) -> Mapping[str, str]:
+    """Its annotations, if it has any."""
+    found: Mapping[str, str] = manifest["metadata"].get("annotations") or {}
+    return found
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from charts.helm import CHART, NAMESPACE, Helm, Manifest, of_kind, only
-from selfreward.api import SelfRewardRun
+from selfreward.api import Resources, SelfRewardRun, Workload, Workloads
 from selfreward.api.rules import violations
+from selfreward.control.defaults import RunDefaults
 from selfreward.control.settings import Settings, read_settings
 from selfreward.control.storage import StoragePolicy
 from selfreward.render import Images
@@ -30,10 +31,18 @@ EVERYTHING: dict[str, Any] = {
         "endpoints": ["https://s3.example.com", "http://other:9000"],
         "allowed": ["s3://shared", "team-a=s3://team-a/runs"],
     },
+    "runs": {
+        "queue": "research",
+        "workloads": {
+            "serving": {"nodeSelector": {"pool": "gpu"}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
+            "processing": {"env": [{"name": "PRICE", "value": "$(HOME)$$"}]},
+        },
+    },
+    "extraArgs": ["--identity=me"],
     "watchNamespaces": ["team-a", "team-b", "team-a"],
     "leaderElection": {"leaseName": "leader"},
     "workers": 3,
-    "logging": {"format": "text"},
+    "logging": {"format": "text", "level": "debug"},
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/runs"}},
     "podAnnotations": {"note": "1"},
     "podLabels": {"tier": "control"},
@@ -48,7 +57,13 @@ EVERYTHING: dict[str, Any] = {
     "extraEnvFrom": [{"secretRef": {"name": "s3"}}],
     "extraVolumes": [{"name": "store", "persistentVolumeClaim": {"claimName": "store"}}],
     "extraVolumeMounts": [{"name": "store", "mountPath": "/store"}],
-    "metrics": {"service": {"annotations": {"a": "b"}}, "serviceMonitor": {"enabled": True, "labels": {"a": "b"}}},
+    "metrics": {
+        "runs": 50,
+        "service": {"annotations": {"a": "b"}},
+        "serviceMonitor": {"enabled": True, "labels": {"a": "b"}},
+        "prometheusRule": {"enabled": True, "labels": {"a": "b"}, "additionalRules": [{"record": "a:b", "expr": "1"}]},
+        "dashboard": {"enabled": True, "annotations": {"grafana_folder": "LLM"}},
+    },
     "networkPolicy": {
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         "egress": [{"ports": [{"port": 9000}]}],
@@ -78,6 +93,7 @@ def settings_of(manifests: list[Manifest]) -> Settings:
         for each in container["env"]
     }
     assert container["command"] == ["python3", "-m", "selfreward.control"]
+    assert not [each for each in container["args"] if "$" in each], "Kubernetes would expand it"
     return read_settings(container["args"], environment)
 
 
@@ -107,11 +123,20 @@ def test_the_operator_reads_what_is_set(helm: Helm) -> None:
             endpoints=("https://s3.example.com", "http://other:9000"),
             allowed=("s3://shared", "team-a=s3://team-a/runs"),
         ),
+        defaults=RunDefaults(
+            queue="research",
+            workloads=Workloads(
+                serving=Workload(node_selector={"pool": "gpu"}, resources=Resources(limits={"nvidia.com/gpu": "1"})),
+                processing=Workload(env=[{"name": "PRICE", "value": "$(HOME)$$"}]),
+            ),
+        ),
         workers=3,
-        identity="demo-selfreward-abc",
+        identity="me",
         lease_namespace=NAMESPACE,
         lease_name="leader",
         log_format="text",
+        log_level="debug",
+        run_series=50,
     )
 
 
@@ -134,6 +159,13 @@ def test_one_operator_alone_needs_no_lease(helm: Helm) -> None:
         pytest.param({"watchNamespaces": "team-a"}, "array", id="one-namespace"),
         pytest.param({"workers": 0}, "minimum", id="workers"),
         pytest.param({"logging": {"format": "xml"}}, "json", id="format"),
+        pytest.param({"logging": {"level": "loud"}}, "warning", id="level"),
+        pytest.param({"runs": {"workloads": {"serving": {"nodes": {}}}}}, "'nodes'", id="default-unknown"),
+        pytest.param(
+            {"runs": {"workloads": {"training": {"resources": {"limits": {"memory": "much"}}}}}},
+            "does not match pattern",
+            id="default-quantity",
+        ),
         pytest.param({"leaderElection": {"enabled": False}}, "replicas: must be 1", id="two-without-lease"),
         pytest.param(
             {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
@@ -163,7 +195,13 @@ def test_a_crd_that_is_not_kept_goes_with_the_chart(helm: Helm) -> None:
 
 @VALUES
 def test_pods_pass_pod_security_restricted(helm: Helm, values: dict[str, Any]) -> None:
-    pod = only(helm.render(values), "Deployment")["spec"]["template"]["spec"]
+    manifests = helm.render_with_tests(values)
+    pods = [only(manifests, "Deployment")["spec"]["template"]["spec"], only(manifests, "Pod")["spec"]]
+    for pod in pods:
+        check_restricted(pod)
+
+
+def check_restricted(pod: dict[str, Any]) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

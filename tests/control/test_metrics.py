@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import selfreward
 from prometheus_client import generate_latest
 from render.cases import run_of
-from selfreward.api import IterationStatus, Phase, RunStatus, SelfRewardRun, StepStatus
+from selfreward.api import IterationStatus, Phase, Reason, RunStatus, SelfRewardRun, StepStatus
 from selfreward.control.metrics import Metrics
-from selfreward.plan import build_graph
+from selfreward.plan import Obstacle, build_graph, stalled_status
 from selfreward_steps.contract import FailureClass, StepName
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,6 +23,8 @@ LABELS = {
     "workload": {*StepName, "serving"},
     "outcome": {"done", "conflict", "unavailable", "refused", "error"},
     "le": None,
+    "version": {selfreward.__version__},
+    "python_version": {platform.python_version()},
 }
 
 
@@ -127,8 +131,8 @@ def test_a_server_holds_gpus(before: dict[str, Any], after: dict[str, Any] | Non
 
 
 def test_no_label_grows_with_the_users() -> None:
-    """Everything at once, for a hundred runs of a hundred names."""
-    metrics = Metrics()
+    """Everything at once, for a hundred runs of a hundred names; what tells of single runs is counted below."""
+    metrics = Metrics(run_series=0)
     keys = [node.key for node in build_graph(run_of().spec).nodes]
     for number in range(100):
         run = run_of(name=f"run-{number}")
@@ -142,3 +146,56 @@ def test_no_label_grows_with_the_users() -> None:
             assert allowed is None or value in allowed
     assert len(samples) < 400
     assert b"run-7" not in generate_latest(metrics.registry)
+
+
+def of_runs(metrics: Metrics) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """The samples of single runs, by metric."""
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in metrics.collect().collect():
+        if family.name.startswith("selfreward_run_"):
+            found[family.name] = [(sample.labels, sample.value) for sample in family.samples]
+    return found
+
+
+def seen(metrics: Metrics, name: str, phase: Phase = Phase.ITERATING, **changes: Any) -> None:
+    run = run_of(name=name)
+    after = status(a_row(), phase=phase, iteration=2, **changes)
+    metrics.decided(f"team/{name}", run, build_graph(run.spec), after, NOW, handed_off=None)
+
+
+def test_a_run_has_series_of_its_own_until_it_is_gone() -> None:
+    metrics = Metrics()
+    seen(metrics, "demo")
+    names = {"namespace": "team", "run": "demo"}
+    assert of_runs(metrics) == {
+        "selfreward_run_info": [({**names, "model": run_of().spec.model.uri}, 1)],
+        "selfreward_run_phase": [({**names, "phase": "Iterating"}, 1)],
+        "selfreward_run_iteration": [(names, 2)],
+        "selfreward_run_iterations": [(names, run_of().spec.iterations)],
+        "selfreward_run_stalled": [(names, 0)],
+    }
+    seen(metrics, "demo", Phase.SUCCEEDED)
+    assert [labels["phase"] for labels, _ in of_runs(metrics)["selfreward_run_phase"]] == ["Succeeded"]
+    metrics.forget("team/demo")
+    assert not any(of_runs(metrics).values())
+
+
+def test_what_is_not_finished_has_series_first_and_the_rest_is_counted() -> None:
+    metrics = Metrics(run_series=2)
+    for name, phase in (("a", Phase.SUCCEEDED), ("b", Phase.ITERATING), ("c", Phase.FAILED), ("d", Phase.SUSPENDED)):
+        seen(metrics, name, phase)
+    assert [labels["run"] for labels, _ in of_runs(metrics)["selfreward_run_info"]] == ["b", "d"]
+    assert metrics.registry.get_sample_value("selfreward_runs_without_series") == 2
+    metrics.collect()
+    assert metrics.registry.get_sample_value("selfreward_runs", {"phase": "Failed"}) == 1, "counted all the same"
+
+
+def test_a_run_that_cannot_be_read_is_told_of_with_what_was_known() -> None:
+    metrics = Metrics()
+    stalled = stalled_status(RunStatus(), Obstacle(Reason.INVALID_SPEC, "spec.model: is required", NOW), 1, NOW)
+    metrics.of_runs.note_unreadable("team/new", stalled)
+    seen(metrics, "old")
+    metrics.of_runs.note_unreadable("team/old", stalled)
+    found = of_runs(metrics)
+    assert [value for _, value in found["selfreward_run_stalled"]] == [1, 1]
+    assert [labels["model"] for labels, _ in found["selfreward_run_info"]] == ["", run_of().spec.model.uri]

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     """Run until told to stop; returns 1 when the lead was lost, so that the pod starts again as a follower."""
     settings = read_settings(sys.argv[1:])
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level)
     return asyncio.run(run(settings))
 
 
@@ -42,7 +42,7 @@ async def run(settings: Settings) -> int:
 
     take_signals()
     configuration = await load_configuration()
-    metrics = Metrics()
+    metrics = Metrics(run_series=settings.run_series)
     async with ApiClient(configuration) as api:
         client = KubernetesClient(api)
         # kopf takes the signals for itself each time its watches begin.

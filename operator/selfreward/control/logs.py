@@ -38,9 +38,12 @@ class TextFormatter(logging.Formatter):
         return printable(super().format(record))
 
 
-def configure(style: str) -> None:
-    """Log to standard error in `style`, `json` or `text`. kopf is quiet: it would tell of every event."""
+def configure(style: str, level: str = "info") -> None:
+    """Log to standard error in `style`, `json` or `text`. At `debug` only this project tells more: botocore would tell
+    its signatures, the API's client whole objects. kopf is quiet always: it would tell of every event."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler], force=True)
+    for name in ("selfreward", "selfreward_steps"):
+        logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("kopf").setLevel("ERROR" if level == "error" else "WARNING")

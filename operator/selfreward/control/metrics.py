@@ -1,7 +1,9 @@
-"""Metrics for Prometheus. No label has a run's name, a namespace or anything else that grows without end."""
+"""Metrics for Prometheus. No label has a run's name, a namespace or anything else that grows without end, but those of
+:mod:`selfreward.control.run_metrics`, which are counted."""
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -10,7 +12,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from selfreward_steps.contract import FailureClass, StepName
 
+import selfreward
 from selfreward.api import Phase, RunStatus, SelfRewardRun, ServingState, StepState, StepStatus
+from selfreward.control.run_metrics import RunMetrics
 from selfreward.plan import BASELINE_EVALUATION_KEY, Graph
 from selfreward.plan.summary import ACCURACY_METRIC, PAIRS_METRIC
 from selfreward.render.gpus import gpus_of_server, gpus_of_step
@@ -23,11 +27,16 @@ _TOKENS_METRIC: Final = "completion_tokens"
 class Metrics:
     """All metrics of the operator, in a registry of their own."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, run_series: int = 1000) -> None:
         self.clock = clock
         self.registry = CollectorRegistry()
-        self._phases: dict[str, Phase] = {}
+        self.of_runs = RunMetrics(run_series)
         registry = self.registry
+        registry.register(self.of_runs)
+        build = Gauge(
+            "selfreward_build_info", "This operator; always 1.", ["version", "python_version"], registry=registry
+        )
+        build.labels(selfreward.__version__, platform.python_version()).set(1)
         self.runs = Gauge("selfreward_runs", "Runs by phase.", ["phase"], registry=registry)
         self.step_seconds = Histogram(
             "selfreward_step_duration_seconds",
@@ -78,7 +87,7 @@ class Metrics:
     ) -> None:
         """Count what a decision made at `now`, written and acted on, has changed. `handed_off`: when its look began,
         if it created a child."""
-        self._phases[key] = status.phase
+        self.of_runs.note(key, run.spec.model.uri, run.spec.iterations, status)
         before = {row.key: row for row in _rows(run.status)}
         succeeded = False
         for row in _rows(status):
@@ -96,12 +105,12 @@ class Metrics:
 
     def forget(self, key: str) -> None:
         """Count a run no more that is gone."""
-        self._phases.pop(key, None)
+        self.of_runs.forget(key)
 
     def collect(self) -> CollectorRegistry:
         """The registry, with the gauges brought up to date."""
         for phase in Phase:
-            self.runs.labels(str(phase)).set(sum(each is phase for each in self._phases.values()))
+            self.runs.labels(str(phase)).set(self.of_runs.count(phase))
         return self.registry
 
     def _count_attempts(self, old: StepStatus, row: StepStatus) -> None:

@@ -79,6 +79,7 @@ class Operator:
             self.metrics,
             now,
             settings.storage,
+            settings.defaults,
         )
         self._deaf_rounds: Counter[Resource] = Counter()
         self._streamed: set[Resource] = set()

@@ -20,8 +20,9 @@ from selfreward.cluster.kubernetes import KubernetesClient, KubernetesCluster, N
 from selfreward.cluster.kubernetes.logs import PERIOD
 from selfreward.cluster.kubernetes.obstacles import refusal
 from selfreward.cluster.kubernetes.resources import RUNS, View
+from selfreward.control.defaults import RunDefaults
 from selfreward.control.events import Events
-from selfreward.control.keys import RunKey
+from selfreward.control.keys import RunKey, key_of
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
 from selfreward.control.runs import UnreadableRun, annotation, parse_run, parse_status, with_status
@@ -55,6 +56,7 @@ class Reconciler:
         metrics: Metrics,
         now: Callable[[], datetime],
         storage: StoragePolicy,
+        defaults: RunDefaults,
     ) -> None:
         self._client = client
         self._cluster = cluster
@@ -63,6 +65,7 @@ class Reconciler:
         self._now = now
         self._events = Events(client, now)
         self._storage = storage
+        self._defaults = defaults
         self._refusals: dict[RunKey, Obstacle] = {}
         self._graphs: dict[RunKey, tuple[SelfRewardRunSpec, Graph]] = {}
 
@@ -82,7 +85,7 @@ class Reconciler:
         if annotation(raw, PAUSED) == "true":
             return None
         try:
-            run = parse_run(raw, self._storage)
+            run = parse_run(raw, self._storage, self._defaults)
         except UnreadableRun as error:
             await self._write_stalled(raw, Obstacle(Reason.INVALID_SPEC, str(error), self._now()))
             return None
@@ -140,6 +143,8 @@ class Reconciler:
         status = stalled_status(before, obstacle, int(raw["metadata"].get("generation", 1)), self._now())
         if status is not before:
             await self._client.replace(RUNS, with_status(raw, status), "status")
+        if (key := key_of(RUNS, raw)) is not None:
+            self._metrics.of_runs.note_unreadable(str(key), status)
 
     def _next_look(self, run: SelfRewardRun, status: RunStatus, observed: Observed, decision: Decision) -> float | None:
         """When time alone, or what no watch tells (logs, the store), may have changed something."""

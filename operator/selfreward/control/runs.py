@@ -18,6 +18,7 @@ from selfreward.api.mistakes import mistakes
 from selfreward.api.problems import described
 from selfreward.api.spec import ArtifactPolicy
 from selfreward.cluster.kubernetes.resources import Object, View
+from selfreward.control.defaults import RunDefaults
 from selfreward.control.storage import StoragePolicy
 from selfreward.render.storage import store_at
 
@@ -29,8 +30,9 @@ class UnreadableRun(Exception):
     """The resource cannot be understood; `str(error)` names the field."""
 
 
-def parse_run(raw: View, policy: StoragePolicy) -> SelfRewardRun:
-    """The run, with its storage filled in: a default may change, a run that has begun keeps the one it began with.
+def parse_run(raw: View, policy: StoragePolicy, defaults: RunDefaults) -> SelfRewardRun:
+    """The run, with what it leaves out filled in. A default may change: a run that has begun keeps the storage that it
+    began with.
 
     Raises UnreadableRun for what the CRD's schema let through, for storage that the operator does not have or may not
     use, and for mistakes in a run that has not begun: found by a step, they would cost what came before it.
@@ -39,6 +41,7 @@ def parse_run(raw: View, policy: StoragePolicy) -> SelfRewardRun:
         run = SelfRewardRun.model_validate({key: value for key, value in raw.items() if key in _READ})
     except ValidationError as error:
         raise UnreadableRun("; ".join(described(error, SelfRewardRun))) from error
+    run = defaults.completed(run)
     if run.status.started_at is None and (wrong := list(mistakes(run.spec))):
         raise UnreadableRun("; ".join(wrong))
     storage = policy.completed(run.spec.storage, _begun_with(run.metadata, run.status))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from selfreward.control.defaults import RunDefaults, read_workloads
 from selfreward.control.storage import StoragePolicy
 from selfreward.render import Images
 
@@ -23,6 +24,8 @@ class Settings:
     images: Images = field(default_factory=Images)
     storage: StoragePolicy = field(default_factory=StoragePolicy)
     """Storage of runs that name none, and which runs may name."""
+    defaults: RunDefaults = field(default_factory=RunDefaults)
+    """Queue and placement of runs that say nothing of them."""
     workers: int = 8
     """Runs looked at at the same time."""
     identity: str = ""
@@ -36,7 +39,13 @@ class Settings:
     stuck_seconds: float = 600.0
     """A run that waits longer than this for a look makes the process unhealthy."""
     log_format: str = "json"
+    log_level: str = "info"
+    run_series: int = 1000
+    """Runs that have metrics of their own, at most."""
 
+
+LOG_FORMATS: Final = ("json", "text")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "namespaces": ("SELFREWARD_NAMESPACES", "comma-separated namespaces to watch; all of them when empty"),
@@ -54,12 +63,19 @@ _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
         "SELFREWARD_STORAGE_ALLOWED",
         "comma-separated prefixes that spec.storage.uri must begin with, each of all namespaces or as NAMESPACE=PREFIX",
     ),
+    "queue": ("SELFREWARD_QUEUE", "Kueue's LocalQueue of runs without the label kueue.x-k8s.io/queue-name"),
+    "workloads": (
+        "SELFREWARD_WORKLOADS",
+        'JSON of what spec.workloads of runs leaves out, such as {"training": {"nodeSelector": {"pool": "gpu"}}}',
+    ),
     "workers": ("SELFREWARD_WORKERS", "runs looked at at the same time (8)"),
     "identity": ("POD_NAME", "this replica's name in the Lease"),
     "lease-namespace": ("POD_NAMESPACE", "namespace of the Lease"),
     "lease-name": ("SELFREWARD_LEASE_NAME", "name of the Lease"),
     "port": ("SELFREWARD_PORT", "port of /healthz, /readyz and /metrics (8080)"),
-    "log-format": ("SELFREWARD_LOG_FORMAT", "json or text"),
+    "log-format": ("SELFREWARD_LOG_FORMAT", "json or text (json)"),
+    "log-level": ("SELFREWARD_LOG_LEVEL", "debug, info, warning or error (info)"),
+    "run-series": ("SELFREWARD_RUN_SERIES", "runs that have metrics of their own, at most (1000); 0 for none"),
 }
 
 
@@ -73,8 +89,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     given = parser.parse_args(arguments)
     default = Settings()
     images = {role: getattr(given, f"{role}_image") for role in ("generator", "judge", "trainer")}
-    if given.log_format not in ("", "json", "text"):
-        parser.error(f"--log-format: {given.log_format}: must be json or text")
+    try:
+        workloads = read_workloads(given.workloads or "{}")
+    except ValueError as error:
+        parser.error(f"--workloads: {error}")
     return Settings(
         namespaces=_listed(given.namespaces),
         images=Images(**{role: image for role, image in images.items() if image}),
@@ -85,13 +103,16 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
             endpoints=_listed(given.storage_endpoints),
             allowed=_listed(given.storage_allowed),
         ),
+        defaults=RunDefaults(queue=given.queue or None, workloads=workloads),
         workers=_number(parser, "workers", given.workers, default.workers),
         identity=given.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
         lease_namespace=given.lease_namespace or default.lease_namespace,
         lease_name=given.lease_name or default.lease_name,
         elect=not given.no_leader_election,
         port=_number(parser, "port", given.port, default.port),
-        log_format=given.log_format or default.log_format,
+        log_format=_one_of(parser, "log-format", given.log_format or default.log_format, LOG_FORMATS),
+        log_level=_one_of(parser, "log-level", given.log_level or default.log_level, LOG_LEVELS),
+        run_series=_number(parser, "run-series", given.run_series, default.run_series, least=0),
     )
 
 
@@ -99,9 +120,15 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _number(parser: argparse.ArgumentParser, flag: str, text: str, default: int) -> int:
+def _number(parser: argparse.ArgumentParser, flag: str, text: str, default: int, least: int = 1) -> int:
     if not text:
         return default
-    if not text.isdecimal() or int(text) < 1:
-        parser.error(f"--{flag}: {text}: must be a whole number of at least 1")
+    if not text.isdecimal() or int(text) < least:
+        parser.error(f"--{flag}: {text}: must be a whole number of at least {least}")
     return int(text)
+
+
+def _one_of(parser: argparse.ArgumentParser, flag: str, text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        parser.error(f"--{flag}: {text}: must be {', '.join(known[:-1])} or {known[-1]}")
+    return text

@@ -39,7 +39,7 @@ def cautions(run: SelfRewardRun, graph: Graph, served: Collection[Resource]) -> 
         yield RunEvent(EventReason.TRAINING_OPERATOR_MISSING, str(error), warning=True)
         return
     queue = run.metadata.labels.get(QUEUE)
-    if queue is not None and backend.kueue_framework is not None:
+    if queue and backend.kueue_framework is not None:
         message = (
             f"Kueue manages {backend.resource.kind}s only where {backend.kueue_framework} is among its "
             f"integrations.frameworks, which it is not by default: otherwise training does not wait in queue {queue}; "
