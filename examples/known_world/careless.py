@@ -1,9 +1,9 @@
 """The careless world: a base model that has read reviewers who miss much of what people see.
 
-In the plain world M0's remarks are honest and only its scores mean nothing. Here each remark of the reviews that it has
-read is right in SEES of the cases and anything else otherwise, and so are verdicts on two answers and on two reviews.
-Its people see all of it, but have reviewed no more than a few answers. So M1 is a weak judge, which knows more than it
-says: this is where a judge can truly get better, or be shown not to.
+In the plain world M0's remarks are honest and only its scores mean nothing. Here half of the remarks of the reviews
+that it has read are made unseen, and most of these find nothing wrong; its verdicts on two answers and on two reviews
+are of noisy readers. Its people see all of it, but have reviewed no more than a few answers. So M1 is a weak judge,
+which misses faults that it could see: here a judge can truly get better, or be shown not to.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from known_world.seed_data import any_skill, human, instruction, ranking, review
 from known_world.world import ITERATIONS, write_run
 from known_world.world import spec as plain_spec
 
-SEES = 0.6
-"""Of what a careless reviewer remarks, the share that is right; the rest is anything that can be said there."""
+SEES = 0.5
+"""Of what a careless reviewer remarks, the share that is seen; the rest is said unseen."""
+KIND = 0.8
+"""Of what is said unseen, the share that finds nothing wrong; the rest is anything that can be said there."""
 LOOKS = 0.9
 """The same of a second look, at two reviews of one answer: whoever is shown both looks closer."""
 VERDICT_NOISE = 0.5
@@ -59,13 +61,16 @@ def texts(seed: int) -> Iterator[tuple[str, str]]:
 
 
 def careless_remarks(merits: Merits, draw: random.Random, sees: float = SEES) -> str:
-    """A review's remarks of which each is right with chance `sees`, and else drawn from all that can be said."""
-
-    def share() -> float:
-        return merits.on_topic if draw.random() < sees else draw.randrange(len(SHARES)) / len(SHARES)
+    """A review's remarks, of which each is right with chance `sees`; else the reviewer mostly sees nothing wrong."""
 
     def well(is_so: bool) -> bool:
-        return is_so if draw.random() < sees else draw.random() < 0.5
+        return is_so if draw.random() < sees else draw.random() < KIND or draw.random() < 0.5
+
+    def share() -> float:
+        if draw.random() < sees:
+            return merits.on_topic
+        low = min(int(merits.on_topic * len(SHARES)), len(SHARES) - 1) if draw.random() < KIND else 0
+        return draw.randrange(low, len(SHARES)) / len(SHARES) + 0.01
 
     words = merits.words if draw.random() < sees else draw.choice([3, 7, 11])
     return replace(merits, opens=well(merits.opens), on_topic=share(), closes=well(merits.closes), words=words).remarks
@@ -129,10 +134,13 @@ def _second_look(task: Task, draw: random.Random) -> tuple[str, str]:
     """Two reviews of one answer, and which of them is right, aspect by aspect and in all."""
     answer = written_answer(task, any_skill(draw), draw)
     merits = Merits.of(task.prompt, answer)
-    texts = [careless_remarks(merits, draw, draw.choice([0.2, 1.0])) for _ in range(2)]
-    true = merits.remarks.split()[1::2]
-    first, second = ([said == right for said, right in zip(text.split()[1::2], true, strict=True)] for text in texts)
-    leads = [one - other for one, other in zip(first, second, strict=True)][:3]
+    true, texts, leads = merits.remarks.split()[1::2], ["", ""], [0]
+    while not any(leads):
+        texts = [careless_remarks(merits, draw, draw.choice([0.0, SEES, 1.0])) for _ in range(2)]
+        first, second = (
+            [said == right for said, right in zip(text.split()[1::2], true, strict=True)] for text in texts
+        )
+        leads = [one - other for one, other in zip(first, second, strict=True)][:3]
     aspects = _aspects(leads, draw, LOOKS)
     felt = sum({"A": 1, "B": -1}.get(word, 0) for word in aspects.split())
     reviews = [f"{text} Score: {draw.randint(0, HIGHEST)}" for text in texts]

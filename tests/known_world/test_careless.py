@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from known_world.careless import PROMPTS, RANKED, REVIEWED, SEES, WORDS, careless_remarks, texts, write_seed_data
-from known_world.language import Merits
+from known_world.careless import KIND, PROMPTS, RANKED, REVIEWED, SEES, WORDS, careless_remarks, texts, write_seed_data
+from known_world.language import SHARES, Merits
 from known_world.model import UNKNOWN, make_tokenizer
 from selfreward_steps.judging.comparison import stated_verdict
 
@@ -20,15 +20,19 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sees", [0.0, SEES, 1.0])
-def test_remarks_are_right_as_often_as_is_said(sees: float) -> None:
+def test_faults_are_missed_and_merits_are_not(sees: float) -> None:
     draw = random.Random(1)
-    merits = Merits(opens=True, on_topic=0.5, closes=True, words=6)
-    true = merits.remarks.split()[1::2]
-    found = [careless_remarks(merits, draw, sees).split()[1::2] for _ in range(2000)]
-    chances = (1 / 2, 1 / 5, 1 / 2, 1 / 3)
-    for place, chance in enumerate(chances):
-        right = sum(each[place] == true[place] for each in found) / len(found)
-        assert right == pytest.approx(sees + (1 - sees) * chance, abs=0.04)
+    for good in (True, False):
+        merits = Merits(opens=good, on_topic=0.5, closes=good, words=6)
+        found = [careless_remarks(merits, draw, sees).split() for _ in range(2000)]
+        praised = KIND + (1 - KIND) / 2
+        expected = sees + (1 - sees) * praised if good else sees + (1 - sees) * (1 - praised)
+        for place in (1, 5):
+            right = sum(each[place] == ("good" if good else "bad") for each in found) / len(found)
+            assert right == pytest.approx(expected, abs=0.04)
+        assert sum(SHARES.index(each[3]) < SHARES.index("half") for each in found) / len(found) == pytest.approx(
+            (1 - sees) * (1 - KIND) * 2 / 5, abs=0.03
+        )
 
 
 def test_m0_reads_words_it_knows_and_verdicts_that_the_product_reads() -> None:
