@@ -10,24 +10,21 @@ import pytest
 from aiohttp import web
 from control.bench import bench, small_manifest
 from selfreward.cluster.kubernetes import KubernetesClient
-from selfreward.control.endpoints import answering
 from selfreward.control.installed import faults
-from selfreward.control.metrics import Metrics
-
-HERE = "http://localhost"
-
 
 @asynccontextmanager
-async def unready() -> AsyncIterator[int]:
-    async def wrong(_: web.Request) -> web.Response:
-        return web.Response(text="not yet", status=503)
+async def an_operator(status: int = 200, text: str = "ok") -> AsyncIterator[str]:
+    """Its readiness endpoint, and what it answers."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text, status=status)
 
     app = web.Application()
-    app.router.add_get("/readyz", wrong)
+    app.router.add_get("/readyz", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "localhost", 0).start()
-    yield int(runner.addresses[0][1])
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/readyz"
     await runner.cleanup()
 
 
@@ -36,16 +33,15 @@ async def test_an_installation_that_works(tmp_path: Path, namespaces: list[str])
     async with bench(tmp_path, namespaces=("default", "research")) as made:
         made.cluster.create(small_manifest(tmp_path))
         client = KubernetesClient(made.cluster.client())
-        async with answering(0, lambda: "", Metrics()) as port:
-            assert await faults(client, namespaces, f"{HERE}:{port}/readyz") == []
+        async with an_operator() as url:
+            assert await faults(client, namespaces, url) == []
         assert await faults(client, namespaces, "") == []
 
 
 async def test_an_operator_that_is_not_ready(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         client = KubernetesClient(made.cluster.client())
-        async with unready() as port:
-            url = f"{HERE}:{port}/readyz"
+        async with an_operator(503, "not yet") as url:
             assert await faults(client, [], url) == [f"{url}: answered 503: not yet"]
         (gone,) = await faults(client, [], url)
         assert gone.startswith(f"{url}: Cannot connect")
