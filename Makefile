@@ -65,7 +65,7 @@ generate: setup  ## The CRD, the chart's copy and README, the API reference, fro
 	$(BIN)/python -m selfreward.api.crd > crds/selfreward.dev_selfrewardruns.yaml
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
-	$(BIN)/python tests/charts/generated.py
+	PYTHONPATH=tests $(BIN)/python -m charts.generated
 	$(BIN)/python tests/steps/importing/seed/lookalikes.py > docs/datasets.md
 	PYTHONPATH=tests $(BIN)/python tests/lookalikes/page.py > docs/models.md
 

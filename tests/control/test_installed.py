@@ -12,6 +12,7 @@ from control.bench import bench, small_manifest
 from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.control.installed import faults
 
+
 @asynccontextmanager
 async def an_operator(status: int = 200, text: str = "ok") -> AsyncIterator[str]:
     """Its readiness endpoint, and what it answers."""
