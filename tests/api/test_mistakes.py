@@ -71,6 +71,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "spec.workloads.generation.resources.limits: memory: 16: are bytes: nothing starts with so few; "
         "use a unit, such as 16Gi",
     ),
+    "a GPU beside a device class": (
+        {"serving": {"deviceClassName": "gpu.example.com"}, **resources("training", limits={GPU: 1})},
+        "spec.workloads.training.resources: nvidia.com/gpu: 1: serving.deviceClassName gives these pods their devices",
+    ),
     "half a GPU": (resources("serving", limits={GPU: "500m"}), "a device is given whole"),
     "request above its limit": (
         resources("processing", requests={"memory": "2Gi"}, limits={"memory": "2G"}),

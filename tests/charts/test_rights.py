@@ -17,7 +17,6 @@ WATCHED = ("default", "research")
 TRANSIENT: dict[str, Any] = {"ttlSecondsAfterFinished": 30, "deletionPolicy": {"artifacts": "Delete"}}
 """Gone soon after its end, by the operator's own hand, with all that it made."""
 NOT_SEEN_HERE = {
-    ("get", "pods"): "a delete that met a conflict looks whether the pod is still there",
     ("delete", "pods"): "pods that outlived their Job",
     ("list", "events"): "why a child has had no pod for ten seconds",
     ("update", "selfrewardruns/finalizers.selfreward.dev"): "asked for by an admission plugin of the API server",
@@ -39,7 +38,7 @@ async def until_gone(made: Bench, manifest: dict[str, Any]) -> set[Right]:
 
 async def everywhere_with_pytorchjobs(folder: Path) -> set[Right]:
     async with bench(folder, namespaces=(*WATCHED, NAMESPACE), absent=("TrainJob", "TrainingRuntime")) as made:
-        manifest = run_manifest(folder, **TRANSIENT)
+        manifest = run_manifest(folder, **TRANSIENT, serving={"deviceClassName": "gpu.example.com"}, workloads={})
         manifest["metadata"]["namespace"] = "default"
         return await until_gone(made, manifest)
 

@@ -1,4 +1,4 @@
-"""Invariants 1 to 6, checked on everything that the cluster and the store hold. (7 compares whole runs.)"""
+"""Invariants 1 to 6 and 12, checked on everything that the cluster and the store hold. (7 compares whole runs.)"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kube import FakeCluster
 from kube.storage import Object
-from selfreward.api import ConditionStatus, ConditionType, RunStatus, StepState, StepStatus
+from selfreward.api import ConditionStatus, ConditionType, Keeping, RunStatus, ServingState, StepState, StepStatus
 from selfreward.render import metadata as labels
 from selfreward_steps.attempt import inputs as step_inputs
 from selfreward_steps.contract import parse_config
@@ -22,7 +22,7 @@ GPU_SECONDS: Final = 60.0
 GONE_SECONDS: Final = 60.0
 """Invariant 6: how long what is deleted may take to go."""
 _CHILDREN: Final = ("Job", "PyTorchJob", "TrainJob", "Deployment")
-_LEFTOVERS: Final = (*_CHILDREN, "ReplicaSet", "Pod", "Service", "Secret", "NetworkPolicy")
+_LEFTOVERS: Final = (*_CHILDREN, "ReplicaSet", "Pod", "Service", "Secret", "NetworkPolicy", "ResourceClaim")
 _CONFIG: Final = "SELFREWARD_CONFIG"
 
 
@@ -58,6 +58,8 @@ class Invariants:
             self._status_goes_forwards(uid, raw)
             self._children_are_named(uid)
             self._gpus_are_free(uid)
+            self._engines_hold_what_is_named(uid)
+        self._devices_have_one_user()
         self._nothing_remains(set(raws))
 
     def note_commits(self) -> None:
@@ -134,6 +136,42 @@ class Invariants:
         holders = [pod for pod in self.cluster.gpu_pods() if pod["metadata"]["labels"].get(labels.RUN_UID) == uid]
         assert not holders, "invariant 5: a GPU is held"
 
+    def _engines_hold_what_is_named(self, uid: str) -> None:
+        """Invariant 12: where status says that a kept engine answers for a model, it holds the committed weights."""
+        status = self._statuses[uid][1]
+        committed = {name: digest for row in rows(status).values() for name, digest in row.outputs.items()}
+        for serving in status.servings:
+            if serving.keeping is Keeping.NEVER or serving.state is not ServingState.READY:
+                continue
+            for pod in self._engine_pods(uid):
+                if pod["metadata"]["labels"][labels.ENGINE] == serving.child and _is_ready(pod):
+                    held = self.cluster.engines.get(pod["metadata"]["uid"])
+                    assert held is not None, f"invariant 12: {serving.child} answers and holds nothing"
+                    told = (held.model, held.digest)
+                    assert told == (serving.model, committed[serving.model]), f"invariant 12: {serving.model} is {told}"
+
+    def _engine_pods(self, uid: str) -> Iterator[Object]:
+        for pod in self.cluster.peek("Pod"):
+            told = pod["metadata"].get("labels") or {}
+            if told.get(labels.RUN_UID) == uid and labels.ENGINE in told:
+                yield pod
+
+    def _devices_have_one_user(self) -> None:
+        """A claim that several pods name is used by one at a time: the others sleep, or have ended."""
+        users: dict[str, str] = {}
+        for pod in self.cluster.peek("Pod"):
+            for claim in pod["spec"].get("resourceClaims") or []:
+                if self._uses_devices(pod):
+                    name, other = pod["metadata"]["name"], users.get(claim["resourceClaimName"])
+                    assert other is None, f"invariant 12: {other} and {name} use one claim at the same time"
+                    users[claim["resourceClaimName"]] = name
+
+    def _uses_devices(self, pod: Object) -> bool:
+        if labels.ENGINE in (pod["metadata"].get("labels") or {}):
+            held = self.cluster.engines.get(pod["metadata"]["uid"])
+            return held is not None and held.is_awake
+        return bool((pod.get("status") or {}).get("phase") == "Running")
+
     def _nothing_remains(self, alive: set[str]) -> None:
         now = self.cluster.clock.now()
         for uid, (raw, _) in self._statuses.items():
@@ -194,6 +232,11 @@ def _configurations(value: Any) -> Iterator[str]:
         case list():
             for each in value:
                 yield from _configurations(each)
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _is_over(item: Object) -> bool:

@@ -17,16 +17,25 @@ SCHEDULES = 500
 FIRST, _, LAST = os.environ.get("SCHEDULES", f"0:{SCHEDULES}").partition(":")
 
 
-def manifest(folder: Path) -> dict[str, Any]:
-    return small_manifest(folder, serving={"generationShards": 1})
+EVERY = 10
+"""One in so many runs keeps its engines, and serves two models: it takes twice as long."""
+
+
+def manifest(folder: Path, seed: int = 1) -> dict[str, Any]:
+    serving: dict[str, Any] = {"generationShards": 1}
+    if seed % EVERY:
+        return small_manifest(folder, serving=serving)
+    serving |= {"keep": "awake"} if seed % (2 * EVERY) else {"deviceClassName": "gpu.example.com"}
+    return small_manifest(folder, serving=serving, iterations=2, workloads={})
 
 
 @pytest.mark.parametrize("seed", range(int(FIRST), int(LAST)))
 async def test_a_bad_network(tmp_path: Path, seed: int) -> None:
-    undisturbed = await end_of("shortest", tmp_path, manifest)
+    is_kept = not seed % EVERY
+    undisturbed = await end_of(f"shortest, kept: {is_kept}", tmp_path, lambda home: manifest(home, seed))
     async with bench(tmp_path) as made:
         made.cluster.faults.at_random(seed, rate=0.1 + 0.1 * (seed % SCHEDULES) / SCHEDULES)
-        made.cluster.create(manifest(tmp_path))
+        made.cluster.create(manifest(tmp_path, seed))
         made.start()
         status = await made.finished(timeout=4 * 3600)
         made.cluster.faults.clear()

@@ -66,6 +66,10 @@ class Behaviour:
     """How long the main container runs; None: one second for a step, for ever for a server."""
     ready_after: float = 1
     """A server's readiness; inf: never."""
+    exchange_after: float = 1
+    """How long a kept engine takes for another model's weights; inf: for ever."""
+    exchange_fails: frozenset[str] = frozenset()
+    """Models whose weights a kept engine does not take."""
     ending: Ending = Ending.EXIT
     exit_code: int = 0
     message: str | None = None
@@ -110,6 +114,11 @@ class StepPod:
     def is_server(self) -> bool:
         """Whether it is meant to run for ever, and is ready only after a while."""
         return self.kind == "Deployment"
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether it is a server that serves what it is told."""
+        return bool(self._label(labels.ENGINE))
 
     @property
     def key(self) -> str:

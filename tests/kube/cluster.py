@@ -26,6 +26,7 @@ from kube.selectors import label_selector
 from kube.server import Server
 from kube.simulators.artifacts import AfterCommit
 from kube.simulators.deployments import DeploymentController, ReplicaSetController
+from kube.simulators.engines import Held
 from kube.simulators.jobs import JobController
 from kube.simulators.kubelet import Kubelet
 from kube.simulators.pytorchjobs import PyTorchJobController
@@ -62,6 +63,8 @@ class FakeCluster:
         self._absent = tuple(absent)
         self._has_controllers = controllers
         self._controllers: list[Controller[Any]] = []
+        self.engines: Mapping[str, Held] = {}
+        """What kept engines hold, by pod."""
         self._clients: list[kubernetes_client.ApiClient] = []
         self.playbook = Playbook()
         self.faults = FaultPlan()
@@ -242,6 +245,7 @@ class FakeCluster:
 
     def _start_controllers(self) -> None:
         kubelet = Kubelet(self._machinery, self.playbook, self.api.logs, self.after_commit)
+        self.engines = kubelet.engines
         self._controllers = [
             GarbageCollector(self._machinery),
             JobController(self._machinery),
@@ -273,7 +277,7 @@ def _address(item: Object) -> tuple[str, str]:
 
 def _asks_for_gpu(pod: Object) -> bool:
     limits = [container.get("resources", {}).get("limits") or {} for container in pod["spec"]["containers"]]
-    return any(int(limit.get("nvidia.com/gpu", 0)) > 0 for limit in limits)
+    return bool(pod["spec"].get("resourceClaims")) or any(int(limit.get("nvidia.com/gpu", 0)) > 0 for limit in limits)
 
 
 def _is_bound(pod: Object) -> bool:

@@ -33,6 +33,8 @@ def mistakes(spec: SelfRewardRunSpec) -> Iterator[str]:
     for kind, workload in spec.workloads:
         yield from _resource_mistakes(f"spec.workloads.{kind}.resources", workload)
     yield from _gpu_mistakes(spec)
+    if spec.serving.device_class_name is not None:
+        yield from _named_twice(spec)
 
 
 def amount(quantity: str) -> Decimal:
@@ -107,6 +109,16 @@ def _gpu_mistakes(spec: SelfRewardRunSpec) -> Iterator[str]:
         yield f"{field} GPU{'s' if gpus > 1 else ''}: set both alike"
     elif not serving.command and not serving.args:
         yield f"{field} GPUs: the others would stand idle: set both alike"
+
+
+def _named_twice(spec: SelfRewardRunSpec) -> Iterator[str]:
+    for kind, workload in (("serving", spec.workloads.serving), ("training", spec.workloads.training)):
+        for name, quantity in (workload.resources.requests | workload.resources.limits).items():
+            if is_accelerator(name) and amount(quantity):
+                yield (
+                    f"spec.workloads.{kind}.resources: {name}: {quantity}: serving.deviceClassName gives these pods "
+                    "their devices: remove one of the two"
+                )
 
 
 def _whole_gpus(workload: Workload) -> int:

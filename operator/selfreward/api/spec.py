@@ -43,9 +43,10 @@ class ServingEngine(StrEnum):
 
 
 class ServingKeep(StrEnum):
-    """Whether one engine may serve one model after another."""
+    """Whether one engine serves one model after another."""
 
     AUTO = "auto"
+    AWAKE = "awake"
     NEVER = "never"
 
 
@@ -60,9 +61,14 @@ class Serving(ContractModel):
     args: list[str] = []
     """More arguments for the engine, after those that it gets where servers ask for no GPU."""
     keep: ServingKeep = ServingKeep.AUTO
-    """`auto`: where the place can do it, one engine serves all models of the run: it takes the next one's weights, and
-    sleeps, or stays on GPUs of its own, while training has its turn. So far one machine with vLLM can. `never`: each
-    model's server is started anew."""
+    """`auto`: where the place can do it, one vLLM serves all models of the run: it takes the next one's weights, and
+    sleeps, or stays on GPUs of its own, while training has its turn. One machine can; a cluster where servers and
+    training share GPUs (`deviceClassName`). `awake`: on a cluster it stays beside training, which needs GPUs for both.
+    `never`: each model's server is started anew."""
+    device_class_name: ObjectName | None = None
+    """A cluster's DeviceClass, such as `gpu.nvidia.com`. Servers and training then share devices of it, through one
+    ResourceClaim made for the run, where otherwise each asks for `nvidia.com/gpu` in its turn. It needs
+    resource.k8s.io/v1 (Kubernetes 1.34 and newer) and the maker's driver for it."""
     replicas: Annotated[int, Field(ge=1)] = 1
     """Data parallelism: servers behind one Service."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1

@@ -42,6 +42,9 @@ from selfreward.plan.obstacles import REFUSED_SECONDS
 _COMMIT_PERIOD: Final = 2.0
 """Seconds between two looks for the output of a child that has ended well."""
 
+_ASSIGN_PERIOD: Final = 1.0
+"""Seconds between two looks whether a kept engine has heard what it was told."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -153,6 +156,9 @@ class Reconciler:
             # The answers to the creates are known already: note their uids at once, whatever the watch does.
             waits.append(0.0)
         rows = [row for iteration in status.iterations for row in iteration.steps]
+        if decision.assign:
+            # No watch tells of what an agent says.
+            waits.append(_ASSIGN_PERIOD)
         if decision.delete:
             # No watch tells of a child that was gone before it was deleted.
             waits.append(PERIOD)

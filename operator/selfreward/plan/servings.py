@@ -137,7 +137,7 @@ def _stop(draft: Draft, serving: ServingStatus) -> None:
 
 def _start(draft: Draft, serving: ServingStatus) -> None:
     attempt = serving.attempt + 1
-    may_keep = draft.run.spec.serving.keep is ServingKeep.AUTO
+    may_keep = draft.run.spec.serving.keep is not ServingKeep.NEVER
     draft.put_serving(
         serving,
         child=serving_name(draft.run.metadata.name, serving.model, attempt),

@@ -185,6 +185,8 @@ class EventReason(StrEnum):
     """The run has begun, and the cluster cannot run its training yet."""
     QUEUE_MAY_NOT_APPLY = "QueueMayNotApply"
     """The run has begun with a queue that may not manage its training jobs."""
+    ENGINE_NOT_KEPT = "EngineNotKept"
+    """The run has begun, and the spec asks to keep servers' engines where this cluster cannot."""
     SERVING_STARTED = "ServingStarted"
     SERVING_READY = "ServingReady"
     SERVING_RETRIED = "ServingRetried"

@@ -5,9 +5,11 @@ reads no clock: the same run, node and attempt always give the same manifest, by
 """
 
 from selfreward.render.access import has_own_key, key_secret, network_policy, serving_key
+from selfreward.render.devices import device_claim
 from selfreward.render.images import Images
+from selfreward.render.kept import kept_manifests
 from selfreward.render.metadata import SERVICE_PORT, Manifest, service_name, service_url
-from selfreward.render.serving import serving_manifests
+from selfreward.render.serving import model_service, serving_manifests
 from selfreward.render.steps import step_manifest, training_manifests
 from selfreward.render.storage import store_config
 
@@ -15,8 +17,11 @@ __all__ = [
     "SERVICE_PORT",
     "Images",
     "Manifest",
+    "device_claim",
     "has_own_key",
+    "kept_manifests",
     "key_secret",
+    "model_service",
     "network_policy",
     "service_name",
     "service_url",

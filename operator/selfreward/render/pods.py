@@ -102,11 +102,14 @@ def pod_template(
     labels: Mapping[str, str],
     container: Manifest,
     *,
+    beside: Sequence[Manifest] = (),
     volumes: Sequence[Manifest] = (),
     init: Sequence[Manifest] = (),
+    claims: Sequence[Manifest] = (),
     restart: str | None = "Never",
 ) -> Manifest:
-    """A pod template; `restart` None leaves it to the controller (training-operator overwrites it with a warning)."""
+    """A pod template of `container`, which does the work, and those `beside` it; `restart` None leaves it to the
+    controller (training-operator overwrites it with a warning)."""
     spec: Manifest = {
         "automountServiceAccountToken": False,
         # A namespace with many Services would put hundreds of variables in front of $(NAME) expansion.
@@ -120,7 +123,7 @@ def pod_template(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationGracePeriodSeconds": workload.termination_grace_period_seconds,
-        "containers": [container],
+        "containers": [container, *beside],
         "volumes": [
             {"name": "scratch", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
@@ -128,7 +131,12 @@ def pod_template(
             *workload.volumes,
         ],
     }
-    optional: Manifest = {"restartPolicy": restart, "initContainers": list(init), **_placement(workload)}
+    optional: Manifest = {
+        "restartPolicy": restart,
+        "initContainers": list(init),
+        "resourceClaims": list(claims),
+        **_placement(workload),
+    }
     # A mesh's sidecar never ends by itself, so a Job with one never completes (kubeflow/training-operator #2327).
     metadata: Manifest = {
         "labels": {**workload.labels, "sidecar.istio.io/inject": "false", **labels},
@@ -157,6 +165,11 @@ def resources(workload: Workload, gpus: int = 0) -> Manifest:
     if gpus and not workload.resources.names_accelerator:
         limits["nvidia.com/gpu"] = str(gpus)
     return _given({"requests": requests, "limits": limits})
+
+
+def claimed(workload: Workload, claims: Sequence[Manifest]) -> Manifest:
+    """The user's requests and limits, and devices by their claims."""
+    return {**resources(workload), "claims": list(claims)}
 
 
 def without_devices(workload: Workload) -> Manifest:

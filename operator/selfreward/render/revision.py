@@ -24,7 +24,9 @@ _DIGITS: Final = 16
 def step_revision(run: SelfRewardRun, step: StepName, images: Images) -> str:
     """The digest for the children of a step."""
     workload = workload_of(step, run.spec.workloads)
-    return _digest(workload.image or images.of_step(step), workload.model_dump_json())
+    trains = workload is run.spec.workloads.training
+    devices = _devices(run) if trains else ()
+    return _digest(workload.image or images.of_step(step), workload.model_dump_json(), *devices)
 
 
 def serving_revision(run: SelfRewardRun, images: Images) -> str:
@@ -32,9 +34,23 @@ def serving_revision(run: SelfRewardRun, images: Images) -> str:
     workload = run.spec.workloads.serving
     # How hard its clients drive a server is not the server's, nor is what becomes of its engine afterwards.
     serving = run.spec.serving.model_dump_json(
-        exclude={"concurrency", "request_timeout_seconds", "generation_shards", "parallelism", "keep"}
+        exclude={
+            "concurrency",
+            "request_timeout_seconds",
+            "generation_shards",
+            "parallelism",
+            "keep",
+            "device_class_name",
+        }
     )
-    return _digest(workload.image or images.generator, images.judge, workload.model_dump_json(), serving)
+    parts = (workload.image or images.generator, images.judge, workload.model_dump_json(), serving)
+    return _digest(*parts, *_devices(run))
+
+
+def _devices(run: SelfRewardRun) -> tuple[str, ...]:
+    """Nothing where it is not given, so that what an older operator created keeps its revision."""
+    name = run.spec.serving.device_class_name
+    return () if name is None else (name,)
 
 
 def _digest(*parts: str) -> str:

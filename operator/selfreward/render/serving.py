@@ -15,9 +15,10 @@ from selfreward_steps.contract import (
     Precision,
 )
 
-from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training
+from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training, Workload
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
+from selfreward.render.devices import container_claims, pod_claims
 from selfreward.render.gpu_engine import gpu_arguments, gpu_variables
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
@@ -34,6 +35,7 @@ from selfreward.render.metadata import (
 )
 from selfreward.render.pods import (
     Container,
+    claimed,
     container_manifest,
     home,
     json_value,
@@ -65,47 +67,61 @@ _QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1")
 """The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
 
 
-def serving_manifests(run: SelfRewardRun, create: CreateServing, images: Images) -> tuple[Manifest, Manifest]:
-    """The Deployment of one attempt, and the model's Service, which every attempt applies again."""
-    labels = {COMPONENT: "serving", MODEL: create.model}
+def serving_manifests(
+    run: SelfRewardRun, create: CreateServing, images: Images, *, shares: bool = False
+) -> tuple[Manifest, Manifest]:
+    """The Deployment of one attempt, and the model's Service, which every attempt applies again; with `shares` the
+    server's devices are the run's, by their claim."""
+    labels = {COMPONENT: "serving", MODEL: create.model, ATTEMPT: str(create.attempt)}
+    # An attempt's own pods only: the Service, not the Deployment, spans attempts.
     selector = {RUN_UID: run.metadata.uid, **labels}
-    deployment_labels = {**labels, ATTEMPT: str(create.attempt)}
+    template = _template(run, create, images, {**run_labels(run), **labels}, shares=shares)
+    return deployment(run, create, images, labels, selector, template), model_service(run, create.model)
+
+
+def deployment(
+    run: SelfRewardRun,
+    create: CreateServing,
+    images: Images,
+    labels: Manifest,
+    selector: Manifest,
+    template: Manifest,
+) -> Manifest:
+    """The Deployment of one attempt at a server, of these pods."""
     revision = {REVISION: serving_revision(run, images)}
-    deployment = {
+    return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": object_metadata(run, create.name, {**queue_labels(run), **deployment_labels}, revision),
+        "metadata": object_metadata(run, create.name, {**queue_labels(run), **labels}, revision),
         "spec": {
             "replicas": run.spec.serving.replicas,
-            # An attempt's own pods only: the Service, not the Deployment, spans attempts.
-            "selector": {"matchLabels": {**selector, ATTEMPT: str(create.attempt)}},
+            "selector": {"matchLabels": selector},
             # Two generations of pods would ask for the GPUs twice.
             "strategy": {"type": "Recreate"},
             "progressDeadlineSeconds": run.spec.deadlines.serving,
-            "template": _template(run, create, images, {**run_labels(run), **deployment_labels}),
+            "template": template,
         },
     }
-    service = {
+
+
+def model_service(run: SelfRewardRun, model: str) -> Manifest:
+    """The Service of a model, whichever pods serve it."""
+    labels = {COMPONENT: "serving", MODEL: model}
+    return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": object_metadata(run, service_name(run.metadata.name, create.model), labels),
+        "metadata": object_metadata(run, service_name(run.metadata.name, model), labels),
         "spec": {
-            "selector": selector,
+            "selector": {RUN_UID: run.metadata.uid, **labels},
             "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
         },
     }
-    return deployment, service
 
 
-def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels: dict[str, str]) -> Manifest:
-    serving, workload = run.spec.serving, run.spec.workloads.serving
-    named = [entry["name"] for entry in workload.env]
-    if has_no_gpu(run.spec):
-        serving = on_processors(serving, pod_cache(workload.resources))
-        engine = pod_variables(run.spec, named)
-    else:
-        engine = gpu_variables(serving, named)
-        serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving), *serving.args]})
+def _template(
+    run: SelfRewardRun, create: CreateServing, images: Images, labels: dict[str, str], *, shares: bool
+) -> Manifest:
+    workload = run.spec.workloads.serving
     volumes, mounts = storage_volumes(run.spec.storage)
     memory, memory_mount = shared_memory()
     models_mount = {"name": "models", "mountPath": MODELS}
@@ -122,41 +138,74 @@ def _template(run: SelfRewardRun, create: CreateServing, images: Images, labels:
         # server's own cost nothing here: a pod asks for the larger of the two, and they do not run together.
         resources=without_devices(workload),
     )
-    server = Container(
-        name="server",
-        image=workload.image or images.generator,
-        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
-        environment=[*places, *_QUIET, *engine, *_address(serving, create), *_key(run)],
-        # A folder store is linked to, not copied: the server reads the storage volume itself.
-        mounts=[models_mount, memory_mount, *({**mount, "readOnly": True} for mount in mounts)],
-        resources=resources(workload, gpus=serving.tensor_parallel),
-        probes=_probes(run),
-        ports=[{"name": "http", "containerPort": SERVICE_PORT}],
+    name = [value(MODEL_NAME_VARIABLE, create.model)]
+    # A folder store is linked to, not copied: the server reads the storage volume itself.
+    read_only = [{**mount, "readOnly": True} for mount in mounts]
+    server = server_container(
+        run, create, images, places, name, [models_mount, memory_mount, *read_only], shares=shares
     )
-    # The init container gets none of the user's extra variables and mounts: those are the server's.
-    plain = workload.model_copy(update={"env": [], "volume_mounts": []})
     return pod_template(
         workload,
         labels,
         container_manifest(server, workload),
         volumes=[{"name": "models", "emptyDir": {}}, memory, *volumes],
-        init=[container_manifest(init, plain)],
+        init=[container_manifest(init, plain(workload))],
+        claims=pod_claims(run) if shares else (),
         restart="Always",
     )
 
 
-def _address(serving: Serving, create: CreateServing) -> list[Manifest]:
+def server_container(
+    run: SelfRewardRun,
+    create: CreateServing,
+    images: Images,
+    places: list[Manifest],
+    name: list[Manifest],
+    mounts: list[Manifest],
+    *,
+    shares: bool,
+) -> Container:
+    """The container of the server, which finds its model by `places` and is called by `name`."""
+    serving, workload = run.spec.serving, run.spec.workloads.serving
+    named = [entry["name"] for entry in workload.env]
+    if has_no_gpu(run.spec):
+        serving = on_processors(serving, pod_cache(workload.resources))
+        engine = pod_variables(run.spec, named)
+    else:
+        engine = gpu_variables(serving, named)
+        serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving), *serving.args]})
+    return Container(
+        name="server",
+        image=workload.image or images.generator,
+        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
+        environment=[*places, *_QUIET, *engine, *name, *_address(serving), *key_variable(run)],
+        mounts=mounts,
+        resources=claimed(workload, container_claims(run.spec, serving.tensor_parallel))
+        if shares
+        else resources(workload, gpus=serving.tensor_parallel),
+        probes=_probes(run),
+        ports=[{"name": "http", "containerPort": SERVICE_PORT}],
+    )
+
+
+def plain(workload: Workload) -> Workload:
+    """The workload for our own containers, which get none of the user's extra variables and mounts: those are the
+    server's."""
+    return workload.model_copy(update={"env": [], "volume_mounts": []})
+
+
+def _address(serving: Serving) -> list[Manifest]:
     # IPv4 and IPv6, whichever the cluster has. uvicorn, which is transformers' server, takes `::` for IPv6 alone, and
     # no address for both.
     by_uvicorn = serving.engine is ServingEngine.TRANSFORMERS and not serving.command
     return [
-        value(MODEL_NAME_VARIABLE, create.model),
         value(HOST_VARIABLE, "" if by_uvicorn else "::"),
         value(PORT_VARIABLE, str(SERVICE_PORT)),
     ]
 
 
-def _key(run: SelfRewardRun) -> list[Manifest]:
+def key_variable(run: SelfRewardRun) -> list[Manifest]:
+    """The key that the server asks for."""
     ref = serving_key(run)
     return [] if ref is None else [value_from_secret(SERVING_KEY, ref)]
 

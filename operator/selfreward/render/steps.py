@@ -9,6 +9,7 @@ from selfreward_steps.contract import CONFIG_VARIABLE
 from selfreward.api import SelfRewardRun
 from selfreward.plan import ChildKind, CreateStep, Node
 from selfreward.render.configs import step_config
+from selfreward.render.devices import container_claims, pod_claims
 from selfreward.render.images import Images, workload_of
 from selfreward.render.jobs import indexed_job, job
 from selfreward.render.metadata import (
@@ -24,6 +25,7 @@ from selfreward.render.metadata import (
 )
 from selfreward.render.pods import (
     Container,
+    claimed,
     container_manifest,
     home,
     json_value,
@@ -53,10 +55,10 @@ def step_manifest(run: SelfRewardRun, node: Node, create: CreateStep, images: Im
 
 
 def training_manifests(
-    run: SelfRewardRun, node: Node, create: CreateStep, images: Images, backend: Backend
+    run: SelfRewardRun, node: Node, create: CreateStep, images: Images, backend: Backend, *, shares: bool = False
 ) -> list[Manifest]:
-    """The objects of one attempt at a step that trains, the workload last. Raises ValueError for a run without
-    storage."""
+    """The objects of one attempt at a step that trains, the workload last; with `shares` its devices are the run's,
+    by their claim. Raises ValueError for a run without storage."""
     training, workload = run.spec.training, run.spec.workloads.training
     volumes, mounts = storage_volumes(run.spec.storage)
     volume, mount = shared_memory()
@@ -67,13 +69,16 @@ def training_manifests(
         environment=_environment(run, node, create),
         environment_from=step_environment_from(run, node),
         mounts=[mount, *mounts],
-        resources=resources(workload, gpus=training.processes_per_node),
+        resources=claimed(workload, container_claims(run.spec, training.processes_per_node))
+        if shares
+        else resources(workload, gpus=training.processes_per_node),
     )
     template = pod_template(
         workload,
         _pod_labels(run, node, create),
         container_manifest(container, workload),
         volumes=[volume, *volumes],
+        claims=pod_claims(run) if shares else (),
         restart=backend.restart,
     )
     return backend.manifests(_metadata(run, node, create, images), training, template)

@@ -10,6 +10,7 @@ from kube.controllers import Controller, Machinery
 from kube.kinds import POD
 from kube.logs import PodLogs
 from kube.simulators.artifacts import AfterCommit
+from kube.simulators.engines import Held
 from kube.simulators.pod_life import PodLife
 from kube.storage import Change, Object, key_of
 
@@ -29,6 +30,8 @@ class Kubelet(Controller[Address]):
         self.playbook = playbook
         self.logs = logs
         self.after_commit = after_commit
+        self.engines: dict[str, Held] = {}
+        """What kept engines hold, by pod."""
         self._lives: dict[str, PodLife] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -42,6 +45,10 @@ class Kubelet(Controller[Address]):
             self.enqueue(key_of(change.after))
         elif change.after["metadata"].get("deletionTimestamp") and uid in self._lives:
             self._lives[uid].deleted.set()
+        elif uid in self._lives and change.before["metadata"].get("annotations") != change.after["metadata"].get(
+            "annotations"
+        ):
+            self._lives[uid].annotated.set()
 
     def reconcile(self, key: Address) -> None:
         pod = self.storage.get(POD, *key)

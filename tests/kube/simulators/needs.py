@@ -22,11 +22,9 @@ def problem(storage: Storage, pod: Object) -> Problem | None:
     def lacks(kind: str, name: str) -> bool:
         return storage.view(BY_NAME[kind], namespace, name) is None
 
-    for volume in pod["spec"].get("volumes") or []:
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if claim is not None and lacks("PersistentVolumeClaim", claim):
-            message = f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found.'
-            return Blocked.UNSCHEDULABLE, message
+    for kind, claim in _claims(pod):
+        if lacks(kind, claim):
+            return Blocked.UNSCHEDULABLE, f'0/1 nodes are available: {kind.lower()} "{claim}" not found.'
     for volume in pod["spec"].get("volumes") or []:
         if (secret := volume.get("secret")) and not secret.get("optional") and lacks("Secret", secret["secretName"]):
             return Blocked.CREATING, ""
@@ -35,6 +33,14 @@ def problem(storage: Storage, pod: Object) -> Problem | None:
             if lacks(kind, name):
                 return Blocked.CONFIG_ERROR, f'{kind.lower()} "{name}" not found'
     return _missing_key(storage, pod)
+
+
+def _claims(pod: Object) -> Iterator[tuple[str, str]]:
+    for each in pod["spec"].get("resourceClaims") or []:
+        yield "ResourceClaim", each["resourceClaimName"]
+    for volume in pod["spec"].get("volumes") or []:
+        if "persistentVolumeClaim" in volume:
+            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
 
 
 def _references(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kube.behaviour import Behaviour, Blocked, Ending, StepPod
@@ -19,6 +20,7 @@ from kube.errors import ApiError
 from kube.kinds import POD
 from kube.simulators import pod_status as status
 from kube.simulators.container_run import ContainerRun, Ended
+from kube.simulators.engines import Engine
 from kube.simulators.needs import problem
 from kube.storage import Object, key_of
 
@@ -47,6 +49,7 @@ class PodLife:
         self.who = who
         self.does = does
         self.deleted = asyncio.Event()
+        self.annotated = asyncio.Event()
         self._restarts = 0
         self._started = ""
 
@@ -169,8 +172,15 @@ class PodLife:
             await self.kubelet.logs.end(self.who.uid, name, self._restarts)
 
     async def _ready(self, run: Callable[[Object, bool], None]) -> None:
+        if self.who.is_engine:
+            engine = Engine(self.kubelet, self.who, self.does, self._restarts)
+            ready = partial(self._write_ready, run)
+            await engine.play(self._live, ready, self.annotated)
         await pause(self.does.ready_after)
         self._write(lambda pod: run(pod, True))
+
+    def _write_ready(self, run: Callable[[Object, bool], None], ready: bool) -> None:
+        self._write(lambda pod: run(pod, ready))
 
     async def _after(self, ended: Ended) -> bool:
         """Write the end down; returns whether the container runs again."""

@@ -195,6 +195,24 @@ SPEC_RULES: tuple[Rule, ...] = (
         "tensorParallel",
     ),
     Rule(
+        "spec.serving",
+        "!has(self.deviceClassName) || self.keep != 'awake'",
+        "shares devices with training, and keep: awake needs its own; remove one of the two",
+        "deviceClassName",
+    ),
+    Rule(
+        "spec.serving",
+        "!has(self.deviceClassName) || self.replicas == 1",
+        "must be 1 beside deviceClassName: one server shares its devices with training",
+        "replicas",
+    ),
+    Rule(
+        "spec",
+        "!has(self.serving.deviceClassName) || self.training.nodes == 1",
+        "must be 1 beside serving.deviceClassName: shared devices are of one node",
+        "training.nodes",
+    ),
+    Rule(
         "spec.storage",
         "!has(self.claimName) || !has(self.uri) || self.uri.startsWith('file://')",
         "only a file:// URI lies on a volume",

@@ -14,6 +14,7 @@ from typing import Final
 from selfreward_steps.contract import FailureClass, StepResult
 
 from selfreward.api import SelfRewardRun, ServingState
+from selfreward.cluster.kubernetes.engines import Engines, assigned_model, engine_failure, engine_phase
 from selfreward.cluster.kubernetes.failures import container_failure, workload_failures
 from selfreward.cluster.kubernetes.logs import Heard
 from selfreward.cluster.kubernetes.pending import Pending, pending_of, serving_words
@@ -34,7 +35,7 @@ from selfreward.plan import (
     step_name,
 )
 from selfreward.render import Images
-from selfreward.render.metadata import ATTEMPT, KEY, MODEL
+from selfreward.render.metadata import ATTEMPT, ENGINE, KEY, MODEL
 from selfreward.render.revision import REVISION, serving_revision, step_revision
 
 _CRASHES: Final = 3
@@ -54,7 +55,7 @@ HeardOf = Callable[[View], Heard]
 
 
 def observed_children(
-    run: SelfRewardRun, graph: Graph, objects: RunObjects, heard: HeardOf, images: Images
+    run: SelfRewardRun, graph: Graph, objects: RunObjects, heard: HeardOf, engines: Engines, images: Images
 ) -> Iterator[ObservedChild]:
     """Every child of the run that is there."""
     pods: dict[tuple[str, str, int], list[View]] = {}
@@ -63,17 +64,18 @@ def observed_children(
     for workload in objects.workloads:
         own = sorted(pods.pop(place_of(workload), []), key=shard_of)
         if label_of(workload, MODEL):
-            yield _serving(run, workload, own, images)
+            yield _serving(run, workload, own, engines, images)
         else:
             yield _step(run, graph, workload, own, heard, images)
-    for (key, model, attempt), left in pods.items():
+    for (key, server, attempt), left in pods.items():
         if not all(is_over(pod) for pod in left):
-            yield _leftover(run, graph, key, model, attempt, left)
+            yield _leftover(run, graph, key, server, attempt, left)
 
 
 def place_of(item: View) -> tuple[str, str, int]:
-    """Step, model and attempt: one of the first two is empty."""
-    return label_of(item, KEY), label_of(item, MODEL), int(label_of(item, ATTEMPT) or 1)
+    """Step, server (its model, or the name of a kept engine) and attempt: one of the first two is empty."""
+    server = label_of(item, ENGINE) or label_of(item, MODEL)
+    return label_of(item, KEY), server, int(label_of(item, ATTEMPT) or 1)
 
 
 def _step(
@@ -141,16 +143,22 @@ def _words(waits: Pending | None) -> str:
     return "" if waits is None else f"{waits.reason}: {waits.message}"
 
 
-def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images: Images) -> ObservedChild:
-    _, model, attempt = place_of(deployment)
+def _serving(
+    run: SelfRewardRun, deployment: View, pods: Sequence[View], engines: Engines, images: Images
+) -> ObservedChild:
     live = [pod for pod in pods if not is_over(pod) and not is_going(pod)]
     failure = _serving_failure(run, name_of(deployment), live)
-    ready = any(is_ready(pod) for pod in live)
+    if label_of(deployment, ENGINE):
+        model, answers = assigned_model(live), engine_phase(live, engines)
+        failure = failure or engine_failure(live, engines)
+    else:
+        model = label_of(deployment, MODEL)
+        answers = ChildPhase.READY if any(is_ready(pod) for pod in live) else None
     phase = ChildPhase.PENDING
     if failure is not None:
         phase = ChildPhase.FAILED
-    elif ready:
-        phase = ChildPhase.READY
+    elif answers is not None:
+        phase = answers
     elif any(phase_of(pod) == "Running" for pod in live):
         phase = ChildPhase.RUNNING
     refusal = condition_of(deployment, "ReplicaFailure")
@@ -162,10 +170,10 @@ def _serving(run: SelfRewardRun, deployment: View, pods: Sequence[View], images:
         phase=phase,
         created_at=_created(deployment),
         model=model,
-        attempt=attempt,
+        attempt=place_of(deployment)[2],
         running_at=min((since for pod in live if (since := running_since(pod)) is not None), default=None),
         failures=() if failure is None else (failure,),
-        waiting="" if phase in (ChildPhase.READY, ChildPhase.FAILED) else words,
+        waiting=words if phase in (ChildPhase.PENDING, ChildPhase.RUNNING) else "",
         deleting=is_going(deployment),
         queued=is_queued(deployment, live),
         admitted_at=admitted_at(deployment, live),
@@ -187,7 +195,9 @@ def _serving_failure(run: SelfRewardRun, name: str, pods: Sequence[View]) -> Fai
             ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
             if ended is None or (not ended.get("exitCode") and status["name"] != "server"):
                 continue
-            if answered and int(status.get("restartCount") or 0) < _CRASHES:
+            # A kept engine that has answered for one model is not answering yet for the next.
+            goes_on = answered or (bool(label_of(pod, ENGINE)) and "running" in (status.get("state") or {}))
+            if goes_on and int(status.get("restartCount") or 0) < _CRASHES:
                 continue
             failure = container_failure(status["name"], ended)
             # The kubelet's SIGTERM after a failed probe is the server's fault, not the cluster's.
@@ -198,15 +208,15 @@ def _serving_failure(run: SelfRewardRun, name: str, pods: Sequence[View]) -> Fai
 
 
 def _leftover(
-    run: SelfRewardRun, graph: Graph, key: str, model: str, attempt: int, pods: Sequence[View]
+    run: SelfRewardRun, graph: Graph, key: str, server: str, attempt: int, pods: Sequence[View]
 ) -> ObservedChild:
     """Pods whose workload is gone: they may hold a GPU, so the child is not gone."""
-    name = run.metadata.name
+    name, engine, model = run.metadata.name, label_of(pods[0], ENGINE), label_of(pods[0], MODEL)
     node = graph.by_key.get(key)
     return ObservedChild(
-        name=serving_name(name, model, attempt) if model else step_name(name, key, attempt),
+        name=engine or (serving_name(name, model, attempt) if model else step_name(name, key, attempt)),
         uid=f"pods-of-{uid_of(pods[0])}",
-        kind=ChildKind.SERVING if model else (ChildKind.JOB if node is None else node.kind),
+        kind=ChildKind.SERVING if server else (ChildKind.JOB if node is None else node.kind),
         phase=ChildPhase.RUNNING,
         created_at=_created(pods[0]),
         key=key,

@@ -6,7 +6,6 @@ created, the API server itself is asked, for a cache may be behind.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -15,24 +14,27 @@ from typing import Final
 from selfreward_steps.contract import StoreConfig
 from selfreward_steps.store import Store, open_store
 
-from selfreward.api import SelfRewardRun, StepState
+from selfreward.api import Keeping, SelfRewardRun, StepState
 from selfreward.cluster.commits import Commits, Found
 from selfreward.cluster.kubernetes.cache import Cache
 from selfreward.cluster.kubernetes.children import RunObjects, observed_children, place_of
 from selfreward.cluster.kubernetes.client import KubernetesClient
-from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Occupied
+from selfreward.cluster.kubernetes.devices import Devices, keeping_of
+from selfreward.cluster.kubernetes.engines import Engines, engines_of, is_told
+from selfreward.cluster.kubernetes.errors import NotFound, Occupied
+from selfreward.cluster.kubernetes.guarding import guard
 from selfreward.cluster.kubernetes.logs import PodLogs
 from selfreward.cluster.kubernetes.obstacles import obstacles, waiting
-from selfreward.cluster.kubernetes.pods import is_over
+from selfreward.cluster.kubernetes.removing import Removal, pods_of
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
     JOBS,
-    NETWORK_POLICIES,
     OPTIONAL,
     PODS,
-    SECRETS,
+    WORKLOADS,
     Object,
     View,
+    belongs,
     is_going,
     label_of,
     name_of,
@@ -41,7 +43,6 @@ from selfreward.cluster.kubernetes.resources import (
 )
 from selfreward.cluster.kubernetes.training import cautions, choose
 from selfreward.cluster.kubernetes.warnings import Warnings
-from selfreward.cluster.protocol import ActionRefused
 from selfreward.cluster.stores import Stores
 from selfreward.plan import (
     AssignModel,
@@ -57,18 +58,16 @@ from selfreward.plan import (
 from selfreward.render import (
     Images,
     Manifest,
-    has_own_key,
-    key_secret,
-    network_policy,
+    kept_manifests,
+    model_service,
     serving_manifests,
     step_manifest,
     store_config,
     training_manifests,
 )
-from selfreward.render.metadata import COMPONENT, KEY, MODEL
+from selfreward.render.metadata import COMPONENT, ENGINE
 from selfreward.render.resource import Resource
 
-_WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
 _FEW_SHARDS: Final = 16
 _PAUSE: Final = 5.0
 """Seconds between two look-ups of the same missing artifact, where there are many shards to look up."""
@@ -91,6 +90,9 @@ class KubernetesCluster:
         self._images = images
         self._open_store = open_run_store or _opened
         self._logs = PodLogs(client, now)
+        self._engines = Engines(client)
+        self._removal = Removal(client, cache)
+        self._devices = Devices(client, now)
         self._warnings = Warnings(client, now)
         self._stores = stores or Stores()
         self._commits: dict[str, tuple[StoreConfig, Commits]] = {}
@@ -100,11 +102,12 @@ class KubernetesCluster:
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         await self._ask_for_missing(run, graph)
         await self._logs.read(list(_speaking(run, self._objects(run).pods)))
+        await self._engines.read(list(engines_of(self._objects(run).pods)))
         await self._warnings.read(run.metadata.namespace, waiting(self._objects(run)))
         # Once more: reading took its time. The commits come after the children, so that what one of them
         # committed before it ended is sure to be seen.
         objects = self._objects(run)
-        children = tuple(observed_children(run, graph, objects, self._logs.heard, self._images))
+        children = tuple(observed_children(run, graph, objects, self._logs.heard, self._engines, self._images))
         found = await self._observe_commits(run, graph, artifacts)
         return Observed(
             children=children,
@@ -112,6 +115,7 @@ class KubernetesCluster:
             measured=found.measured,
             shards_committed=found.shards,
             obstacles=tuple(obstacles(run, objects, self._warnings)),
+            keeping=keeping_of(run.spec, shares=await self._devices.are_shared(run)),
         )
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
@@ -120,62 +124,62 @@ class KubernetesCluster:
             if any(self._cache.find(each, run.metadata.uid, create.name) is not None for each in OPTIONAL):
                 return
             backend = choose(run.spec.training.backend, self.served)
-            manifests = training_manifests(run, node, create, self._images, backend)
+            shares = await self._shares(run)
+            manifests = training_manifests(run, node, create, self._images, backend, shares=shares)
         else:
             manifests = [step_manifest(run, node, create, self._images)]
         for manifest in manifests:
             await self._apply(run, manifest)
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
-        await self._guard(run)
-        deployment, service = serving_manifests(run, create, self._images)
+        await guard(self._client, run)
+        shares = await self._shares(run)
+        manifests = serving_manifests if create.keeping is Keeping.NEVER else kept_manifests
+        deployment, service = manifests(run, create, self._images, shares=shares)
         await self._apply(run, service)
         await self._apply(run, deployment)
 
     async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
-        # What is observed here says that no engine is kept, so nothing can have been decided about one.
-        raise ActionRefused(f"{assign.name}: engines are not kept on a cluster")
+        deployment = self._cache.find(DEPLOYMENTS, run.metadata.uid, assign.name)
+        if deployment is None or uid_of(deployment) != assign.uid or is_going(deployment):
+            return
+        pods = engines_of(self._objects(run).pods)
+        untold = [pod for pod in pods if label_of(pod, ENGINE) == assign.name and not is_told(pod, assign)]
+        if untold and assign.model is not None:
+            await self._apply(run, model_service(run, assign.model))
+        for pod in untold:
+            if (told := await self._engines.tell(run, assign, pod)) is not None:
+                self._cache.put(PODS, told)
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
-        namespace, run_uid = run.metadata.namespace, run.metadata.uid
-        for resource in _WORKLOADS:
-            found = self._cache.find(resource, run_uid, child.name)
-            if found is not None and uid_of(found) == child.uid:
-                await self._delete(resource, namespace, found)
-                return
-        for pod in self._pods(namespace, run_uid):
-            if child.uid == f"pods-of-{uid_of(pod)}":
-                await self._delete_leftovers(namespace, run_uid, pod)
+        await self._removal.child(run.metadata.namespace, run.metadata.uid, child)
 
     async def remove_children(self, namespace: str, run_uid: str) -> bool:
         """Delete whatever a run has, whose spec need not be readable; returns whether anything is still there."""
-        workloads = [
-            (resource, item)
-            for resource in _WORKLOADS
-            for item in self._cache.of_run(resource, run_uid)
-            if _belongs(item, namespace, run_uid)
-        ]
-        pods = [pod for pod in self._pods(namespace, run_uid) if not is_over(pod)]
-        # The pods of a workload go with it; those that are left without one go by themselves.
-        for resource, item in workloads or [(PODS, pod) for pod in pods]:
-            if not is_going(item):
-                await self._delete(resource, namespace, item)
-        return bool(workloads or pods)
+        return await self._removal.all(namespace, run_uid)
 
     def cautions(self, run: SelfRewardRun, graph: Graph) -> list[RunEvent]:
         """What will be in the way later, to be said when the run begins."""
-        return list(cautions(run, graph, self.served))
+        return [*cautions(run, graph, self.served), *self._devices.cautions(run.spec)]
 
     def keep(self, run_uids: Collection[str]) -> None:
         """Forget what is remembered of other runs, and of pods that are gone."""
         for uid in self._commits.keys() - run_uids:
             del self._commits[uid]
-        self._logs.keep({uid_of(pod) for pod in self._cache.all(PODS)})
-        self._warnings.keep({uid_of(item) for each in (PODS, *_WORKLOADS) for item in self._cache.all(each)})
+        for known in (self._logs, self._engines):
+            known.keep({uid_of(pod) for pod in self._cache.all(PODS)})
+        self._warnings.keep({uid_of(item) for each in (PODS, *WORKLOADS) for item in self._cache.all(each)})
 
     async def delete_artifacts(self, config: StoreConfig) -> None:
         """Delete all that lies in a run's own folder of the store, and its journals."""
         await self._stores.ask(config, lambda: self._open_store(config).delete(""))
+
+    async def _shares(self, run: SelfRewardRun) -> bool:
+        """Whether the run's devices are shared; its claim is made then."""
+        shares = await self._devices.are_shared(run)
+        if shares:
+            await self._devices.claim(run)
+        return shares
 
     async def _observe_commits(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Found:
         if not artifacts:
@@ -191,12 +195,9 @@ class KubernetesCluster:
 
     def _objects(self, run: SelfRewardRun) -> RunObjects:
         namespace, uid = run.metadata.namespace, run.metadata.uid
-        workloads = [item for each in _WORKLOADS for item in self._cache.of_run(each, uid)]
-        return RunObjects([item for item in workloads if _belongs(item, namespace, uid)], self._pods(namespace, uid))
-
-    def _pods(self, namespace: str, run_uid: str) -> list[Object]:
-        """The pods that bear the run's labels in its namespace: elsewhere anybody may have put them on."""
-        return [pod for pod in self._cache.of_run(PODS, run_uid) if pod["metadata"]["namespace"] == namespace]
+        workloads = [item for each in WORKLOADS for item in self._cache.of_run(each, uid)]
+        own = [item for item in workloads if belongs(item, namespace, uid)]
+        return RunObjects(own, pods_of(self._cache, namespace, uid))
 
     async def _ask_for_missing(self, run: SelfRewardRun, graph: Graph) -> None:
         """A child that status or its pods know and the cache does not is either gone or not heard of yet.
@@ -211,13 +212,14 @@ class KubernetesCluster:
                     found = await self._client.get(resource, run.metadata.namespace, name)
                 except NotFound:
                     continue
-                if _belongs(found, run.metadata.namespace, run.metadata.uid):
+                if belongs(found, run.metadata.namespace, run.metadata.uid):
                     self._cache.put(resource, found)
 
     def _expected(self, run: SelfRewardRun, graph: Graph) -> Iterator[tuple[tuple[Resource, ...], str]]:
         populated = {place_of(pod) for pod in self._cache.of_run(PODS, run.metadata.uid)}
         for serving in run.status.servings:
-            if serving.child_uid is not None or ("", serving.model, serving.attempt) in populated:
+            places = {("", server, serving.attempt) for server in (serving.model, serving.child)}
+            if serving.child_uid is not None or not places.isdisjoint(populated):
                 yield (DEPLOYMENTS,), serving.child
         training = tuple(resource for resource in OPTIONAL if resource in self.served)
         for iteration in run.status.iterations:
@@ -241,45 +243,10 @@ class KubernetesCluster:
             found = None
         if found is None:
             found = await self._client.apply(resource, manifest)
-        elif not _belongs(found, namespace, run.metadata.uid):
+        elif not belongs(found, namespace, run.metadata.uid):
             message = f"{resource.kind} {name_of(manifest)} exists and belongs to another: delete it or rename the run"
             raise Occupied(message, reason="NameTaken")
         self._cache.put(resource, found)
-
-    async def _guard(self, run: SelfRewardRun) -> None:
-        """Let nobody but the run's own steps ask its servers. Neither object is ever read: a Secret that is there is
-        this run's, by its name, and a policy that is another's the API server does not let be taken over."""
-        if has_own_key(run.spec.serving):
-            try:
-                await self._client.create(SECRETS, key_secret(run, secrets.token_urlsafe(32)))
-            except Conflict as error:
-                if error.reason != "AlreadyExists":
-                    raise
-        await self._client.apply(NETWORK_POLICIES, network_policy(run))
-
-    async def _delete(self, resource: Resource, namespace: str, item: View) -> None:
-        name, uid = name_of(item), uid_of(item)
-        try:
-            await self._client.delete(resource, namespace, name, uid)
-        except NotFound:
-            self._cache.remove(resource, item)
-        except Conflict:
-            # Another object of that name, or only a busy one: look, for what is forgotten is never seen again.
-            if await self._is_there(resource, namespace, name, uid):
-                raise
-            self._cache.remove(resource, item)
-
-    async def _is_there(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
-        try:
-            return uid_of(await self._client.get(resource, namespace, name)) == uid
-        except NotFound:
-            return False
-
-    async def _delete_leftovers(self, namespace: str, run_uid: str, one: View) -> None:
-        place = (label_of(one, KEY), label_of(one, MODEL))
-        for pod in self._pods(namespace, run_uid):
-            if (label_of(pod, KEY), label_of(pod, MODEL)) == place and not is_over(pod):
-                await self._delete(PODS, namespace, pod)
 
 
 def _speaking(run: SelfRewardRun, pods: Iterable[View]) -> Iterator[View]:
@@ -287,13 +254,6 @@ def _speaking(run: SelfRewardRun, pods: Iterable[View]) -> Iterator[View]:
     rows = [row for iteration in run.status.iterations for row in iteration.steps]
     current = {(row.key, "", row.attempt) for row in rows if row.state in (StepState.STARTING, StepState.RUNNING)}
     return (pod for pod in pods if label_of(pod, COMPONENT) == "step" and place_of(pod) in current)
-
-
-def _belongs(item: View, namespace: str, run_uid: str) -> bool:
-    """Whether the run owns it. Who may create objects may write any label and any owner, in a namespace of his own."""
-    metadata = item["metadata"]
-    owners = metadata.get("ownerReferences") or []
-    return metadata["namespace"] == namespace and any(owner["uid"] == run_uid for owner in owners)
 
 
 def _opened(config: StoreConfig) -> Store:

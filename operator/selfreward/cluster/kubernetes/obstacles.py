@@ -24,7 +24,7 @@ from selfreward.cluster.kubernetes.verdicts import verdict_of
 from selfreward.cluster.kubernetes.warnings import NO_POD, NO_VOLUME, Warned, Warnings, without_pod
 from selfreward.plan import Obstacle
 from selfreward.render.images import workload_name
-from selfreward.render.metadata import KEY, MODEL, STEP
+from selfreward.render.metadata import ENGINE, KEY, MODEL, STEP
 from selfreward.render.secrets import secret_refs
 
 _NAMED: Final = re.compile(r'["/]([a-z0-9][-a-z0-9.]*)')
@@ -76,19 +76,24 @@ def _creates(status: View) -> bool:
 
 
 def _obstacle(run: SelfRewardRun, item: View, reason: Reason, warned: Warned) -> Obstacle:
-    place = label_of(item, KEY) or label_of(item, MODEL)
+    place = _place(item)
     field = _field(run.spec, item, reason, warned.message)
     return Obstacle(reason, f"{field}: {place}: {warned.reason}: {warned.message}", warned.since)
 
 
 def pod_obstacles(run: SelfRewardRun, pods: Sequence[View]) -> Iterator[Obstacle]:
     """Pods that cannot start, one obstacle for each step and model."""
-    for place in sorted({label_of(pod, KEY) or label_of(pod, MODEL) for pod in pods}):
-        own = [pod for pod in pods if place in (label_of(pod, KEY), label_of(pod, MODEL))]
+    for place in sorted({_place(pod) for pod in pods}):
+        own = [pod for pod in pods if _place(pod) == place]
         waits = pending_of(own)
         if waits is not None and waits.obstacle is not None:
             field = _field(run.spec, own[0], waits.obstacle, waits.message)
             yield Obstacle(waits.obstacle, f"{field}: {place}: {waits.reason}: {waits.message}", waits.since)
+
+
+def _place(item: View) -> str:
+    """The step, or the model that a server serves; a kept engine's name before it was given one."""
+    return label_of(item, KEY) or label_of(item, MODEL) or label_of(item, ENGINE)
 
 
 def refusal(run: SelfRewardRun, error: Refused | PermanentError, now: datetime) -> Obstacle:

@@ -29,6 +29,8 @@ ALWAYS: Final = (RUNS, PODS, JOBS, DEPLOYMENTS)
 """Resource types that are watched on every cluster."""
 OPTIONAL: Final = tuple(backend.resource for backend in BACKENDS)
 """Workloads that train. Watched where the cluster serves them: a watch on a type without a CRD would never begin."""
+WORKLOADS: Final = (JOBS, DEPLOYMENTS, *OPTIONAL)
+"""What a run's children are."""
 
 _BY_KIND: Final = {
     (resource.api_version, resource.kind): resource
@@ -68,6 +70,13 @@ def version_of(item: View) -> int:
 def is_going(item: View) -> bool:
     """Whether an object is being deleted."""
     return item["metadata"].get("deletionTimestamp") is not None
+
+
+def belongs(item: View, namespace: str, run_uid: str) -> bool:
+    """Whether the run owns it. Who may create objects may write any label and any owner, in a namespace of his own."""
+    metadata = item["metadata"]
+    owners = metadata.get("ownerReferences") or []
+    return metadata["namespace"] == namespace and any(owner["uid"] == run_uid for owner in owners)
 
 
 def condition_of(item: View, kind: str) -> View | None:
