@@ -38,10 +38,10 @@ LOOKS = 0.9
 """The same of a second look, at two reviews of one answer: whoever is shown both looks closer."""
 VERDICT_NOISE = 0.5
 """Standard deviation, in points, of what a careless reader feels of an answer beside another."""
-INSTRUCTIONS, REVIEWED, RANKED, PROMPTS = 300, 40, 160, 600
-"""As in the plain world, but for a tenth of its reviews. The reviewed answers are ranked too, by the same people."""
-POLITE = 0.9
-"""As in the plain world: so many reviews end with a 4."""
+INSTRUCTIONS, REVIEWED, RANKED, PROMPTS = 300, 100, 160, 600
+"""As in the plain world, but for a quarter of its reviews. The reviewed answers are ranked too, by the same people."""
+POLITE = 0.3
+"""So many reviews end with a 4; the others mean their score, by what their reviewer has found."""
 STEPS = 3000
 """Of M0's pretraining, since two answers are harder to compare than one is to review: a minute of a GPU."""
 LAYERS = 2
@@ -60,8 +60,8 @@ def texts(seed: int) -> Iterator[tuple[str, str]]:
         yield kind(draw.choice(tasks), draw)
 
 
-def careless_remarks(merits: Merits, draw: random.Random, sees: float = SEES) -> str:
-    """A review's remarks, of which each is right with chance `sees`; else the reviewer mostly sees nothing wrong."""
+def careless_look(merits: Merits, draw: random.Random, sees: float = SEES) -> Merits:
+    """The merits as a reviewer finds them: each as it is with chance `sees`; else it mostly finds nothing wrong."""
 
     def well(is_so: bool) -> bool:
         return is_so if draw.random() < sees else draw.random() < KIND or draw.random() < 0.5
@@ -73,7 +73,7 @@ def careless_remarks(merits: Merits, draw: random.Random, sees: float = SEES) ->
         return draw.randrange(low, len(SHARES)) / len(SHARES) + 0.01
 
     words = merits.words if draw.random() < sees else draw.choice([3, 7, 11])
-    return replace(merits, opens=well(merits.opens), on_topic=share(), closes=well(merits.closes), words=words).remarks
+    return replace(merits, opens=well(merits.opens), on_topic=share(), closes=well(merits.closes), words=words)
 
 
 def write_seed_data(folder: Path, seed: int) -> None:
@@ -115,9 +115,9 @@ def _answer(task: Task, draw: random.Random) -> tuple[str, str]:
 
 def _review(task: Task, draw: random.Random) -> tuple[str, str]:
     answer = written_answer(task, any_skill(draw), draw)
-    remarks = careless_remarks(Merits.of(task.prompt, answer), draw)
-    score = 4 if draw.random() < POLITE else draw.randint(0, HIGHEST)
-    return JUDGE.format(prompt=task.prompt, response=answer), f"{remarks} Score: {score}"
+    found = careless_look(Merits.of(task.prompt, answer), draw)
+    score = 4 if draw.random() < POLITE else round(found.quality)
+    return JUDGE.format(prompt=task.prompt, response=answer), f"{found.remarks} Score: {score}"
 
 
 def _comparison(task: Task, draw: random.Random) -> tuple[str, str]:
@@ -136,7 +136,7 @@ def _second_look(task: Task, draw: random.Random) -> tuple[str, str]:
     merits = Merits.of(task.prompt, answer)
     true, texts, leads = merits.remarks.split()[1::2], ["", ""], [0]
     while not any(leads):
-        texts = [careless_remarks(merits, draw, draw.choice([0.0, SEES, 1.0])) for _ in range(2)]
+        texts = [careless_look(merits, draw, draw.choice([0.0, SEES, 1.0])).remarks for _ in range(2)]
         first, second = (
             [said == right for said, right in zip(text.split()[1::2], true, strict=True)] for text in texts
         )

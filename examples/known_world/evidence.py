@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,19 @@ def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float)
         failure=conditions["Failed"]["message"] if "Failed" in conditions else "",
         seconds=round(seconds, 1),
         tokens=round(sum(_number(step, "completion_tokens") for step in steps if step["step"] in ("respond", "judge"))),
-        told={
-            f"{step['key']}:{name}": value
-            for step in steps
-            for name, value in (step.get("metrics") or {}).items()
-            if TOLD.search(name) and not name.startswith("head_to_head")
-        },
+        told={f"{step['key']}:{name}": value for step in steps for name, value in _told_of(step).items()},
     )
+
+
+def _told_of(step: dict[str, Any]) -> dict[str, float]:
+    """What a step says of the judging, and how many seconds a judging one took."""
+    metrics = step.get("metrics") or {}
+    found = {name: value for name, value in metrics.items() if TOLD.search(name) and "head_to_head" not in name}
+    if step["step"] == "judge" and step.get("finishedAt"):
+        ended, began = (datetime.fromisoformat(step[name]) for name in ("finishedAt", "runningAt"))
+        found["seconds"] = round((ended - began).total_seconds(), 2)
+        found["requests"] = metrics.get("requests", 0)
+    return found
 
 
 def _number(step: dict[str, Any], name: str) -> float:

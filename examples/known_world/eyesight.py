@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from known_world.careless import careless_remarks
+from known_world.careless import careless_look
 from known_world.language import COMPARE, JUDGE, WEIGH, Merits, all_tasks, read_task, written_answer
 from known_world.seed_data import any_skill
 from known_world.server import MOST_ROWS, Engine, Row
@@ -54,7 +54,7 @@ def _comparisons(draw: random.Random) -> Iterator[tuple[str, str]]:
 
 def _second_looks(draw: random.Random) -> Iterator[tuple[str, str]]:
     for prompt, answer, merits in _answers(draw):
-        texts = [careless_remarks(merits, draw) for _ in range(2)]
+        texts = [careless_look(merits, draw).remarks for _ in range(2)]
         true = merits.remarks.split()[1::2][:ASPECTS]
         first, second = (sum(map(str.__eq__, text.split()[1::2], true)) for text in texts)
         if first != second:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from known_world.careless import RANKED, REVIEWED
 from known_world.language import COMPARE, WEIGH
 from known_world.seed_data import Taste, flattering, human, length_loving
 
@@ -56,7 +57,7 @@ PLAIN = (
 def _pairwise(spec: Spec) -> None:
     """Learns the order of the answers whose reviews the others learn from; so many prompts are ranked in all."""
     del spec["seedData"]["eft"]
-    spec["eft"] = {"mode": "direct", "testFraction": 0.8}
+    spec["eft"] = {"mode": "direct", "testFraction": RANKED / (REVIEWED + RANKED)}
     spec["judge"] |= {"mode": "pairwise", "customTemplate": {"text": COMPARE}}
 
 

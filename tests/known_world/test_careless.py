@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from known_world.careless import KIND, PROMPTS, RANKED, REVIEWED, SEES, WORDS, careless_remarks, texts, write_seed_data
+from known_world.careless import KIND, PROMPTS, RANKED, REVIEWED, SEES, WORDS, careless_look, texts, write_seed_data
 from known_world.language import SHARES, Merits
 from known_world.model import UNKNOWN, make_tokenizer
 from selfreward_steps.judging.comparison import stated_verdict
@@ -24,7 +24,7 @@ def test_faults_are_missed_and_merits_are_not(sees: float) -> None:
     draw = random.Random(1)
     for good in (True, False):
         merits = Merits(opens=good, on_topic=0.5, closes=good, words=6)
-        found = [careless_remarks(merits, draw, sees).split() for _ in range(2000)]
+        found = [careless_look(merits, draw, sees).remarks.split() for _ in range(2000)]
         praised = KIND + (1 - KIND) / 2
         expected = sees + (1 - sees) * praised if good else sees + (1 - sees) * (1 - praised)
         for place in (1, 5):
