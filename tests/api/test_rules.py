@@ -166,6 +166,7 @@ CHANGED: list[tuple[str, RunStatus, dict[str, Any]]] = [
     ("spec.judge.mode", ITERATING, {"judge": {"mode": "logprob"}}),
     ("spec.judge.samples", ITERATING, {"judge": {"samples": 5}}),
     ("spec.judge.sampling", ITERATING, {"judge": {"sampling": {"temperature": 0.1}}}),
+    ("spec.judge.metaJudge", ITERATING, {"judge": {"metaJudge": {}}}),
     ("spec.preferences", ITERATING, {"preferences": {"minMargin": 1}}),
     ("spec.training.dpo", ITERATING, {"training": {"dpo": {"beta": 0.2}}}),
     ("spec.serving.generationShards", ITERATING, {"serving": {"generationShards": 9}}),

@@ -41,9 +41,9 @@ class _Measured:
     def number(self, name: str) -> float | None:
         return self.row.metrics.get(name)
 
-    def by_mode(self, *, cot: str, logprob: str) -> str:
-        """What to do, by how the judge is read: nobody is told to set what is set."""
-        return logprob if self.mode is JudgeMode.LOGPROB else cot
+    def by_mode(self, *, cot: str, logprob: str, pairwise: str) -> str:
+        """What to do, by how the judge is read: nobody is told to set what is set, or what has no effect."""
+        return {JudgeMode.COT: cot, JudgeMode.LOGPROB: logprob, JudgeMode.PAIRWISE: pairwise}[self.mode]
 
 
 def weigh_gates(draft: Draft) -> None:
@@ -116,6 +116,8 @@ def _parse_rate(measured: _Measured, gates: Gates) -> str | None:
             cot="look at the critiques, and raise judge.sampling.maxTokens if they are cut off; a judge learns the "
             "format from evaluation data, and judge.mode: logprob needs none",
             logprob=f"the others begin with something else; {_BY_TOKEN}",
+            pairwise="look at the critiques, and raise judge.sampling.maxTokens if they are cut off; a judge learns "
+            "verdicts from ranked answers (seedData.rankings)",
         )
     )
 
@@ -138,6 +140,8 @@ def _pairs(measured: _Measured, gates: Gates) -> str | None:
     advice = measured.by_mode(
         cot="raise judge.samples or responses.perPrompt, or set judge.mode: logprob",
         logprob="raise responses.perPrompt or responses.sampling.temperature",
+        pairwise="raise responses.perPrompt or responses.sampling.temperature, or read position_bias: what the order "
+        "decides is no pair",
     )
     if cut > ties:
         advice = "raise responses.sampling.maxTokens, or set preferences.truncated: keep"
@@ -157,7 +161,9 @@ def _score_share(measured: _Measured, gates: Gates) -> str | None:
         f"{share:.0%} of the scores are {common if common is not None else 0:g} (gates.scoreShare.maximum {most:.0%}): "
         "the judge hardly tells answers apart; train it on evaluation data with balanced scores, "
         + measured.by_mode(
-            cot="use judge.mode: logprob, or another judge.template", logprob="or use another judge.template"
+            cot="use judge.mode: logprob, or another judge.template",
+            logprob="or use another judge.template",
+            pairwise="or set judge.mode: cot",
         )
     )
 
@@ -197,7 +203,7 @@ def _judge_drift(measured: _Measured, gates: Gates) -> str | None:
         f"as a judge {measured.row.key.rpartition('-')[2].upper()} orders answers unlike the model before: a drift of "
         f"{drift:.2f} where an unrelated order has 1 (gates.judgeDrift.maximum {most:g}; "
         f"{measured.number('judge_drift_prompts') or 0:.0f} ranked prompts): pairs of the next round may be noise; "
-        + measured.by_mode(cot="raise judge.samples, or lower", logprob="lower")
+        + measured.by_mode(cot="raise judge.samples, or lower", logprob="lower", pairwise="lower")
         + " training.dpo.learningRate"
     )
 

@@ -42,7 +42,10 @@ UPDATE_RULES: tuple[Rule, ...] = (
     ),
     # Where a judge listens may be put right at any time: it is found to be wrong only by using it.
     *_frozen(
-        ("prompts", "responses", "judge.mode", "judge.samples", "judge.sampling", "preferences", "training.dpo"),
+        (
+            *("prompts", "responses", "preferences", "training.dpo"),
+            *(f"judge.{field}" for field in ("mode", "samples", "sampling", "metaJudge")),
+        ),
         _ITERATING,
         "an iteration has used it",
     ),
