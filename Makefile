@@ -22,8 +22,9 @@ help:  ## This list
 
 setup: .venv/.ready  ## Virtual environment from the locks, for what this machine is (DEVICE=cpu, DEVICE=gpu)
 
-.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt pyproject.toml $(wildcard setup/*.py)
+.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt locks/lua.txt pyproject.toml $(wildcard setup/*.py)
 	$(PYTHON) setup --device $(DEVICE)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement locks/lua.txt
 	@touch $@
 
 quickstart: setup  ## A whole self-rewarding run on this machine
@@ -66,6 +67,7 @@ generate: setup  ## The CRD, the chart's copy and README, the API reference, fro
 	$(BIN)/python -m selfreward.api.crd --chart > charts/selfreward/templates/crd.yaml
 	$(BIN)/python -m selfreward.api.reference > docs/api-reference.md
 	PYTHONPATH=tests $(BIN)/python -m charts.generated
+	PYTHONPATH=tests $(BIN)/python -m gitops.generated
 	$(BIN)/python tests/steps/importing/seed/lookalikes.py > docs/datasets.md
 	PYTHONPATH=tests $(BIN)/python tests/lookalikes/page.py > docs/models.md
 
