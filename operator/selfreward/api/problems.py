@@ -57,6 +57,9 @@ PATTERNS: Final[dict[str, str]] = {
     r"^/[^\x00-\x1f]+$": "must be an absolute path, beginning with /",
     r"^https?://[^\x00-\x20]+$": "must begin with http:// or https://, without spaces",
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must be a name of Kubernetes: lower-case letters, digits, dashes and dots",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-A-Za-z0-9._~/]+$": (
+        "must be a name with a domain before it, such as kueue.x-k8s.io/multikueue"
+    ),
     r"^[-._a-zA-Z0-9]+$": "must be letters, digits, dashes, dots and underscores",
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": (
         "must be a label's value: letters, digits, dashes, dots and underscores, of which the first two at its ends"

@@ -7,7 +7,7 @@ plane acts on: serving, training shape, storage, deadlines, retries and the life
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 from selfreward_steps.contract import (
@@ -31,6 +31,12 @@ from selfreward.api.schedule import Schedule
 from selfreward.api.workloads import Workloads
 
 Seconds = Annotated[int, Field(ge=1)]
+
+
+MANAGER: Final = "selfreward.dev/operator"
+"""This operator's name in `spec.managedBy`."""
+_DOMAIN_PATH: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-A-Za-z0-9._~/]+$"
+"""A name with a domain before it, as batch/v1's `managedBy`."""
 
 
 class ServingEngine(StrEnum):
@@ -251,6 +257,10 @@ class SelfRewardRunSpec(ContractModel):
     """Hold the run."""
     suspend_policy: SuspendPolicy = SuspendPolicy.IMMEDIATE
     """`Immediate` or `StepBoundary`."""
+    managed_by: Annotated[str, Field(max_length=63, pattern=_DOMAIN_PATH)] | None = None
+    """Who looks after the run: this operator, also where it is absent (`selfreward.dev/operator`); with any other name,
+    such as `kueue.x-k8s.io/multikueue`, the operator touches neither it nor anything of it. It cannot change. On one
+    machine it is not read."""
     schedule: Schedule | None = None
     """When the next iteration may start: `cron` or `approval: true`. At once, without it."""
     deadlines: Deadlines = Deadlines()

@@ -135,6 +135,12 @@ class Lifecycle:
         await self._write_finalizers(raw, wanted=False)
         return Going(events=events)
 
+    async def let_go(self, raw: View) -> None:
+        """Hold up no deletion of a run that is another controller's, with its children and artifacts."""
+        metadata = raw["metadata"]
+        if metadata.get("deletionTimestamp") is not None and FINALIZER in (metadata.get("finalizers") or []):
+            await self._write_finalizers(raw, wanted=False)
+
     async def _delete_artifacts(self, raw: View) -> _Kept | None:
         """Delete the run's artifacts; what is in the way of that, if anything is."""
         if not has_begun(raw):

@@ -25,7 +25,14 @@ from selfreward.control.events import Events
 from selfreward.control.keys import RunKey, key_of
 from selfreward.control.lifecycle import Lifecycle
 from selfreward.control.metrics import Metrics
-from selfreward.control.runs import UnreadableRun, annotation, parse_run, parse_status, with_status
+from selfreward.control.runs import (
+    UnreadableRun,
+    annotation,
+    is_managed_elsewhere,
+    parse_run,
+    parse_status,
+    with_status,
+)
 from selfreward.control.storage import StoragePolicy
 from selfreward.plan import (
     Decision,
@@ -82,6 +89,10 @@ class Reconciler:
             raw = await self._client.get(RUNS, key.namespace, key.name)
         except NotFound:
             self._forget(key)
+            return None
+        if is_managed_elsewhere(raw):
+            self._forget(key)
+            await self._lifecycle.let_go(raw)
             return None
         if raw["metadata"].get("deletionTimestamp") is not None:
             return await self._delete(raw)

@@ -16,7 +16,7 @@ from selfreward_steps.store.names import run_root
 from selfreward.api import ObjectMeta, RunStatus, SelfRewardRun, Storage
 from selfreward.api.mistakes import mistakes
 from selfreward.api.problems import described
-from selfreward.api.spec import ArtifactPolicy
+from selfreward.api.spec import MANAGER, ArtifactPolicy
 from selfreward.cluster.kubernetes.resources import Object, View
 from selfreward.control.defaults import RunDefaults
 from selfreward.control.storage import StoragePolicy
@@ -73,6 +73,11 @@ def deletes_artifacts(raw: View) -> bool:
     """Whether the run asks for its artifacts to be deleted with it; the rest of its spec need not be readable."""
     policy = (raw.get("spec") or {}).get("deletionPolicy")
     return isinstance(policy, dict) and policy.get("artifacts") == ArtifactPolicy.DELETE
+
+
+def is_managed_elsewhere(raw: View) -> bool:
+    """Whether another controller looks after the run (`spec.managedBy`); the rest of its spec need not be readable."""
+    return (raw.get("spec") or {}).get("managedBy") not in (None, MANAGER)
 
 
 def has_begun(raw: View) -> bool:

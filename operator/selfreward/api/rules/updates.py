@@ -64,4 +64,5 @@ UPDATE_RULES: tuple[Rule, ...] = (
         "can only be raised",
         "spec.iterations",
     ),
+    Rule("", _same("managedBy"), "cannot change: two controllers would look after the run", "spec.managedBy"),
 )
