@@ -26,6 +26,7 @@ _PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "ValidatingAdmissionPolicyBinding": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings"),
     "Job": ("apis/batch/v1", "jobs"),
     "Deployment": ("apis/apps/v1", "deployments"),
+    "ResourceClaim": ("apis/resource.k8s.io/v1", "resourceclaims"),
     "ReplicaSet": ("apis/apps/v1", "replicasets"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),

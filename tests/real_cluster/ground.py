@@ -27,7 +27,7 @@ FILES: Final = "suite-files"
 """ConfigMap with the scripts and data that the suite's pods use, mounted at :data:`PLACE`."""
 PLACE: Final = "/suite"
 _SCRIPTS: Final = (
-    *(TESTS / "real_cluster" / "pods" / name for name in ("seed.py", "look.py", "copy_object.py")),
+    *(TESTS / "real_cluster" / "pods" / name for name in ("seed.py", "look.py", "copy_object.py", "stranger.py")),
     *(
         TESTS / "steps" / name
         for name in ("tiny_model.py", "openai_server.py", "server_faults.py", "plausible_model.py")
