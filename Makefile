@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13; do $$each -c '' 2>/dev/null && echo $$each && exit; done; echo python3)
 # What to set up for: cpu, gpu, or what the machine is.
 DEVICE ?= auto
+WORLD ?= plain
 BIN := .venv/bin
 # Each step is a process that imports torch: 11 s of it would be compiling the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -53,8 +54,8 @@ nightly: setup  ## Hours: 10,000 schedules of faults, 5,000 hostile runs, a run 
 	HOSTILE=5000 $(BIN)/pytest -n auto -q tests/control/test_hostile.py
 	$(BIN)/pytest -n auto -v -o python_files='check_*.py' tests/lookalikes
 
-evidence: setup  ## The known world on five seeds, with ablations and collapse made on purpose (see docs/evidence.md)
-	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence --jobs 2
+evidence: setup  ## The known world on five seeds, with one thing changed at a time (WORLD=careless; see docs/evidence.md)
+	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence/$(WORLD) --world $(WORLD) --jobs 2
 
 lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/ruff check .
