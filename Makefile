@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13; do $$each -c '' 2>/dev/null && echo $$each && exit; done; echo python3)
 # What to set up for: cpu, gpu, or what the machine is.
 DEVICE ?= auto
+# Whose evidence to gather: plain, careless.
 WORLD ?= plain
 BIN := .venv/bin
 # Each step is a process that imports torch: 11 s of it would be compiling the same modules again.
