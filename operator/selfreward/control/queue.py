@@ -7,8 +7,10 @@ Each key is worked on by one worker at a time and waits at most once, however of
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 from collections.abc import Hashable
+from itertools import count
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -26,6 +28,10 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, jitter: random.Random | None = None) -> None:
         self._due: dict[K, float] = {}
+        self._order: list[tuple[float, int, K]] = []
+        """A heap of dates and keys, the earliest first. An entry that is not in `_due`, or whose key somebody works on,
+        is of no use any more: it is dropped when it comes to the top."""
+        self._entries = count()
         self._working: dict[K, float] = {}
         """Keys that somebody works on, with the time when that began."""
         self._failures: dict[K, int] = {}
@@ -37,7 +43,7 @@ class WorkQueue(Generic[K]):
         at = _now() + after
         if at < self._due.get(key, float("inf")):
             self._due[key] = at
-            self._news.set()
+            self._enter(key)
 
     def retry(self, key: K, at_least: float = 0, at_most: float = MAX_BACKOFF) -> float:
         """Look at `key` again after its back-off, doubled each time, with jitter; returns the seconds."""
@@ -56,15 +62,18 @@ class WorkQueue(Generic[K]):
         """The next key that is due and that nobody works on. Call :meth:`done` when finished with it."""
         while True:
             wait = None
-            for key, at in sorted(self._due.items(), key=lambda each: each[1]):
-                if key in self._working:
+            while self._order:
+                at, _, key = self._order[0]
+                if self._due.get(key) != at or key in self._working:
+                    heapq.heappop(self._order)
                     continue
                 wait = at - _now()
-                if wait <= _GRAIN:
-                    del self._due[key]
-                    self._working[key] = _now()
-                    return key
-                break
+                if wait > _GRAIN:
+                    break
+                heapq.heappop(self._order)
+                del self._due[key]
+                self._working[key] = _now()
+                return key
             self._news.clear()
             try:
                 async with asyncio.timeout(wait):
@@ -75,6 +84,11 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """Nobody works on `key` any more."""
         self._working.pop(key, None)
+        if key in self._due:
+            self._enter(key)
+
+    def _enter(self, key: K) -> None:
+        heapq.heappush(self._order, (self._due[key], next(self._entries), key))
         self._news.set()
 
     @property

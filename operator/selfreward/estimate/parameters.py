@@ -26,7 +26,9 @@ class Parameters(ContractModel):
     """The import's own: it opens the model and the data with the training libraries."""
     engine_start: float
     """From a server's creation to its first answer, on a machine that has nothing compiled: imports, inspection of the
-    model, compilation, graphs."""
+    model, graphs."""
+    engine_compile: float
+    """What the start takes on top where the model is compiled, as that of a run of many answers is."""
     engine_first: float
     """What the first answers of a started engine take on top: kernels that are compiled when they are first needed."""
     exchange: float

@@ -17,6 +17,7 @@ from selfreward.estimate.shape import ModelShape
 from selfreward.estimate.work import Work
 from selfreward.estimate.workload import Workloads
 from selfreward.plan.graph import ChildKind, Node, build_graph
+from selfreward.render.gpu_engine import gpu_arguments
 from selfreward.render.gpus import gpus_of_server, gpus_of_step
 from selfreward.render.memory import memory_limits
 
@@ -174,10 +175,14 @@ class _Walk:
         shape = self.shapes.get(model, self.shape)
         kept = self.is_started and self.hardware.keeping is not Keeping.NEVER
         self.served, self.is_started, self.is_fresh = model, True, not kept
-        start = time.exchange_seconds if kept else time.engine_seconds
+        compiles = not gpu_arguments(self.spec, self.spec.serving)
+        if kept:
+            seconds = time.exchange_seconds(self.parameters, shape)
+        else:
+            seconds = time.engine_seconds(self.parameters, shape, compiles=compiles)
         return _Row(
             f"serving {model}",
-            start(self.parameters, shape),
+            seconds,
             gpus=gpus_of_server(self.spec),
             gpu_bytes=memory.served_bytes(self.hardware.gpu),
             host_bytes=float(shape.weight_bytes),

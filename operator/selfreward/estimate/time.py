@@ -29,9 +29,9 @@ class Servers:
     tensor_parallel: int = 1
 
 
-def engine_seconds(parameters: Parameters, shape: ModelShape) -> float:
+def engine_seconds(parameters: Parameters, shape: ModelShape, *, compiles: bool) -> float:
     """From the creation of a model's server to its first answer."""
-    return parameters.engine_start + shape.weight_bytes / parameters.copy_rate
+    return parameters.engine_start + compiles * parameters.engine_compile + shape.weight_bytes / parameters.copy_rate
 
 
 def exchange_seconds(parameters: Parameters, shape: ModelShape) -> float:
