@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from render.cases import (
     run_of,
     workload,
 )
+from selfreward.api import Keeping
 from selfreward.plan import build_graph
 from selfreward.render import (
     Images,
+    device_claim,
+    kept_manifests,
     service_name,
     serving_manifests,
     step_manifest,
@@ -71,6 +75,10 @@ SERVINGS: dict[str, dict[str, Any]] = {
         "serving": {"command": ["my-server"], "apiKeySecretRef": {"name": "server", "key": "key"}}
     },
 }
+KEPT: dict[str, tuple[dict[str, Any], Keeping]] = {
+    "kept-awake": (SECRETS | {"serving": {"replicas": 2}}, Keeping.AWAKE),
+    "kept-asleep": ({"serving": {"deviceClassName": "gpu.example.com", "tensorParallel": 2}}, Keeping.ASLEEP),
+}
 
 
 class Plain(yaml.SafeDumper):
@@ -84,6 +92,12 @@ def manifests(name: str) -> list[dict[str, Any]]:
     if name in SERVINGS:
         run = run_of(**SERVINGS[name])
         return list(serving_manifests(run, create_serving(run, "m1", attempt=2), Images()))
+    if name in KEPT:
+        spec, keeping = KEPT[name]
+        run, shares = run_of(**spec), keeping is Keeping.ASLEEP
+        create = replace(create_serving(run, "m1", attempt=2), keeping=keeping)
+        claim = [device_claim(run)] if shares else []
+        return [*kept_manifests(run, create, Images(), shares=shares), *claim]
     spec, key = CASES[name]
     run = run_of(**spec)
     return [workload(run, *create_step(run, key))]
@@ -98,7 +112,7 @@ def containers(document: Any) -> Iterator[dict[str, Any]]:
             yield from containers(item)
 
 
-@pytest.mark.parametrize("name", [*CASES, *SERVINGS])
+@pytest.mark.parametrize("name", [*CASES, *SERVINGS, *KEPT])
 def test_manifest_is_the_snapshot(name: str, update: bool) -> None:
     text = yaml.dump_all(manifests(name), Dumper=Plain, sort_keys=False, width=120)
     path = SNAPSHOTS / f"{name}.yaml"
@@ -108,10 +122,10 @@ def test_manifest_is_the_snapshot(name: str, update: bool) -> None:
 
 
 def test_no_snapshot_is_left_over() -> None:
-    assert {path.stem for path in SNAPSHOTS.glob("*.yaml")} == set(CASES) | set(SERVINGS)
+    assert {path.stem for path in SNAPSHOTS.glob("*.yaml")} == set(CASES) | set(SERVINGS) | set(KEPT)
 
 
-@pytest.mark.parametrize("name", [*CASES, *SERVINGS])
+@pytest.mark.parametrize("name", [*CASES, *SERVINGS, *KEPT])
 def test_every_container_passes_pod_security_restricted(name: str) -> None:
     found = [container for document in manifests(name) for container in containers(document)]
     assert found
