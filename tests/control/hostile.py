@@ -49,6 +49,9 @@ def hostile(seed: int, folder: Path, victim_uid: str) -> Iterator[Object]:
             # Whatever else it is, it may begin.
             spec.pop("suspend", None)
             spec.pop("schedule", None)
+        if chance.random() < 0.3:
+            # Pods of such are written to.
+            spec["serving"] = chance.choice(({"keep": "awake"}, {"deviceClassName": "gpu.example.com"}))
         _make_small(spec)
         document["metadata"] = _metadata(chance, victim_uid)
         yield document

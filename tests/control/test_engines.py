@@ -216,6 +216,20 @@ async def test_every_replica_is_told(tmp_path: Path) -> None:
     assert sorted(model or "" for _, model in set(seen)) == ["m0"] * 3 + ["m2"] * 3
 
 
+async def test_a_pod_of_another_namespace_is_told_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        run = made.cluster.create(kept_manifest(tmp_path, AWAKE))["metadata"]
+        mine = {labels.RUN: run["name"], labels.RUN_UID: run["uid"], labels.ENGINE: ENGINE, labels.ATTEMPT: "1"}
+        lies = {"name": "liar", "namespace": "research", "labels": {**mine, labels.COMPONENT: "serving"}}
+        containers = [{"name": name, "image": "any"} for name in ("server", "agent")]
+        made.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": lies, "spec": {"containers": containers}})
+        made.start()
+        assert (await made.finished()).phase is Phase.SUCCEEDED
+        liar = made.cluster.get("Pod", "liar", "research")
+        assert liar is not None
+        assert labels.ASSIGNMENT not in (liar["metadata"].get("annotations") or {})
+
+
 @KEPT
 async def test_a_suspended_run_keeps_no_engine(tmp_path: Path, serving: dict[str, Any]) -> None:
     async with bench(tmp_path) as made:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from selfreward_steps.agent.models import Models
 from selfreward_steps.agent.probe import Probe
-from selfreward_steps.agent.server import Server, Told
+from selfreward_steps.agent.server import Server, Told, Unsure
 from selfreward_steps.contract import Assignment, EngineReport, EngineState, ModelExchange
 from selfreward_steps.errors import StepError
 
@@ -57,10 +57,14 @@ class Agent:
         if assigned is None:
             self._probe.change()
             return True
-        if assigned.model is None:
-            state, message = await self._sleep()
-        else:
-            state, message = await self._serve(assigned.model, assigned.digest)
+        try:
+            if assigned.model is None:
+                state, message = await self._sleep()
+            else:
+                state, message = await self._serve(assigned.model, assigned.digest)
+        except Unsure:
+            # What was said last stands: a busy server is not one that has changed.
+            return False
         if self._read():
             # What was done is void: the next look does what holds now.
             return False

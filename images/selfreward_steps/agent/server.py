@@ -19,6 +19,10 @@ class Told:
     error: str
 
 
+class Unsure(Exception):
+    """The server is there and did not answer in time: busy, perhaps. What it said before may still hold."""
+
+
 class Server:
     """The one server of this pod."""
 
@@ -27,7 +31,7 @@ class Server:
         self._headers = {"Authorization": f"Bearer {key}"}
 
     async def ask(self) -> Told | None:
-        """What it says; None while it does not answer, or is not sure."""
+        """What it says; None while nobody listens, or answers such questions. Raises Unsure."""
         return await self._send("GET", None, 5.0)
 
     async def tell(self, exchange: ModelExchange) -> Told | None:
@@ -39,6 +43,8 @@ class Server:
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(timeout, connect=5.0)) as client:
                 answer = await client.request(method, self._url, content=content, headers=self._headers)
+        except httpx.ReadTimeout as error:
+            raise Unsure from error
         except httpx.HTTPError:
             return None
         if answer.status_code not in (200, 500):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pytest
 from selfreward_steps.agent.carrying import Agent
 from selfreward_steps.agent.models import Models
 from selfreward_steps.agent.probe import Probe
-from selfreward_steps.agent.server import Told
+from selfreward_steps.agent.server import Told, Unsure
 from selfreward_steps.contract import Assignment, EngineReport, ModelExchange, StoreConfig
 from selfreward_steps.engine.start import CURRENT, LOCK
 from selfreward_steps.errors import PermanentError
@@ -228,10 +229,29 @@ async def test_an_agent_that_starts_again_finds_what_is_done(pod: Pod) -> None:
     assert (pod.said[-1], pod.server.heard) == ((1, "serving"), [])
 
 
+async def test_a_server_that_is_too_busy_to_answer_is_still_what_it_was(pod: Pod) -> None:
+    with pod.engine():
+        pod.assign(1, "m1")
+        await pod.agent.look()
+        pod.serves("m1")
+        await pod.agent.look()
+
+        async def ask() -> Told | None:
+            raise Unsure
+
+        pod.server.ask = ask  # type: ignore[method-assign]
+        await pod.agent.look()
+        assert pod.said[-1] == (1, "serving")
+        pod.assign(2, "m2")
+        await pod.agent.look()
+    assert pod.said[-1] == (2, "changing"), "but nothing is believed of what is assigned now"
+
+
 async def test_a_pod_is_ready_anew_after_each_change() -> None:
     probe = Probe()
     async with await probe.serve(0) as served:
-        port = served.sockets[0].getsockname()[1]
+        # Each family has a port of its own where any will do.
+        port = next(each.getsockname()[1] for each in served.sockets if each.family == socket.AF_INET)
         assert await _probed(port) == 503
         probe.done()
         assert await _probed(port) == 200
