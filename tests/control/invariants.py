@@ -151,9 +151,11 @@ class Invariants:
                     assert told == (serving.model, committed[serving.model]), f"invariant 12: {serving.model} is {told}"
 
     def _engine_pods(self, uid: str) -> Iterator[Object]:
+        home = self._statuses[uid][0]["metadata"]["namespace"]
         for pod in self.cluster.peek("Pod"):
             told = pod["metadata"].get("labels") or {}
-            if told.get(labels.RUN_UID) == uid and labels.ENGINE in told:
+            is_here = pod["metadata"]["namespace"] == home
+            if is_here and told.get(labels.RUN_UID) == uid and labels.ENGINE in told:
                 yield pod
 
     def _devices_have_one_user(self) -> None:
