@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from selfreward.control.queue import WorkQueue
+from selfreward.control.queue import NEWS_AHEAD, WorkQueue
 
 
 async def test_keys_come_in_the_order_of_their_dates() -> None:
@@ -45,6 +45,24 @@ async def test_a_later_key_does_not_wait_for_one_that_is_worked_on() -> None:
     queue.add("busy")
     queue.add("free", 0.01)
     assert await asyncio.wait_for(queue.take(), 1) == "free"
+
+
+async def test_news_come_before_what_only_its_time_has_brought() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("first", "second"):
+        queue.add(key)
+    queue.add("second", 30)
+    queue.add_news("third")
+    queue.add_news("second")
+    assert [await queue.take() for _ in range(3)] == ["third", "second", "first"]
+
+
+async def test_news_do_not_keep_others_waiting_for_ever() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("overdue", -2 * NEWS_AHEAD)
+    queue.add_news("news")
+    assert [await queue.take() for _ in range(2)] == ["overdue", "news"]
+    assert queue.depth == 0
 
 
 async def test_to_take_a_key_costs_no_more_where_many_wait() -> None:

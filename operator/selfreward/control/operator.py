@@ -71,7 +71,7 @@ class Operator:
         self._begun = begun
         self._cache = Cache()
         self._cluster = KubernetesCluster(client, self._cache, settings.images, now, open_run_store, stores)
-        self._resync = Resync(client, self._cache, settings.namespaces, self.queue.add)
+        self._resync = Resync(client, self._cache, settings.namespaces, self.queue.add_news)
         self._reconciler = Reconciler(
             client,
             self._cluster,

@@ -15,6 +15,8 @@ from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+NEWS_AHEAD: Final = 30.0
+"""Seconds: as long as what is looked at because of its time waits for its next look anyway."""
 FIRST_BACKOFF: Final = 1.0
 MAX_BACKOFF: Final = 300.0
 _GRAIN: Final = 0.001
@@ -28,9 +30,11 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, jitter: random.Random | None = None) -> None:
         self._due: dict[K, float] = {}
+        self._rank: dict[K, float] = {}
+        """By which keys are taken: their dates, or what they were put before."""
         self._order: list[tuple[float, int, K]] = []
-        """A heap of dates and keys, the earliest first. An entry that is not in `_due`, or whose key somebody works on,
-        is of no use any more: it is dropped when it comes to the top."""
+        """A heap of ranks and keys, the lowest first. An entry whose rank is no more its key's, or whose key somebody
+        works on, is of no use any more: it is dropped when it comes to the top."""
         self._entries = count()
         self._working: dict[K, float] = {}
         """Keys that somebody works on, with the time when that began."""
@@ -38,12 +42,19 @@ class WorkQueue(Generic[K]):
         self._news = asyncio.Event()
         self._jitter = jitter or random.Random()
 
-    def add(self, key: K, after: float = 0) -> None:
-        """Look at `key` in `after` seconds; an earlier date that stands already is kept."""
+    def add(self, key: K, after: float = 0, *, ahead: float = 0) -> None:
+        """Look at `key` in `after` seconds, before all that has been due for less than `ahead` seconds by then; an
+        earlier place that it has already is kept."""
         at = _now() + after
-        if at < self._due.get(key, float("inf")):
-            self._due[key] = at
+        if at - ahead < self._rank.get(key, float("inf")):
+            self._rank[key] = at - ahead
+            self._due[key] = min(at, self._due.get(key, at))
             self._enter(key)
+
+    def add_news(self, key: K) -> None:
+        """Look at `key` now, since something has happened to it: before those whose time alone has come, unless these
+        have waited for :data:`NEWS_AHEAD` seconds."""
+        self.add(key, ahead=NEWS_AHEAD)
 
     def retry(self, key: K, at_least: float = 0, at_most: float = MAX_BACKOFF) -> float:
         """Look at `key` again after its back-off, doubled each time, with jitter; returns the seconds."""
@@ -63,15 +74,15 @@ class WorkQueue(Generic[K]):
         while True:
             wait = None
             while self._order:
-                at, _, key = self._order[0]
-                if self._due.get(key) != at or key in self._working:
+                rank, _, key = self._order[0]
+                if self._rank.get(key) != rank or key in self._working:
                     heapq.heappop(self._order)
                     continue
-                wait = at - _now()
+                wait = self._due[key] - _now()
                 if wait > _GRAIN:
                     break
                 heapq.heappop(self._order)
-                del self._due[key]
+                del self._due[key], self._rank[key]
                 self._working[key] = _now()
                 return key
             self._news.clear()
@@ -88,7 +99,7 @@ class WorkQueue(Generic[K]):
             self._enter(key)
 
     def _enter(self, key: K) -> None:
-        heapq.heappush(self._order, (self._due[key], next(self._entries), key))
+        heapq.heappush(self._order, (self._rank[key], next(self._entries), key))
         self._news.set()
 
     @property
