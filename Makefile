@@ -12,12 +12,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # Folders that `make check` leaves out: whole operators on a cluster in memory, processes, training.
 LONG := tests/charts tests/cli tests/cluster tests/control tests/steps/training
 DOCKER ?= docker
-REGISTRY ?= selfreward
+REGISTRY ?= localhost/selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
 .PHONY: help setup quickstart check test test-api-server test-bare test-cluster nightly evidence lint generate \
-  lock images clean
+  lock images release clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -78,7 +78,10 @@ lock: setup  ## Resolve the locks again
 
 images:  ## Build the images (DOCKER=buildah, REGISTRY=…, TAG=…, IMAGES="operator judge", BUILD_FLAGS="--build-arg BASE=…")
 	for image in $(IMAGES); do \
-	  $(DOCKER) build $(BUILD_FLAGS) --file images/$$image/Dockerfile --tag $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+	  $(DOCKER) build --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_FLAGS) --file images/$$image/Dockerfile --tag $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+
+release: setup images  ## dist/: the images, their lists of packages, the chart, checksums (arguments as for images)
+	DOCKER="$(DOCKER)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" IMAGES="$(IMAGES)" .ci/release
 
 clean:  ## Remove the environment and the quickstart's run
 	rm -rf .venv runs

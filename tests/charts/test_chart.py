@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,10 @@ def test_helm_lint_finds_nothing(helm: Helm, values: dict[str, Any]) -> None:
 
 def test_the_operator_reads_the_defaults(helm: Helm) -> None:
     assert settings_of(helm.render()) == Settings(
-        identity="demo-selfreward-abc", lease_namespace=NAMESPACE, lease_name="demo-selfreward"
+        images=Images(**{name: f"localhost/{image}" for name, image in asdict(Images()).items()}),
+        identity="demo-selfreward-abc",
+        lease_namespace=NAMESPACE,
+        lease_name="demo-selfreward",
     )
 
 

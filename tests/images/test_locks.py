@@ -28,7 +28,7 @@ ON_CUDA = re.compile(r"nvidia-.+|cuda-.+|triton")
 def lock(name: str) -> dict[str, str]:
     """Version by canonical name."""
     lines = (ROOT / "locks" / f"{name}.txt").read_text().splitlines()
-    pairs = [line.partition(" ")[0].partition("==") for line in lines]
+    pairs = [line.partition(" ")[0].partition("==") for line in lines if not line.startswith(" ")]
     return {canonicalize_name(package): version for package, _, version in pairs}
 
 
@@ -79,6 +79,13 @@ def test_a_lock_is_part_of_the_one_that_is_tested(image: str) -> None:
     tested = lock("dev") | lock("cuda")
     other = {name for name, version in lock(image).items() if tested.get(name) != version}
     assert other == set()
+
+
+@pytest.mark.parametrize("image", LOCKS)
+def test_what_an_image_installs_is_known_by_its_content(image: str) -> None:
+    text = (ROOT / "locks" / f"{image}.txt").read_text()
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert [each for each in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", each)] == [], "run `make lock`"
 
 
 @pytest.mark.parametrize("image", LOCKS)

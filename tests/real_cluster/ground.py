@@ -41,7 +41,7 @@ SERVICE_PORT: Final = 5000
 class Images:
     """Image names, as the chart would put them together from the same variables."""
 
-    registry: str = os.environ.get("IMAGE_REGISTRY", "")
+    registry: str = os.environ.get("IMAGE_REGISTRY", "localhost")
     tag: str = os.environ.get("IMAGE_TAG", "0.1.0")
     s3: str = os.environ.get("S3_IMAGE", "motoserver/moto:latest")
     """Must bring `moto_server`."""
