@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,9 +55,9 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
 def sharing(spec: SelfRewardRunSpec) -> Sharing:
     """How the servers and trainings of a prepared run share this machine."""
     if spec.serving.command or spec.serving.engine is not ServingEngine.VLLM:
-        return IN_TURNS
+        return replace(IN_TURNS, warms=has_gpu())
     if has_gpu():
-        return share(spec, visible_gpus())
+        return replace(share(spec, visible_gpus()), warms=True)
     # There is nothing to take turns on but memory: the engine keeps its own through a training.
     return Sharing(Keeping.AWAKE if psutil.virtual_memory().total >= _KEEPING_MEMORY else Keeping.NEVER)
 

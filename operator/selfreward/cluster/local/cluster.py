@@ -7,13 +7,15 @@ import secrets
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from selfreward_steps.contract import FailureClass
+from selfreward_steps.contract import FailureClass, InputRef
 from selfreward_steps.store import Store
 
-from selfreward.api import SelfRewardRun
+from selfreward.api import SelfRewardRun, StepState
 from selfreward.cluster.commits import Commits
 from selfreward.cluster.local.child import Child, Identity
 from selfreward.cluster.local.devices import IN_TURNS, Sharing
@@ -21,8 +23,10 @@ from selfreward.cluster.local.environment import MissingSecret
 from selfreward.cluster.local.leftovers import kill_leftovers
 from selfreward.cluster.local.manifests import Place, fetch_of, served_of, work_of
 from selfreward.cluster.local.ports import free_port, is_free
+from selfreward.cluster.local.process import Program
 from selfreward.cluster.local.served import Served
 from selfreward.cluster.local.stillborn import Stillborn
+from selfreward.cluster.local.warming import TRAINING, VLLM, Warm
 from selfreward.plan import (
     AssignModel,
     ChildKind,
@@ -45,6 +49,9 @@ from selfreward.render import (
 )
 from selfreward.render.training import PYTORCHJOB
 
+_NOT_YET: Final = "sha256:" + 64 * "0"
+"""The digest of what is not committed yet, where only the rest of a manifest matters."""
+
 
 class LocalCluster:
     """The children of one run, by name.
@@ -64,9 +71,11 @@ class LocalCluster:
         self._ports: dict[str, int] = {}
         # Servers do not outlive their runner, so neither need their key.
         self._key = secrets.token_urlsafe(32)
+        self._warm = Warm(self.folder / "warm", str(self.folder)) if sharing.warms else None
 
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
         self.refresh()
+        self._warm_up(run, graph)
         # After the children: what one of them committed before it ended is then sure to be seen.
         found = await self._commits.observe(run, graph, artifacts)
         return Observed(
@@ -128,10 +137,52 @@ class LocalCluster:
         """Begin to end every child, as when the runner is told to stop; repeat with 0 to kill."""
         for child in self._children.values():
             child.stop(grace)
+        self.close()
+
+    def close(self) -> None:
+        """End what only waits for a step that may come."""
+        if self._warm is not None:
+            self._warm.stop()
 
     def logs(self, name: str) -> list[Path]:
         """The log files of a child, also of one that is gone."""
         return sorted(self._child_folder(name).glob("*.log"))
+
+    def _warm_up(self, run: SelfRewardRun, graph: Graph) -> None:
+        """While something of the run is at work, import what its next training and a server to come will need."""
+        if self._warm is None or not self.is_busy:
+            return
+        # Without a Secret they cannot be started later either, which is told then.
+        with suppress(MissingSecret):
+            self._warm_up_for(run, graph, self._warm)
+
+    def _warm_up_for(self, run: SelfRewardRun, graph: Graph, warm: Warm) -> None:
+        kinds = {child.identity.kind for child in self._children.values() if not child.is_gone}
+        over = {row.key for each in run.status.iterations for row in each.steps if row.state is StepState.SUCCEEDED}
+        left = [node for node in graph.nodes if node.key not in over]
+        if ChildKind.TRAINING not in kinds and not warm.has(TRAINING):
+            training = next((node for node in left if node.kind is ChildKind.TRAINING), None)
+            if training is not None:
+                warm.prepare(self._training_program(run, training))
+        if ChildKind.SERVING not in kinds and not warm.has(VLLM):
+            model = next((node.serving for node in left if node.serving is not None), None)
+            if model is not None:
+                warm.prepare(self._server_program(run, model))
+
+    def _training_program(self, run: SelfRewardRun, node: Node) -> Program:
+        """The program of a training to come, but for its configuration."""
+        inputs = {role: InputRef(artifact=artifact, digest=_NOT_YET) for role, artifact in node.inputs.items()}
+        create = CreateStep("warm", node.key, 1, inputs)
+        (manifest,) = training_manifests(run, node, create, Images(), PYTORCHJOB)
+        identity = self._identity(create.name, node.kind, 1, key=node.key)
+        return work_of(identity, manifest, self._place(run, self.folder, trains=True)).program
+
+    def _server_program(self, run: SelfRewardRun, model: str) -> Program:
+        """The program of a server to come, but for its model and address."""
+        create = CreateServing("warm", model, 1, _NOT_YET, self._sharing.keeping)
+        deployment, _ = serving_manifests(run, create, Images())
+        identity = self._identity(create.name, ChildKind.SERVING, 1, model=model)
+        return served_of(identity, deployment, self._place(run, self.folder), port=0).program
 
     def _add(self, run: SelfRewardRun, identity: Identity, build: Callable[[Place], Child]) -> None:
         if identity.name in self._children:
@@ -154,7 +205,7 @@ class LocalCluster:
         services = {f"{name}:{SERVICE_PORT}": port for name, port in self._ports.items()}
         ref = serving_key(run) if has_own_key(run.spec.serving) else None
         own = {} if ref is None else {(ref.name, ref.key): self._key}
-        return Place(folder, scratch, str(self.folder), home, services, own)
+        return Place(folder, scratch, str(self.folder), home, services, own, self._warm)
 
     def _port(self, service: str) -> int:
         """The same for every attempt at a server while nobody else took it: running clients keep the address."""

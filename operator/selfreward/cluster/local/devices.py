@@ -20,6 +20,8 @@ class Sharing:
     """GPUs that servers see; empty: all."""
     training: tuple[str, ...] = ()
     """GPUs that trainings see; empty: all."""
+    warms: bool = False
+    """Whether the next steps' processes import what they need while others are at work, which takes a core and 1 GB."""
 
     def variables(self, *, trains: bool) -> dict[str, str]:
         """The environment variables of a process."""

@@ -18,9 +18,11 @@ from selfreward_steps.contract import (
 
 from selfreward.cluster.local.child import Identity
 from selfreward.cluster.local.environment import Machine, container_command, container_environment
-from selfreward.cluster.local.pod import Pod, Program
+from selfreward.cluster.local.pod import Pod
 from selfreward.cluster.local.ports import free_port
+from selfreward.cluster.local.process import Program
 from selfreward.cluster.local.served import Served
+from selfreward.cluster.local.warming import Warm
 from selfreward.cluster.local.work import Work
 from selfreward.render.training import PYTORCHJOB
 
@@ -41,6 +43,7 @@ class Place:
     """HOME and USER of this machine's user, for those of the image."""
     services: Mapping[str, int]
     secrets: Mapping[tuple[str, str], str]
+    warm: Warm | None = None
 
     def machine(self, **variables: str) -> Machine:
         """This machine, with variables of one pod."""
@@ -48,7 +51,8 @@ class Place:
 
     def pod(self, name: str, container: Manifest, machine: Machine) -> Pod:
         environment = container_environment(container, machine)
-        return Pod(Program(name, container_command(container, environment), environment), self.folder, self.mark)
+        program = Program(name, container_command(container, environment), environment)
+        return Pod(program, self.folder, self.mark, self.warm)
 
 
 def work_of(identity: Identity, manifest: Manifest, place: Place) -> Work:

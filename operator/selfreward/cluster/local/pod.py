@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,24 +11,15 @@ from selfreward_steps.contract import TERMINATION_LOG_VARIABLE, StepResult
 
 from selfreward.cluster.local.failures import failure_of
 from selfreward.cluster.local.output import LogTail
-from selfreward.cluster.local.process import Exit, Process
+from selfreward.cluster.local.process import Exit, Process, Program
+from selfreward.cluster.local.warming import Warm
 from selfreward.plan import Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """The command line of a pod, and its environment."""
-
-    name: str
-    """The name of its files: NAME.log, NAME.process.json, NAME.result.json."""
-    argv: Sequence[str]
-    environment: Mapping[str, str]
 
 
 class Pod:
     """One program that has not started, runs or has ended, with what is known of it."""
 
-    def __init__(self, program: Program, folder: Path, mark: str) -> None:
+    def __init__(self, program: Program, folder: Path, mark: str, warm: Warm | None = None) -> None:
         self.program = program
         self.output = LogTail(folder / f"{program.name}.log")
         self.started_at: datetime | None = None
@@ -37,6 +27,7 @@ class Pod:
         self.result: StepResult | None = None
         self._folder = folder
         self._mark = mark
+        self._warm = warm
         self._process: Process | None = None
 
     @property
@@ -63,7 +54,9 @@ class Pod:
         result = self._result_file
         result.unlink(missing_ok=True)
         environment = {TERMINATION_LOG_VARIABLE: str(result), **self.program.environment}
-        self._process = Process(self.program.name, self.program.argv, environment, folder=self._folder, mark=self._mark)
+        program = replace(self.program, environment=environment)
+        warmed = None if self._warm is None else self._warm.take(program, self.log)
+        self._process = warmed or Process(program, folder=self._folder, mark=self._mark)
         self.started_at = now
 
     def refresh(self, now: datetime) -> None:

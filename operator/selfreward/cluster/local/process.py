@@ -26,19 +26,27 @@ class Exit:
     """Whether it was asked to stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A command line and its environment."""
+
+    name: str
+    """The name of its files: NAME.log, NAME.process.json, NAME.result.json."""
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+
+
 class Process:
     """A process under a supervisor of its own (:mod:`selfreward.cluster.supervise`)."""
 
-    def __init__(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], *, folder: Path, mark: str
-    ) -> None:
+    def __init__(self, program: Program, *, folder: Path, mark: str) -> None:
         """Start it. `folder` gets NAME.log (appended to) and NAME.process.json."""
-        self.log = folder / f"{name}.log"
-        self._record = folder / f"{name}.process.json"
+        self.log = folder / f"{program.name}.log"
+        self._record = folder / f"{program.name}.process.json"
         self._record.unlink(missing_ok=True)
         request = {
-            "argv": list(argv),
-            "env": {**environment, MARK: mark},
+            "argv": list(program.argv),
+            "env": {**program.environment, MARK: mark},
             "cwd": str(Path.cwd()),
             "log": str(self.log),
             "record": str(self._record),

@@ -19,6 +19,7 @@ from selfreward.cluster.local.child import Child, Identity
 from selfreward.cluster.local.exchange import Exchange
 from selfreward.cluster.local.pod import Pod
 from selfreward.cluster.local.probing import Check, answers
+from selfreward.cluster.local.process import Program
 from selfreward.plan import ChildPhase, Failure, ObservedChild
 
 _START_PERIOD = 0.5
@@ -88,6 +89,11 @@ class Served(Child):
         self._end_watch()
         for pod in self._all_pods():
             pod.stop(self._grace if grace is None else grace)
+
+    @property
+    def program(self) -> Program:
+        """What the server's pod runs."""
+        return self._server.program
 
     @property
     def is_gone(self) -> bool:

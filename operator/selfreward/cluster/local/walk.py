@@ -77,6 +77,12 @@ class Walk:
 
         Raises PermanentError when the store refuses.
         """
+        try:
+            return await self._walk()
+        finally:
+            self._cluster.close()
+
+    async def _walk(self) -> SelfRewardRun:
         await self._take_back_lost_attempts()
         while True:
             try:

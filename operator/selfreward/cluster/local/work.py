@@ -11,6 +11,7 @@ from selfreward_steps.contract import FailureClass
 
 from selfreward.cluster.local.child import Child, Identity
 from selfreward.cluster.local.pod import Pod
+from selfreward.cluster.local.process import Program
 from selfreward.cluster.progress import summed_progress
 from selfreward.plan import ChildPhase, Failure, ObservedChild
 
@@ -72,6 +73,11 @@ class Work(Child):
     def stop(self, grace: float | None = None) -> None:
         self.deleting = True
         self._stop_pods(self._grace if grace is None else grace)
+
+    @property
+    def program(self) -> Program:
+        """What its first pod runs."""
+        return self._pods[0].program
 
     @property
     def is_gone(self) -> bool:
