@@ -17,7 +17,7 @@ SCHEDULES = 500
 FIRST, _, LAST = os.environ.get("SCHEDULES", f"0:{SCHEDULES}").partition(":")
 
 
-EVERY = 10
+EVERY = 20
 """One in so many runs keeps its engines, and serves two models: it takes twice as long."""
 
 

@@ -35,6 +35,7 @@ from selfreward.control.runs import (
 )
 from selfreward.control.storage import StoragePolicy
 from selfreward.plan import (
+    ChildPhase,
     Decision,
     Graph,
     Observed,
@@ -167,7 +168,8 @@ class Reconciler:
             # The answers to the creates are known already: note their uids at once, whatever the watch does.
             waits.append(0.0)
         rows = [row for iteration in status.iterations for row in iteration.steps]
-        if decision.assign:
+        told = {assign.name for assign in decision.assign}
+        if any(child.name in told and child.phase is not ChildPhase.PENDING for child in observed.children):
             # No watch tells of what an agent says.
             waits.append(_ASSIGN_PERIOD)
         if decision.delete:

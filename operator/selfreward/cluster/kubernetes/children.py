@@ -163,6 +163,8 @@ def _serving(
         phase = ChildPhase.RUNNING
     refusal = condition_of(deployment, "ReplicaFailure")
     words = without_pod(str(refusal.get("message"))) if refusal is not None and not live else serving_words(live)
+    if any(is_ready(pod) for pod in live):
+        words = "ready, but its agent's log does not say yet that it serves what it was told"
     return ObservedChild(
         name=name_of(deployment),
         uid=uid_of(deployment),
