@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cli.test_model_size import safetensors
 from selfreward.api import SelfRewardRunSpec
-from selfreward.cli import gpus
 from selfreward.cli.errors import CommandError
+from selfreward.cli.machine import gpus
 from selfreward.cli.validating import validate_file
 
 RUN = """

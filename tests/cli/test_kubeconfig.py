@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from selfreward.cli.cluster.kubeconfig import kubeconfig
 from selfreward.cli.errors import USAGE, CommandError
-from selfreward.cli.kubeconfig import kubeconfig
 from selfreward.cli.place import Place
 
 GOOD = "contexts: [{name: lab, context: {}}]\ncurrent-context: lab\n"

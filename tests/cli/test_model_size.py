@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selfreward.cli.model_size import parameters_of
+from selfreward.cli.machine.model_size import parameters_of
 from selfreward.estimate.shape import parameters_of_config
 from selfreward_steps.contract import ModelSource
 

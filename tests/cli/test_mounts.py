@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from selfreward.api import SelfRewardRunSpec
-from selfreward.cli.mounts import unmounted
+from selfreward.cli.machine.mounts import unmounted
 
 ROWS = {"uri": "file:///mnt/data/rows.jsonl"}
 MOUNTED = {"volumes": [{"name": "data"}], "volumeMounts": [{"name": "data", "mountPath": "/mnt/data"}]}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from selfreward.api import SelfRewardRun, ServingEngine, Storage, TrainingBackend
-from selfreward.cli import preparing
 from selfreward.cli.errors import CommandError
-from selfreward.cli.preparing import prepared
+from selfreward.cli.machine import preparing
+from selfreward.cli.machine.preparing import prepared
 
 
 @pytest.fixture

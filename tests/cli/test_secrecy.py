@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from selfreward.cli.secrecy import REMOVED, cleaned, secret_values, without_secrets
+from selfreward.cli.bundle.secrecy import REMOVED, cleaned, secret_values, without_secrets
 
 PLANTED = "Pl4ntedS3cret"
 

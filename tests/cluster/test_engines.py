@@ -15,7 +15,7 @@ from cluster.conftest import identity
 from cluster.kept import KeptEngine, check_exchanges
 from cluster.test_served import seen
 from selfreward.api import Keeping, SelfRewardRun
-from selfreward.cli.preparing import prepared
+from selfreward.cli.machine.preparing import prepared
 from selfreward.cluster.local.manifests import Place, served_of
 from selfreward.cluster.local.ports import free_port
 from selfreward.plan import ChildKind, ChildPhase, CreateServing

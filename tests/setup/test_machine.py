@@ -14,7 +14,7 @@ import machine
 import pytest
 from choice import sources
 from environment import ROOT
-from selfreward.cli import gpus
+from selfreward.cli.machine import gpus
 from shell import Command, LocalShell, SetupError
 
 H200 = "echo NVIDIA H200; echo NVIDIA H200"

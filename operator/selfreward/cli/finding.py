@@ -50,7 +50,7 @@ def found(reference: str, workdir: Path, place: Place = HERE) -> FoundRun:
         return FoundRun(_resource("standard input", sys.stdin.buffer.read().decode(errors="replace")), None)
     path = Path(reference)
     if not path.is_file() and place.is_cluster:
-        from selfreward.cli.asking import read_run  # needs a client that this machine may not have
+        from selfreward.cli.cluster.asking import read_run  # needs a client that this machine may not have
 
         return FoundRun(read_run(place, reference), None)
     if not path.is_file():

@@ -20,7 +20,7 @@ def show_logs(name: str, step: str, workdir: Path, place: Place, tail: int) -> N
     run = named(name, workdir, place)
     row = _row(run, step)
     if place.is_cluster:
-        from selfreward.cli.pod_logs import read_logs
+        from selfreward.cli.cluster.logs import read_logs
 
         found = read_logs(place, run, row, tail)
     else:

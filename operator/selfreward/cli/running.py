@@ -20,7 +20,7 @@ from selfreward.cli.displays.plain import PlainDisplay
 from selfreward.cli.displays.terminal import Terminal, echo
 from selfreward.cli.displays.words import rows
 from selfreward.cli.errors import FAILED, HELD, INTERRUPTED, USAGE, CommandError
-from selfreward.cli.preparing import prepared, sharing
+from selfreward.cli.machine.preparing import prepared, sharing
 from selfreward.cli.reporting import page_at_the_end
 from selfreward.cli.validating import loaded
 from selfreward.cluster.local import LocalCluster

@@ -58,7 +58,7 @@ def named(name: str, workdir: Path, place: Place) -> SelfRewardRun:
         except RunInvalid as error:
             raise CommandError(error.problems) from error
     if place.is_cluster:
-        from selfreward.cli.asking import read_run
+        from selfreward.cli.cluster.asking import read_run
 
         return read_run(place, name)
     run = _load(RunFolder(workdir, name))
@@ -68,7 +68,7 @@ def named(name: str, workdir: Path, place: Place) -> SelfRewardRun:
 
 
 def _on_cluster(place: Place) -> list[SelfRewardRun]:
-    from selfreward.cli.asking import read_runs
+    from selfreward.cli.cluster.asking import read_runs
 
     return read_runs(place)
 

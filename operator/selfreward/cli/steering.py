@@ -1,4 +1,4 @@
-"""The commands that steer a run on a cluster, as the user gives them; what each does is in :mod:`.cluster`."""
+"""The commands that steer a run on a cluster, as the user gives them; what each does is in :mod:`.cluster.runs`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from selfreward.cli.place import Place
 @click.option("--at-boundary", is_flag=True, help="Let running steps end; start none.")
 def suspend(name: str, place: Place, at_boundary: bool) -> None:
     """Hold RUN on the cluster: its pods go, what is committed stays."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.suspend(place, name, at_boundary=at_boundary))
+    echo(runs.suspend(place, name, at_boundary=at_boundary))
 
 
 @click.command()
@@ -30,9 +30,9 @@ def suspend(name: str, place: Place, at_boundary: bool) -> None:
 @place
 def resume(name: str, place: Place) -> None:
     """Let a suspended RUN on the cluster go on."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.resume(place, name))
+    echo(runs.resume(place, name))
 
 
 @click.command()
@@ -40,9 +40,9 @@ def resume(name: str, place: Place) -> None:
 @place
 def retry(name: str, place: Place) -> None:
     """Try a failed RUN on the cluster again, from its failed step."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.retry(place, name))
+    echo(runs.retry(place, name))
 
 
 @click.command()
@@ -51,9 +51,9 @@ def retry(name: str, place: Place) -> None:
 @click.option("--iteration", type=click.IntRange(min=1), help="The last iteration that may start; the next by default.")
 def approve(name: str, place: Place, iteration: int | None) -> None:
     """Let the next iteration of RUN start, where spec.schedule.approval asks for it."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.approve(place, name, iteration))
+    echo(runs.approve(place, name, iteration))
 
 
 @click.command()
@@ -61,9 +61,9 @@ def approve(name: str, place: Place, iteration: int | None) -> None:
 @place
 def pause(name: str, place: Place) -> None:
     """Make the operator leave RUN alone; what runs goes on."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.pause(place, name, paused=True))
+    echo(runs.pause(place, name, paused=True))
 
 
 @click.command()
@@ -71,9 +71,9 @@ def pause(name: str, place: Place) -> None:
 @place
 def unpause(name: str, place: Place) -> None:
     """Make the operator look after RUN again."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
-    echo(cluster.pause(place, name, paused=False))
+    echo(runs.pause(place, name, paused=False))
 
 
 @click.command()
@@ -82,11 +82,11 @@ def unpause(name: str, place: Place) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def cancel(name: str, place: Place, yes: bool) -> None:
     """End RUN on the cluster for good: the resource and its pods are deleted. `suspend` frees its GPUs and keeps it."""
-    from selfreward.cli import cluster
+    from selfreward.cli.cluster import runs
 
     if not yes and not sys.stdin.isatty():
         raise CommandError([f"cancel {name}: nobody can be asked: --yes says that you mean it"])
-    echo(cluster.cancel(place, name, lambda words: yes or click.confirm(printable(words))))
+    echo(runs.cancel(place, name, lambda words: yes or click.confirm(printable(words))))
 
 
 STEERING: Final = (suspend, resume, retry, approve, pause, unpause, cancel)

@@ -9,10 +9,10 @@ from selfreward.api import SelfRewardRun, SelfRewardRunSpec
 from selfreward.api.load import RunInvalid, label, load_run
 from selfreward.api.mistakes import mistakes
 from selfreward.cli.errors import CommandError
-from selfreward.cli.gpus import gpu_memory, on_these_gpus, too_few
-from selfreward.cli.model_size import parameters_of
-from selfreward.cli.mounts import unmounted
-from selfreward.cli.preflight import missing
+from selfreward.cli.machine.gpus import gpu_memory, on_these_gpus, too_few
+from selfreward.cli.machine.model_size import parameters_of
+from selfreward.cli.machine.mounts import unmounted
+from selfreward.cli.machine.preflight import missing
 from selfreward.cli.presets import preset_files
 from selfreward.plan import build_graph
 from selfreward.render.memory import memory_limits

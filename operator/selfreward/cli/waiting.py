@@ -103,7 +103,7 @@ def _again(name: str, workdir: Path, place: Place, before: SelfRewardRun) -> Sel
     """The run as it is now; as it was where the API server does not answer, which must not end hours of waiting."""
     if not place.is_cluster:
         return named(name, workdir, place)
-    from selfreward.cli.asking import NoSuchRun, Unanswered
+    from selfreward.cli.cluster.asking import NoSuchRun, Unanswered
 
     try:
         return named(name, workdir, place)

@@ -98,7 +98,7 @@ def bundle(name: str, workdir: Path, place: Place, output: Path | None) -> None:
 
     Secrets are removed: values of variables, and what is or looks like a key, a token or a password.
     """
-    from selfreward.cli.bundling import write_bundle
+    from selfreward.cli.bundle.bundling import write_bundle
 
     echo(str(write_bundle(name, workdir, place, output)))
 

@@ -18,8 +18,8 @@ from selfreward.api.load import RunInvalid, label, load_run
 from selfreward.api.mistakes import mistakes
 from selfreward.cli.displays.terminal import echo
 from selfreward.cli.errors import USAGE, CommandError
-from selfreward.cli.gpus import gpu_products, on_these_gpus, too_few
-from selfreward.cli.model_size import shape_on_disk
+from selfreward.cli.machine.gpus import gpu_products, on_these_gpus, too_few
+from selfreward.cli.machine.model_size import shape_on_disk
 from selfreward.cli.planning.showing import document, show
 from selfreward.cli.presets import preset_files
 from selfreward.cli.showing import written

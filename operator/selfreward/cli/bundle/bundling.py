@@ -14,10 +14,10 @@ from typing import Final
 
 import yaml
 
+from selfreward.cli.bundle.secrecy import cleaned, secret_values, without_secrets
 from selfreward.cli.errors import FAILED, CommandError
 from selfreward.cli.evidence import Evidence
 from selfreward.cli.place import Place
-from selfreward.cli.secrecy import cleaned, secret_values, without_secrets
 from selfreward.cli.showing import document_of, named
 from selfreward.cluster.local.record import RunFolder
 
@@ -32,7 +32,7 @@ models, data, buckets, nodes and images are in here: look through it before you 
 def write_bundle(name: str, workdir: Path, place: Place, output: Path | None) -> Path:
     """Write the archive; returns where. Raises CommandError."""
     if place.is_cluster:
-        from selfreward.cli.cluster_evidence import gather
+        from selfreward.cli.cluster.evidence import gather
 
         evidence = gather(place, name)
     else:

@@ -9,9 +9,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from selfreward.api import SelfRewardRun
+from selfreward.cli.cluster.kubeconfig import kubeconfig
 from selfreward.cli.displays.terminal import echo
 from selfreward.cli.errors import FAILED, CommandError
-from selfreward.cli.kubeconfig import kubeconfig
 from selfreward.cli.place import Place
 
 try:

@@ -16,7 +16,7 @@ import psutil
 
 from selfreward.api import Keeping, SelfRewardRun, SelfRewardRunSpec, Serving, ServingEngine, Storage, TrainingBackend
 from selfreward.cli.errors import CommandError
-from selfreward.cli.gpus import gpu_memory, has_gpu, on_these_gpus, visible_gpus
+from selfreward.cli.machine.gpus import gpu_memory, has_gpu, on_these_gpus, visible_gpus
 from selfreward.cluster.local.devices import IN_TURNS, Sharing, share
 from selfreward.render.processors import on_processors, processor_variables
 

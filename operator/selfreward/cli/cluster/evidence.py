@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from selfreward.cli.asking import ask
+from selfreward.cli.cluster.asking import ask
 from selfreward.cli.evidence import Evidence
 from selfreward.cli.place import Place
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesError

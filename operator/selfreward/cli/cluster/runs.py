@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from selfreward.api import APPROVED, PAUSED, RETRY, ConditionType, Phase
 from selfreward.api.spec import ArtifactPolicy
-from selfreward.cli.asking import ask, read_run
+from selfreward.cli.cluster.asking import ask, read_run
 from selfreward.cli.errors import CommandError
 from selfreward.cli.place import Place
 from selfreward.cluster.kubernetes.resources import RUNS, Object

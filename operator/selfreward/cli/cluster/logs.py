@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfreward.api import SelfRewardRun, StepStatus
-from selfreward.cli.asking import ask
+from selfreward.cli.cluster.asking import ask
 from selfreward.cli.place import Place
 from selfreward.cluster.kubernetes import KubernetesClient, KubernetesError
 from selfreward.cluster.kubernetes.pods import main_container, shard_of

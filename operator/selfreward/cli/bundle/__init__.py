@@ -1,0 +1,1 @@
+"""The archive of what a maintainer needs to see of a run."""

@@ -1,0 +1,1 @@
+"""A cluster as commands see it, through the kubeconfig."""
