@@ -57,6 +57,15 @@ async def test_news_come_before_what_only_its_time_has_brought() -> None:
     assert [await queue.take() for _ in range(3)] == ["third", "second", "first"]
 
 
+async def test_how_long_a_key_has_waited_is_known_while_it_is_worked_on() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("run", -5)
+    await queue.take()
+    assert 5 <= queue.waited("run") < 6
+    queue.done("run")
+    assert queue.waited("run") == 0
+
+
 async def test_news_do_not_keep_others_waiting_for_ever() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("overdue", -2 * NEWS_AHEAD)

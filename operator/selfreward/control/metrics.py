@@ -56,7 +56,7 @@ class Metrics:
         )
         self.handoff_seconds = Histogram(
             "selfreward_handoff_seconds",
-            "From a step's success observed to the child created on it; one that waits for a server is not counted.",
+            "From the news of a step's success to the child created on it; one that waits for a server is not counted.",
             buckets=_HANDOFF_SECONDS,
             registry=registry,
         )
@@ -85,7 +85,7 @@ class Metrics:
     def decided(
         self, key: str, run: SelfRewardRun, graph: Graph, status: RunStatus, now: datetime, *, handed_off: float | None
     ) -> None:
-        """Count what a decision made at `now`, written and acted on, has changed. `handed_off`: when its look began,
+        """Count what a decision made at `now`, written and acted on, has changed. `handed_off`: when its look was due,
         if it created a child."""
         self.of_runs.note(key, run.spec.model.uri, run.spec.iterations, status)
         before = {row.key: row for row in _rows(run.status)}

@@ -185,7 +185,7 @@ class Operator:
     async def _look(self, key: RunKey) -> None:
         """The one place that catches everything: a run that cannot be dealt with must not stop the others."""
         try:
-            wait = await self._reconciler.reconcile(key)
+            wait = await self._reconciler.reconcile(key, waited=self.queue.waited(key))
         except Conflict as error:
             self._again(key, "conflict", error, at_most=1.0)
         except Unavailable as error:

@@ -38,6 +38,8 @@ class WorkQueue(Generic[K]):
         self._entries = count()
         self._working: dict[K, float] = {}
         """Keys that somebody works on, with the time when that began."""
+        self._waited: dict[K, float] = {}
+        """Seconds for which those had been due when they were taken."""
         self._failures: dict[K, int] = {}
         self._news = asyncio.Event()
         self._jitter = jitter or random.Random()
@@ -82,6 +84,7 @@ class WorkQueue(Generic[K]):
                 if wait > _GRAIN:
                     break
                 heapq.heappop(self._order)
+                self._waited[key] = -wait
                 del self._due[key], self._rank[key]
                 self._working[key] = _now()
                 return key
@@ -95,12 +98,17 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """Nobody works on `key` any more."""
         self._working.pop(key, None)
+        self._waited.pop(key, None)
         if key in self._due:
             self._enter(key)
 
     def _enter(self, key: K) -> None:
         heapq.heappush(self._order, (self._rank[key], next(self._entries), key))
         self._news.set()
+
+    def waited(self, key: K) -> float:
+        """For how many seconds a key that is worked on had been due when it was taken."""
+        return max(0.0, self._waited.get(key, 0.0))
 
     @property
     def depth(self) -> int:

@@ -80,12 +80,14 @@ class Reconciler:
         self._refusals: dict[RunKey, Obstacle] = {}
         self._graphs: dict[RunKey, tuple[SelfRewardRunSpec, Graph]] = {}
 
-    async def reconcile(self, key: RunKey) -> float | None:
-        """Bring the run one decision further; returns after how many seconds to look again, if not before.
+    async def reconcile(self, key: RunKey, *, waited: float = 0.0) -> float | None:
+        """Bring the run one decision further; returns after how many seconds to look again, if not before. The look had
+        `waited` so many seconds for its turn.
 
         Raises KubernetesError and InfrastructureError when it could not, and Refused or PermanentError when somebody
         must act first; the status says the latter once it has lasted.
         """
+        begun = self._metrics.clock() - waited
         try:
             raw = await self._client.get(RUNS, key.namespace, key.name)
         except NotFound:
@@ -108,7 +110,7 @@ class Reconciler:
         if settled is not None:
             return settled
         try:
-            wait = await self._walk(key, raw, run)
+            wait = await self._walk(key, raw, run, begun)
         except (Refused, PermanentError) as error:
             await self._note_refusal(key, refusal(run, error, self._now()))
             raise
@@ -123,9 +125,8 @@ class Reconciler:
         await self._events.post(raw, going.events)
         return going.wait
 
-    async def _walk(self, key: RunKey, raw: View, run: SelfRewardRun) -> float | None:
+    async def _walk(self, key: RunKey, raw: View, run: SelfRewardRun, begun: float) -> float | None:
         graph = self._graph(key, run)
-        started = self._metrics.clock()
         observed = await self._cluster.observe(run, graph, artifacts_to_observe(graph, run.status))
         if (refused := self._refusals.get(key)) is not None:
             observed = replace(observed, obstacles=(refused, *observed.obstacles))
@@ -136,7 +137,7 @@ class Reconciler:
             raw = await self._client.replace(RUNS, with_status(raw, status), "status")
             _log(key, run.status, status)
         await carry_out(self._cluster, run, graph, decision)
-        handed_off = started if decision.create else None
+        handed_off = begun if decision.create else None
         self._metrics.decided(str(key), run, graph, status, now, handed_off=handed_off)
         begins = run.status.started_at is None and status.started_at is not None
         cautions = self._cluster.cautions(run, graph) if begins else []
