@@ -7,6 +7,7 @@ word counts only for the assignment that it is about: readiness alone may be tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from selfreward_steps.contract import Assignment, EngineReport, EngineState, Fai
 
 from selfreward.api import SelfRewardRun
 from selfreward.cluster.kubernetes.client import KubernetesClient
-from selfreward.cluster.kubernetes.errors import KubernetesError, NotFound
+from selfreward.cluster.kubernetes.errors import Conflict, KubernetesError, NotFound
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, statuses
 from selfreward.cluster.kubernetes.resources import PODS, Object, View, is_going, label_of, name_of, uid_of, version_of
 from selfreward.plan import EXCHANGE_FAILED, AssignModel, ChildPhase, Failure
@@ -26,6 +27,7 @@ from selfreward.render.metadata import ASSIGNMENT, ENGINE
 
 _LINES: Final = 20
 _PARALLEL: Final = 8
+_TRIES: Final = 3
 _SETTLED: Final = frozenset({EngineState.SERVING, EngineState.ASLEEP, EngineState.FAILED})
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,16 @@ class Engines:
         return heard.report.state, heard.report.message
 
     async def tell(self, run: SelfRewardRun, assign: AssignModel, pod: View) -> Object | None:
-        """Tell one pod what to serve, unless it was told so, or what was decided later; returns it as it is now."""
+        """Tell one pod what to serve, unless it was told so, or what was decided later; returns it as it is now.
+
+        A starting pod's status is written again and again, so a conflict is met by another look at the pod.
+        """
+        for _ in range(_TRIES):
+            with contextlib.suppress(Conflict):
+                return await self._tell(run, assign, pod)
+        return None
+
+    async def _tell(self, run: SelfRewardRun, assign: AssignModel, pod: View) -> Object | None:
         namespace, name = run.metadata.namespace, name_of(pod)
         try:
             fresh = await self._client.get(PODS, namespace, name)
