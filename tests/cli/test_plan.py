@@ -125,6 +125,24 @@ def test_the_hardware_without_being_told(
     assert (found["gpu"], found["gpus"]) == hardware
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        ([], "a server for each model, started anew"),
+        (["spec.serving.keep=awake"], "one engine for all models, beside training"),
+        (["spec.serving.deviceClassName=gpu.nvidia.com"], "one engine for all models, asleep while training"),
+    ],
+    ids=["plain", "awake", "shared"],
+)
+def test_a_cluster_keeps_engines_where_it_is_asked_to(
+    file: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], kept: str
+) -> None:
+    text = file.read_text().replace("file://rows.jsonl", "file:///data/rows.jsonl")
+    file.write_text(text)
+    planning.show_plan(file, overrides, [], replace(ASKED, for_cluster=True, model="1B"), "table")
+    assert capsys.readouterr().out.splitlines()[0].endswith(kept)
+
+
 @pytest.mark.parametrize("given", ["config.json", "."], ids=["file", "folder"])
 def test_a_model_by_its_configuration(
     file: Path, capsys: pytest.CaptureFixture[str], given: str, monkeypatch: pytest.MonkeyPatch

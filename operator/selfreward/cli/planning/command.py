@@ -22,7 +22,9 @@ from selfreward.cli.options import OUTPUT, PRESET, SET
 @click.option(
     "--gpus", type=click.IntRange(min=1), help="How many; without it, this machine's, or as few as the run needs."
 )
-@click.option("--cluster", "for_cluster", is_flag=True, help="As on a cluster: each model's server is started anew.")
+@click.option(
+    "--cluster", "for_cluster", is_flag=True, help="As on a cluster, where engines are kept only if the file asks."
+)
 @click.option(
     "--model",
     metavar="SIZE|FILE",

@@ -107,12 +107,15 @@ def _hardware(spec: SelfRewardRunSpec, asked: Asked) -> tuple[Hardware, str]:
 
 
 def _keeping(spec: SelfRewardRunSpec, gpus: int, *, for_cluster: bool) -> Keeping:
+    """As on this machine with so many GPUs, or as on a cluster that can do what the spec asks it for."""
     serving = spec.serving
-    if for_cluster or serving.keep is ServingKeep.NEVER or serving.command:
+    if serving.keep is ServingKeep.NEVER or serving.command or serving.engine is ServingEngine.TRANSFORMERS:
         return Keeping.NEVER
-    if serving.engine is ServingEngine.TRANSFORMERS:
-        return Keeping.NEVER
-    return share(spec, [str(place) for place in range(gpus)]).keeping
+    if not for_cluster:
+        return share(spec, [str(place) for place in range(gpus)]).keeping
+    if serving.keep is ServingKeep.AWAKE:
+        return Keeping.AWAKE
+    return Keeping.NEVER if serving.device_class_name is None else Keeping.ASLEEP
 
 
 def _shapes(spec: SelfRewardRunSpec, asked: Asked) -> tuple[ModelShape, dict[str, ModelShape]]:
