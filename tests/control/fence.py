@@ -130,10 +130,10 @@ def _follow(operator: Operator) -> None:
     reconciler: Reconciler = operator._reconciler
     look = reconciler.reconcile
 
-    async def reconcile(key: RunKey) -> float | None:
+    async def reconcile(key: RunKey, **told: float) -> float | None:
         token = _LOOKING.set(key)
         try:
-            return await look(key)
+            return await look(key, **told)
         finally:
             _LOOKING.reset(token)
 
