@@ -64,8 +64,8 @@ def ended(process: Process) -> Exit:
 
 
 def test_a_process_becomes_the_program_and_has_imported_already(tmp_path: Path, program: Program, warm: Warm) -> None:
-    warm.prepare(program)
-    warm.prepare(program)
+    warm.prepare(VLLM, program)
+    warm.prepare(VLLM, program)
     deadline = time.monotonic() + 30
     while not (waiting := [pid for pid in marked(str(tmp_path)) if "-P" in psutil.Process(pid).cmdline()]):
         assert time.monotonic() < deadline
@@ -88,7 +88,7 @@ def test_a_process_becomes_the_program_and_has_imported_already(tmp_path: Path, 
 
 
 def test_another_environment_than_it_imported_with_is_no_fit(tmp_path: Path, program: Program, warm: Warm) -> None:
-    warm.prepare(program)
+    warm.prepare(VLLM, program)
     other = replace(program, environment={**program.environment, "OWN": "2"})
     assert warm.take(other, tmp_path / "step.log") is None
     assert warm.take(program, tmp_path / "step.log") is None, "it was stopped, and none waits"
@@ -98,7 +98,7 @@ def test_one_that_could_not_import_is_left(
     tmp_path: Path, program: Program, warm: Warm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warming, "_IMPORTED", {VLLM: ("broken",)})
-    warm.prepare(program)
+    warm.prepare(VLLM, program)
     deadline = time.monotonic() + 30
     while marked(str(tmp_path)):
         assert time.monotonic() < deadline
@@ -111,7 +111,7 @@ def test_it_ends_when_it_is_told_to_as_the_program(tmp_path: Path, program: Prog
     (Path(program.environment["PYTHONPATH"]) / "shortly.py").write_text(
         "import time\nprint('up', flush=True)\ntime.sleep(60)"
     )
-    warm.prepare(program)
+    warm.prepare(VLLM, program)
     process = warm.take(program, tmp_path / "step.log")
     assert process is not None
     deadline = time.monotonic() + 30
@@ -132,7 +132,10 @@ def test_it_ends_when_it_is_told_to_as_the_program(tmp_path: Path, program: Prog
     ],
 )
 def test_of_other_programs_nothing_is_known(program: Program, warm: Warm, argv: list[str]) -> None:
-    warm.prepare(replace(program, argv=argv))
+    assert warm.lacks(TRAINING)
+    warm.prepare(TRAINING, replace(program, argv=argv))
+    assert not warm.lacks(TRAINING), "a look a second must not make its manifest again and again"
+    assert not warm.has(TRAINING)
     assert warm.take(replace(program, argv=argv), Path("none")) is None
 
 

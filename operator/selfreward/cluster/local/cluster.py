@@ -160,14 +160,14 @@ class LocalCluster:
         kinds = {child.identity.kind for child in self._children.values() if not child.is_gone}
         over = {row.key for each in run.status.iterations for row in each.steps if row.state is StepState.SUCCEEDED}
         left = [node for node in graph.nodes if node.key not in over]
-        if ChildKind.TRAINING not in kinds and not warm.has(TRAINING):
+        if ChildKind.TRAINING not in kinds and warm.lacks(TRAINING):
             training = next((node for node in left if node.kind is ChildKind.TRAINING), None)
             if training is not None:
-                warm.prepare(self._training_program(run, training))
-        if ChildKind.SERVING not in kinds and not warm.has(VLLM):
+                warm.prepare(TRAINING, self._training_program(run, training))
+        if ChildKind.SERVING not in kinds and warm.lacks(VLLM):
             model = next((node.serving for node in left if node.serving is not None), None)
             if model is not None:
-                warm.prepare(self._server_program(run, model))
+                warm.prepare(VLLM, self._server_program(run, model))
 
     def _training_program(self, run: SelfRewardRun, node: Node) -> Program:
         """The program of a training to come, but for its configuration."""

@@ -73,16 +73,23 @@ class Warm:
         self._mark = mark
         self._made = 0
         self._waiting: dict[str, WarmProcess] = {}
+        self._useless: set[str] = set()
         self._stopped: list[WarmProcess] = []
 
     def has(self, kind: str) -> bool:
-        """Whether a process for such a program waits."""
+        """Whether a process of that kind waits."""
         return kind in self._waiting
 
-    def prepare(self, program: Program) -> None:
-        """Start one for such a program, unless one waits or nothing is known of the program."""
-        kind = _kind(program)
-        if kind is not None and kind not in self._waiting:
+    def lacks(self, kind: str) -> bool:
+        """Whether none of that kind waits, and the run's own program may be of it."""
+        return not self.has(kind) and kind not in self._useless
+
+    def prepare(self, kind: str, program: Program) -> None:
+        """Start one for the run's program, if it lacks one; where that is of no such kind, it is not asked for again:
+        what a run starts by does not change while it is walked."""
+        if _kind(program) != kind:
+            self._useless.add(kind)
+        elif self.lacks(kind):
             self._made += 1
             folder = self._folder / str(self._made)
             self._waiting[kind] = WarmProcess(program, _IMPORTED[kind], folder, self._mark)
