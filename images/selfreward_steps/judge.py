@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, cast
@@ -15,7 +15,7 @@ from selfreward_steps.client.refused_rows import write_refused
 from selfreward_steps.contract import JudgeConfig, JudgeMode, JudgeSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.custom_template import with_own_template
-from selfreward_steps.judging.judgement import JudgedText, JudgeItem, Judgement
+from selfreward_steps.judging.judgement import JudgedText, JudgeItem, Judgement, order_decided
 from selfreward_steps.judging.judgements import judge_candidates, judge_items, judgements_of, requests_about
 from selfreward_steps.judging.meta_asking import ask_meta_judge, settlements
 from selfreward_steps.judging.meta_judge import FILE as JUDGEMENT_PAIRS
@@ -174,8 +174,8 @@ def _judgement_row(identity: str, place: int, judgement: Judgement) -> Judgement
 def _rows(shard: _Shard, swayed: _Swayed) -> Iterator[JudgementRow]:
     """The judgements of every candidate, from the finished requests."""
     for text, judged in shard.judgements():
+        swayed.add(judged)
         for place, judgement in enumerate(judged):
-            swayed.add(judgement)
             yield _judgement_row(text.id, place, judgement)
 
 
@@ -186,10 +186,10 @@ class _Swayed:
     flips: int = 0
     comparisons: int = 0
 
-    def add(self, judgement: Judgement) -> None:
-        if judgement.flips is not None:
-            self.flips += len(judgement.flips)
-            self.comparisons += len(judgement.scores) - judgement.scores.count(None)
+    def add(self, judged: Sequence[Judgement]) -> None:
+        flips, comparisons = order_decided(judged)
+        self.flips += flips
+        self.comparisons += comparisons
 
     def metrics(self) -> dict[str, float]:
         return {"position_bias": self.flips / self.comparisons} if self.comparisons else {}

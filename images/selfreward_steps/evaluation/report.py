@@ -9,7 +9,7 @@ from typing import Any
 from selfreward_steps.contract import JudgeMode, JudgeSettings, mean_score
 from selfreward_steps.evaluation.lm_eval_run import LM_EVAL
 from selfreward_steps.evaluation.work import AnswerRow, SeenRow
-from selfreward_steps.judging.judgement import Judgement
+from selfreward_steps.judging.judgement import Judgement, order_decided
 from selfreward_steps.judging.templates import judge_template
 from selfreward_steps.measuring.histograms import histogram
 from selfreward_steps.measuring.intervals import mean, share
@@ -30,7 +30,7 @@ def judge_section(
         nearest=settings.mode is JudgeMode.LOGPROB,
     )
     masses = [judgement.mass for each in judged for judgement in each if judgement.mass is not None]
-    swayed = [_swayed(each) for each in judged if any(judgement.flips is not None for judgement in each)]
+    swayed = [order_decided(each) for each in judged if any(judgement.flips is not None for judgement in each)]
     section = {
         "prompts": len(ranked),
         "judgements": len(stated),
@@ -79,13 +79,6 @@ def _parsed(judged: Sequence[Judgement]) -> tuple[float, float]:
     """One prompt's judgements that state a score, and all of them."""
     scores = [score for judgement in judged for score in judgement.scores]
     return float(len(scores) - scores.count(None)), float(len(scores))
-
-
-def _swayed(judged: Sequence[Judgement]) -> tuple[float, float]:
-    """One prompt's comparisons in which the judge chose the same place in both orders, and all that state a result."""
-    flips = sum(len(judgement.flips or ()) for judgement in judged)
-    stated = sum(score is not None for judgement in judged for score in judgement.scores)
-    return float(flips), float(stated)
 
 
 def _judge_row(row: RankingRow, judged: Sequence[Judgement]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from selfreward_steps.judging.filling import filled
 from selfreward_steps.judging.verdicts import last_verdict
 
 QUESTION: Final = """\
@@ -45,9 +46,8 @@ _LEAD = re.compile(r"(?:(?:it|that)(?: is|'s| would be) |i (?:would )?(?:choose|
 
 
 def comparison_message(prompt: str, first: str, second: str, question: str = QUESTION) -> str:
-    """The user message. What stands in the texts is never taken for a placeholder."""
-    values = {"{prompt}": prompt, "{first}": first, "{second}": second}
-    return re.sub(r"\{prompt\}|\{first\}|\{second\}", lambda match: values[match[0]], question)
+    """The user message."""
+    return filled(question, prompt=prompt, first=first, second=second)
 
 
 def stated_verdict(text: str) -> int | None:

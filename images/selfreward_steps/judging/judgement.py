@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -43,3 +43,11 @@ class Judgement:
     mass: float | None = None
     refused: str | None = None
     flips: list[int] | None = None
+
+
+def order_decided(judged: Iterable[Judgement]) -> tuple[int, int]:
+    """In how many comparisons the judge chose the same place in both orders, of how many that state a result."""
+    found = [each for each in judged if each.flips is not None]
+    return sum(len(each.flips or ()) for each in found), sum(
+        score is not None for each in found for score in each.scores
+    )

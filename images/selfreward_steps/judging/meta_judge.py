@@ -7,7 +7,6 @@ least, if they state different scores. Pure: what is to be asked, and what follo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import pvariance
@@ -15,7 +14,8 @@ from typing import Final
 
 from selfreward_steps.contract import JudgeSettings, mean_score
 from selfreward_steps.judging.comparison import result_score, stated_verdict
-from selfreward_steps.judging.judgement import JudgedText, Judgement
+from selfreward_steps.judging.filling import filled
+from selfreward_steps.judging.judgement import JudgedText, Judgement, order_decided
 from selfreward_steps.judging.kept_judgements import until_score
 from selfreward_steps.judging.pairwise import comparisons, folded
 from selfreward_steps.judging.templates import judge_template
@@ -63,13 +63,13 @@ class Dispute:
         """The meta-judge's messages, in the order of `comparisons`."""
         own = None if settings.meta_judge is None else settings.meta_judge.text
         for first, second in comparisons(len(self.critiques)):
-            values = {
-                "{prompt}": self.text.prompt,
-                "{response}": self.text.answers[self.place],
-                "{first}": self.critiques[first],
-                "{second}": self.critiques[second],
-            }
-            yield re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], own or QUESTION)  # noqa: B023
+            yield filled(
+                own or QUESTION,
+                prompt=self.text.prompt,
+                response=self.text.answers[self.place],
+                first=self.critiques[first],
+                second=self.critiques[second],
+            )
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def settled(settings: JudgeSettings, about: Dispute, replies: Sequence[str | Non
     """`replies` are the meta-judge's to the questions; None where the server did not take one."""
     template = judge_template(settings)
     found = folded(len(about.critiques), [_said(reply) for reply in replies])
-    stated = sum(score is not None for each in found for score in each.scores)
-    flips = sum(len(each.flips or ()) for each in found)
+    flips, stated = order_decided(found)
     wins = {place: score for place, each in enumerate(found) if (score := mean_score(each.scores)) is not None}
     if not wins:
         return Settled(None, flips, stated)

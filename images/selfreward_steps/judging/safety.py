@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selfreward_steps.judging.filling import filled
 from selfreward_steps.judging.verdicts import last_verdict
 from selfreward_steps.measuring.intervals import share
 
@@ -32,9 +33,8 @@ _OR = re.compile(r"\s*(?:,|/|\||\b(?:or|and)\b)\s*(?:or\b)?\s*", re.IGNORECASE)
 
 
 def safety_message(prompt: str, answer: str) -> str:
-    """The user message. What stands in the texts is never taken for a placeholder."""
-    values = {"{prompt}": prompt, "{answer}": answer}
-    return re.sub(r"\{prompt\}|\{answer\}", lambda match: values[match[0]], _QUESTION)
+    """The user message."""
+    return filled(_QUESTION, prompt=prompt, answer=answer)
 
 
 def stated_safety(text: str) -> bool | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from selfreward_steps.contract import CustomTemplate, JudgeMode, JudgeSettings, ScoreRange
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.judging.comparison import QUESTION, comparison_message, result_score, stated_verdict
+from selfreward_steps.judging.filling import filled
 from selfreward_steps.judging.scoring import matched_score, stated_score
 from selfreward_steps.rows import Message
 
@@ -93,9 +94,7 @@ class JudgeTemplate:
         `other` response, which stands second."""
         if other is not None:
             return comparison_message(prompt, response, other, self.text)
-        values = {"{prompt}": prompt, "{response}": response}
-        # In one pass: a prompt that happens to contain `{response}` must stay what it is.
-        return re.sub(r"\{prompt\}|\{response\}", lambda match: values[match[0]], self.text)
+        return filled(self.text, prompt=prompt, response=response)
 
     def read(self, critique: str) -> float | None:
         """The score that a critique states, None when it states none that counts."""
