@@ -7,7 +7,6 @@ must not touch a disk or a network.
 import re
 import secrets
 import time
-from collections.abc import Iterable
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -87,11 +86,6 @@ def parents(artifact: str) -> list[str]:
 def within(name: str, prefix: str) -> bool:
     """Whether `name` is `prefix` or lies under it: `m1` does not hold `m10`, and `""` holds everything."""
     return not prefix or name == prefix or name.startswith(prefix + "/")
-
-
-def within_any(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether `name` is one of `prefixes` or lies under one."""
-    return any(within(name, prefix) for prefix in prefixes)
 
 
 def root_problem(path: str) -> str | None:

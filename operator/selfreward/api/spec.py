@@ -65,7 +65,7 @@ class Serving(ContractModel):
     """Replaces the engine's command by any server that speaks the OpenAI API. `$(SELFREWARD_MODEL_DIR)`,
     `$(SELFREWARD_MODEL_NAME)` and `$(SELFREWARD_PORT)` stand for the model folder, its served name and the port."""
     args: list[str] = []
-    """More arguments for the engine, after those that it gets where servers ask for no GPU."""
+    """More arguments for the engine, after those that the operator gives it, so they win."""
     keep: ServingKeep = ServingKeep.AUTO
     """`auto`: where the place can do it, one vLLM serves all models of the run: it takes the next one's weights, and
     sleeps, or stays on GPUs of its own, while training has its turn. One machine can; a cluster where servers and
@@ -94,6 +94,11 @@ class Serving(ContractModel):
     """Shards of responding and judging; judging of a shard starts when its answers are committed."""
     parallelism: Annotated[int, Field(ge=1)] = 1
     """Shards of one step that run at the same time."""
+
+    @property
+    def runs_vllm(self) -> bool:
+        """Whether the server is vLLM, started by the command that we give it."""
+        return not self.command and self.engine is not ServingEngine.TRANSFORMERS
 
 
 class TrainingBackend(StrEnum):

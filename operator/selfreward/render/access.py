@@ -10,7 +10,7 @@ from typing import Final
 
 from selfreward_steps.contract import SecretKeyRef
 
-from selfreward.api import SelfRewardRun, Serving, ServingEngine
+from selfreward.api import SelfRewardRun, Serving
 from selfreward.plan import capped_name
 from selfreward.render.metadata import COMPONENT, RUN_UID, SERVICE_PORT, Manifest, object_metadata
 
@@ -28,8 +28,7 @@ def serving_key(run: SelfRewardRun) -> SecretKeyRef | None:
 
 def has_own_key(serving: Serving) -> bool:
     """Whether the run needs a key that nobody has made yet."""
-    is_vllm = not serving.command and serving.engine in (ServingEngine.AUTO, ServingEngine.VLLM)
-    return is_vllm and serving.api_key_secret_ref is None
+    return serving.runs_vllm and serving.api_key_secret_ref is None
 
 
 def key_secret(run: SelfRewardRun, key: str) -> Manifest:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from selfreward.api import SelfRewardRun, SelfRewardRunSpec
+from selfreward.api import SelfRewardRun, SelfRewardRunSpec, Workload
 from selfreward.plan import capped_name
 from selfreward.render.metadata import COMPONENT, Manifest, object_metadata
+from selfreward.render.pods import resources
 from selfreward.render.resource import Resource
 
 RESOURCE_CLAIMS: Final = Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
@@ -46,9 +47,13 @@ def pod_claims(run: SelfRewardRun) -> list[Manifest]:
     return [{"name": _IN_POD, "resourceClaimName": _claim_name(run)}]
 
 
-def container_claims(spec: SelfRewardRunSpec, wanted: int) -> list[Manifest]:
-    """`resources.claims` of a container that uses `wanted` of the devices: all of the claim's, or one request's."""
-    return [{"name": _IN_POD} | ({} if wanted == max(_wanted(spec)) else {"request": _BOTH})]
+def container_resources(spec: SelfRewardRunSpec, workload: Workload, wanted: int, *, shares: bool) -> Manifest:
+    """What a container asks for that uses `wanted` devices: GPUs of its own, or with `shares` the claim's, all of them
+    or those of one request."""
+    if not shares:
+        return resources(workload, gpus=wanted)
+    claim = {"name": _IN_POD} | ({} if wanted == max(_wanted(spec)) else {"request": _BOTH})
+    return {**resources(workload), "claims": [claim]}
 
 
 def _wanted(spec: SelfRewardRunSpec) -> tuple[int, int]:

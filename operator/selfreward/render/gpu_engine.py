@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from selfreward.api import SelfRewardRunSpec, Serving, ServingEngine
+from selfreward.api import SelfRewardRunSpec, Serving
 from selfreward.render.metadata import Manifest
 from selfreward.render.pods import value
 
@@ -29,7 +29,7 @@ def gpu_arguments(spec: SelfRewardRunSpec, serving: Serving) -> list[str]:
 
     CUDA graphs of the whole model then stand in for torch.compile (no slower: 28,000 tokens a second against 24,000).
     """
-    if not _is_ours(serving) or any(word.startswith(_OWN_CHOICE) for word in serving.args):
+    if not serving.runs_vllm or any(word.startswith(_OWN_CHOICE) for word in serving.args):
         return []
     if most_answer_tokens(spec) >= _WORTH_COMPILING:
         return []
@@ -42,7 +42,7 @@ def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:
     The engine's process is forked from the server's, which has imported everything, where a new one imports it again
     (10 s). vLLM itself starts a new one after all where CUDA is in use already.
     """
-    if not _is_ours(serving) or "--enforce-eager" in serving.args:
+    if not serving.runs_vllm or "--enforce-eager" in serving.args:
         return []
     return [value(name, text) for name, text in (("VLLM_WORKER_MULTIPROC_METHOD", "fork"),) if name not in set(named)]
 
@@ -50,7 +50,3 @@ def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:
 def most_answer_tokens(spec: SelfRewardRunSpec) -> int:
     """Tokens of all answers of the run's iterations, if each were as long as it may be."""
     return spec.iterations * spec.prompts.count * spec.responses.per_prompt * spec.responses.sampling.max_tokens
-
-
-def _is_ours(serving: Serving) -> bool:
-    return not serving.command and serving.engine is not ServingEngine.TRANSFORMERS

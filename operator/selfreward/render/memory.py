@@ -14,7 +14,7 @@ from typing import Final
 
 from selfreward_steps.contract import DpoSettings, MemoryLimit, PairStrategy, ReferenceModel, Remedy, StepName
 
-from selfreward.api import SelfRewardRunSpec, ServingEngine
+from selfreward.api import SelfRewardRunSpec
 from selfreward.plan.graph import build_graph
 
 _WEIGHTS: Final = 4
@@ -145,7 +145,7 @@ def _serving(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
     memory = gpu_bytes(spec.workloads.serving.node_selector)
     serving = spec.serving
     halves = serving.dtype not in ("float", "float32")
-    if memory is None or serving.command or serving.args or serving.engine is ServingEngine.TRANSFORMERS:
+    if memory is None or serving.args or not serving.runs_vllm:
         return
     yield MemoryLimit(
         field="spec.serving",

@@ -167,11 +167,6 @@ def resources(workload: Workload, gpus: int = 0) -> Manifest:
     return _given({"requests": requests, "limits": limits})
 
 
-def claimed(workload: Workload, claims: Sequence[Manifest]) -> Manifest:
-    """The user's requests and limits, and devices by their claims."""
-    return {**resources(workload), "claims": list(claims)}
-
-
 def without_devices(workload: Workload) -> Manifest:
     """The user's requests and limits of processors, memory and disk."""
     asked = (workload.resources.requests, workload.resources.limits)

@@ -18,7 +18,7 @@ from selfreward_steps.contract import (
 from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training, Workload
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
-from selfreward.render.devices import container_claims, pod_claims
+from selfreward.render.devices import container_resources, pod_claims
 from selfreward.render.gpu_engine import gpu_arguments, gpu_variables
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
@@ -35,12 +35,10 @@ from selfreward.render.metadata import (
 )
 from selfreward.render.pods import (
     Container,
-    claimed,
     container_manifest,
     home,
     json_value,
     pod_template,
-    resources,
     shared_memory,
     value,
     value_from_secret,
@@ -180,9 +178,7 @@ def server_container(
         command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
         environment=[*places, *_QUIET, *engine, *name, *_address(serving), *key_variable(run)],
         mounts=mounts,
-        resources=claimed(workload, container_claims(run.spec, serving.tensor_parallel))
-        if shares
-        else resources(workload, gpus=serving.tensor_parallel),
+        resources=container_resources(run.spec, workload, serving.tensor_parallel, shares=shares),
         probes=_probes(run),
         ports=[{"name": "http", "containerPort": SERVICE_PORT}],
     )

@@ -9,7 +9,7 @@ from selfreward_steps.contract import CONFIG_VARIABLE
 from selfreward.api import SelfRewardRun
 from selfreward.plan import ChildKind, CreateStep, Node
 from selfreward.render.configs import step_config
-from selfreward.render.devices import container_claims, pod_claims
+from selfreward.render.devices import container_resources, pod_claims
 from selfreward.render.images import Images, workload_of
 from selfreward.render.jobs import indexed_job, job
 from selfreward.render.metadata import (
@@ -25,7 +25,6 @@ from selfreward.render.metadata import (
 )
 from selfreward.render.pods import (
     Container,
-    claimed,
     container_manifest,
     home,
     json_value,
@@ -69,9 +68,7 @@ def training_manifests(
         environment=_environment(run, node, create),
         environment_from=step_environment_from(run, node),
         mounts=[mount, *mounts],
-        resources=claimed(workload, container_claims(run.spec, training.processes_per_node))
-        if shares
-        else resources(workload, gpus=training.processes_per_node),
+        resources=container_resources(run.spec, workload, training.processes_per_node, shares=shares),
     )
     template = pod_template(
         workload,

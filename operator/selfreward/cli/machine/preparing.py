@@ -54,7 +54,7 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
 
 def sharing(spec: SelfRewardRunSpec) -> Sharing:
     """How the servers and trainings of a prepared run share this machine."""
-    if spec.serving.command or spec.serving.engine is not ServingEngine.VLLM:
+    if not spec.serving.runs_vllm:
         return replace(IN_TURNS, warms=has_gpu())
     if has_gpu():
         return replace(share(spec, visible_gpus()), warms=True)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from selfreward_steps.contract import DataSource, ModelSource
 from selfreward_steps.contract.artifact_names import EVALUATION_JUDGE, JUDGE_MODEL
 
-from selfreward.api import Keeping, SelfRewardRunSpec, ServingEngine, ServingKeep
+from selfreward.api import Keeping, SelfRewardRunSpec, ServingKeep
 from selfreward.api.load import RunInvalid, label, load_run
 from selfreward.api.mistakes import mistakes
 from selfreward.cli.displays.terminal import echo
@@ -108,14 +108,13 @@ def _hardware(spec: SelfRewardRunSpec, asked: Asked) -> tuple[Hardware, str]:
 
 def _keeping(spec: SelfRewardRunSpec, gpus: int, *, for_cluster: bool) -> Keeping:
     """As on this machine with so many GPUs, or as on a cluster that can do what the spec asks it for."""
-    serving = spec.serving
-    if serving.keep is ServingKeep.NEVER or serving.command or serving.engine is ServingEngine.TRANSFORMERS:
+    if for_cluster:
+        from selfreward.cluster.kubernetes.devices import keeping_of  # with the client, which a machine needs not
+
+        return keeping_of(spec, shares=spec.serving.device_class_name is not None)
+    if spec.serving.keep is ServingKeep.NEVER or not spec.serving.runs_vllm:
         return Keeping.NEVER
-    if not for_cluster:
-        return share(spec, [str(place) for place in range(gpus)]).keeping
-    if serving.keep is ServingKeep.AWAKE:
-        return Keeping.AWAKE
-    return Keeping.NEVER if serving.device_class_name is None else Keeping.ASLEEP
+    return share(spec, [str(place) for place in range(gpus)]).keeping
 
 
 def _shapes(spec: SelfRewardRunSpec, asked: Asked) -> tuple[ModelShape, dict[str, ModelShape]]:

@@ -16,7 +16,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
-from selfreward.cluster.kubernetes.errors import NotFound, Unavailable, error_of
+from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Unavailable, error_of
 from selfreward.cluster.kubernetes.resources import PODS, Object, View, name_of
 from selfreward.render.resource import Resource
 
@@ -83,6 +83,14 @@ class KubernetesClient:
         """Create; Conflict when the name is taken."""
         path = resource.path(manifest["metadata"]["namespace"])
         return await self._json("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
+
+    async def create_if_absent(self, resource: Resource, manifest: View) -> None:
+        """Create, unless there is one of that name, whatever it holds."""
+        try:
+            await self.create(resource, manifest)
+        except Conflict as error:
+            if error.reason != "AlreadyExists":
+                raise
 
     async def replace(self, resource: Resource, item: View, subresource: str = "") -> Object:
         """Write `item` if it still has the resourceVersion it says; Conflict otherwise."""

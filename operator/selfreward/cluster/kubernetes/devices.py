@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from selfreward.api import Keeping, SelfRewardRun, SelfRewardRunSpec, ServingEngine, ServingKeep
+from selfreward.api import Keeping, SelfRewardRun, SelfRewardRunSpec, ServingKeep
 from selfreward.cluster.kubernetes.client import KubernetesClient
-from selfreward.cluster.kubernetes.errors import Conflict
 from selfreward.plan import RunEvent
 from selfreward.plan.types import EventReason
 from selfreward.render import device_claim
@@ -38,11 +37,7 @@ class Devices:
 
     async def claim(self, run: SelfRewardRun) -> None:
         """Make the run's claim. It is never read: one that is there is this run's, by its name."""
-        try:
-            await self._client.create(RESOURCE_CLAIMS, device_claim(run))
-        except Conflict as error:
-            if error.reason != "AlreadyExists":
-                raise
+        await self._client.create_if_absent(RESOURCE_CLAIMS, device_claim(run))
 
     def cautions(self, spec: SelfRewardRunSpec) -> Iterator[RunEvent]:
         """What the spec asks for and will not get, said when the run begins."""
@@ -54,20 +49,15 @@ class Devices:
                 "is started anew"
             )
             yield RunEvent(EventReason.ENGINE_NOT_KEPT, message, warning=True)
-        if serving.keep is ServingKeep.AWAKE and not _takes_weights(spec):
+        if serving.keep is ServingKeep.AWAKE and not spec.serving.runs_vllm:
             message = "spec.serving.keep: awake: only vLLM, started by its own command, takes another model's weights"
             yield RunEvent(EventReason.ENGINE_NOT_KEPT, message, warning=True)
 
 
 def keeping_of(spec: SelfRewardRunSpec, *, shares: bool) -> Keeping:
     """What becomes of an engine between two turns. Whether GPUs suffice for both, only the user knows."""
-    if spec.serving.keep is ServingKeep.NEVER or not _takes_weights(spec):
+    if spec.serving.keep is ServingKeep.NEVER or not spec.serving.runs_vllm:
         return Keeping.NEVER
     if spec.serving.keep is ServingKeep.AWAKE:
         return Keeping.AWAKE
     return Keeping.ASLEEP if shares else Keeping.NEVER
-
-
-def _takes_weights(spec: SelfRewardRunSpec) -> bool:
-    """Whether the engine can take another model's weights: vLLM, by the command that we give it."""
-    return not spec.serving.command and spec.serving.engine is not ServingEngine.TRANSFORMERS
