@@ -73,6 +73,8 @@ CRON = st.tuples(
 @example(("0", "0", "30-31/2", "2/11", "*"))
 @example(("0", "0", "31", "2", "*/1"))
 @example(("0", "0", "30-27/28", "2", "*"))
+@example(("*", "*", "30", "2", "*,*"))
+@example(("*", "*", "30", "2", "1,0-6"))
 @example(("0", "0", "31-28/30", "4", "*"))
 def test_what_is_let_through_comes(fields: tuple[str, ...]) -> None:
     cron = " ".join(fields)

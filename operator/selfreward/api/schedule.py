@@ -50,8 +50,10 @@ def _only(days: str, months: str) -> str:
     return f"{days}(,{days})* {months}(,{months})*"
 
 
+_EVERY_DAY: Final = "([^ ,]+,)*[*](/1)?(,[^ ]+)?"
+"""Weekdays with a star among them, so that the days of the month decide alone; with ranges the weekdays count too."""
 NEVER: Final = (
-    f"^[^ ]+ [^ ]+ ({_only(_LAST_DAYS, '0?2|feb')}|{_only(_LAST_DAY, '0?[2469]|11|feb|apr|jun|sep|nov')}) [*](/1)?$"
+    f"^[^ ]+ [^ ]+ ({_only(_LAST_DAYS, '0?2|feb')}|{_only(_LAST_DAY, '0?[2469]|11|feb|apr|jun|sep|nov')}) {_EVERY_DAY}$"
 )
 """Cron expressions of days that their months do not have: the 30th of February."""
 
