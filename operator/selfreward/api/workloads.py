@@ -97,7 +97,8 @@ class Workload(ContractModel):
     annotations: dict[str, str] = {}
     """More pod annotations."""
     env: list[EnvironmentVariable] = []
-    """More environment variables (`name`, and `value` or `valueFrom`)."""
+    """More environment variables (`name`, and `value` or `valueFrom`). Of `serving`, the container that brings the
+    model gets those of proxies, certificates and AWS, and the mounts that these lead into."""
     volumes: list[dict[str, Any]] = []
     """More volumes."""
     volume_mounts: list[dict[str, Any]] = []

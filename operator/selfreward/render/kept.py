@@ -13,6 +13,7 @@ from selfreward_steps.contract import AGENT_VARIABLE, AgentConfig, Assignment
 
 from selfreward.api import SelfRewardRun
 from selfreward.plan import CreateServing
+from selfreward.render.connection import connected
 from selfreward.render.devices import pod_claims
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
@@ -35,7 +36,7 @@ from selfreward.render.pods import (
     shared_memory,
     without_devices,
 )
-from selfreward.render.serving import MODELS, deployment, key_variable, model_service, plain, server_container
+from selfreward.render.serving import MODELS, deployment, key_variable, model_service, server_container
 from selfreward.render.storage import storage_environment, storage_volumes, store_config
 
 AGENT: Final = "agent"
@@ -105,7 +106,7 @@ def _template(
             memory,
             *volumes,
         ],
-        init=[container_manifest(lender, plain(workload))],
+        init=[container_manifest(lender, workload.model_copy(update={"env": [], "volume_mounts": []}))],
         claims=pod_claims(run) if shares else (),
         restart="Always",
     )
@@ -131,7 +132,7 @@ def _agent(run: SelfRewardRun, images: Images, mounts: list[Manifest]) -> Manife
         resources=_AGENT_RESOURCES,
         probes={"readinessProbe": probe | {"failureThreshold": 1}},
     )
-    return container_manifest(agent, plain(run.spec.workloads.serving))
+    return container_manifest(agent, connected(run.spec.workloads.serving))
 
 
 def _assigned() -> Manifest:

@@ -15,9 +15,10 @@ from selfreward_steps.contract import (
     Precision,
 )
 
-from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training, Workload
+from selfreward.api import Keeping, SelfRewardRun, Serving, ServingEngine, Training
 from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
+from selfreward.render.connection import connected
 from selfreward.render.devices import container_resources, pod_claims
 from selfreward.render.gpu_engine import gpu_arguments, gpu_variables
 from selfreward.render.images import Images
@@ -147,7 +148,7 @@ def _template(
         labels,
         container_manifest(server, workload),
         volumes=[{"name": "models", "emptyDir": {}}, memory, *volumes],
-        init=[container_manifest(init, plain(workload))],
+        init=[container_manifest(init, connected(workload))],
         claims=pod_claims(run) if shares else (),
         restart="Always",
     )
@@ -182,12 +183,6 @@ def server_container(
         probes=_probes(run),
         ports=[{"name": "http", "containerPort": SERVICE_PORT}],
     )
-
-
-def plain(workload: Workload) -> Workload:
-    """The workload for our own containers, which get none of the user's extra variables and mounts: those are the
-    server's."""
-    return workload.model_copy(update={"env": [], "volume_mounts": []})
 
 
 def _address(serving: Serving) -> list[Manifest]:
