@@ -16,21 +16,26 @@ REGISTRY ?= localhost/selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart check test test-api-server test-bare test-cluster nightly evidence lint generate \
-  lock images release clean
+.PHONY: help setup quickstart check test test-api-server test-bare test-cluster nightly evidence known-world docs lint \
+  generate lock images release clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: .venv/.ready  ## Virtual environment from the locks, for what this machine is (DEVICE=cpu, DEVICE=gpu)
 
-.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt locks/lua.txt pyproject.toml $(wildcard setup/*.py)
+.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt locks/lua.txt locks/docs.txt pyproject.toml $(wildcard setup/*.py)
 	$(PYTHON) setup --device $(DEVICE)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement locks/lua.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement locks/lua.txt --requirement locks/docs.txt
 	@touch $@
 
 quickstart: setup  ## A whole self-rewarding run on this machine
 	$(BIN)/selfreward run examples/quickstart/run.yaml --workdir runs
+
+known-world: setup  ## A run whose models measurably get better, on two cores in minutes, and its picture
+	$(BIN)/selfreward run examples/known_world/run.yaml --workdir runs
+	PYTHONPATH=examples $(BIN)/python -m known_world.picture runs/artifacts/namespace=default/known-world >runs/known-world/picture.svg
+	@echo 'picture  runs/known-world/picture.svg'
 
 # A file's tests share what is dear to make, so they go to one worker; tests/conftest.py puts the longest files first.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -58,6 +63,9 @@ nightly: setup  ## Hours: 10,000 schedules of faults, 5,000 hostile runs, a run 
 evidence: setup  ## The known world on five seeds, with one thing changed at a time (WORLD=careless; see docs/evidence.md)
 	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence/$(WORLD) --world $(WORLD) --jobs 2
 
+docs: setup  ## The documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: setup  ## Style, types and the layering of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,5 +91,5 @@ images:  ## Build the images (DOCKER=buildah, REGISTRY=…, TAG=…, IMAGES="ope
 release: setup images  ## dist/: the images, their lists of packages, the chart, checksums (arguments as for images)
 	DOCKER="$(DOCKER)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" IMAGES="$(IMAGES)" .ci/release
 
-clean:  ## Remove the environment and the quickstart's run
-	rm -rf .venv runs
+clean:  ## Remove the environment, the runs of examples and the site
+	rm -rf .venv runs site

@@ -234,10 +234,11 @@ def main() -> None:
     parser.add_argument("--model-dir", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a pod")
     options = parser.parse_args()
     torch.set_num_threads(1)
     batches = Batches(Engine(options.model_dir))
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), handler(batches, options.name))
+    server = ThreadingHTTPServer((options.host, options.port), handler(batches, options.name))
     server.daemon_threads = True
     print(f"serving {options.name} at port {server.server_address[1]}", flush=True)
     server.serve_forever()

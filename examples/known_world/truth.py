@@ -42,8 +42,14 @@ def statistics(artifacts: Path, iteration: int) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def answers(folder: Path) -> list[tuple[str, str, float]]:
+    """Prompt, answer and its true quality, 0 to 5, of each held-out prompt of a model's evaluation."""
+    rows = _rows(folder / "answers.jsonl")
+    return [(row["prompt"], row["answer"], true_quality(row["prompt"], row["answer"])) for row in rows]
+
+
 def _model_truth(folder: Path) -> ModelTruth:
-    answers = list(_rows(folder / "answers.jsonl"))
+    answered = answers(folder)
     test = folder.parent.parent / "eft" / "test.jsonl"
     ranked = list(_rows(test)) if test.exists() else []
     judged = list(_rows(folder / "judge.jsonl")) if ranked else []
@@ -55,8 +61,8 @@ def _model_truth(folder: Path) -> ModelTruth:
         lengths.append([float(len(text.split())) for text in texts])
     return ModelTruth(
         model=folder.name,
-        quality=fmean(true_quality(row["prompt"], row["answer"]) for row in answers),
-        words=fmean(len(row["answer"].split()) for row in answers),
+        quality=fmean(quality for _, _, quality in answered),
+        words=fmean(len(answer.split()) for _, answer, _ in answered),
         judge=agreement(qualities, scores),
         longest=agreement(qualities, lengths),
     )

@@ -12,13 +12,38 @@ from steps.importing.seed.seeding import seed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLUSTERS = sorted((EXAMPLES / "clusters").glob("*.yaml"))
+FOR_CLUSTERS = [*CLUSTERS, EXAMPLES / "air-gapped" / "run.yaml", EXAMPLES / "gitops" / "runs" / "assistant.yaml"]
+HERE = [EXAMPLES / name / "run.yaml" for name in ("known_world", "own_data", "quickstart")]
 SHAPES = sorted((EXAMPLES / "own_data" / "shapes").glob("*.jsonl"))
 PARAMETERS = {"8b": 8_030_261_248, "70b": 70_553_706_496}
 
 
-@pytest.mark.parametrize("path", CLUSTERS, ids=lambda path: path.stem)
+def named(path: Path) -> str:
+    return str(path.relative_to(EXAMPLES))
+
+
+@pytest.mark.parametrize("path", FOR_CLUSTERS, ids=named)
 def test_an_example_for_a_cluster_is_valid(path: Path) -> None:
     assert loaded(path, [], for_cluster=True).metadata.name
+
+
+@pytest.mark.parametrize("path", HERE, ids=named)
+def test_an_example_for_this_machine_is_valid(path: Path) -> None:
+    assert loaded(path, []).metadata.name
+
+
+def test_every_run_of_the_examples_is_one_of_these() -> None:
+    runs = {path for path in EXAMPLES.rglob("*.yaml") if "kind: SelfRewardRun\n" in path.read_text(encoding="utf-8")}
+    # Flux' file names the kind to say how its health is read.
+    assert runs - {EXAMPLES / "gitops" / "flux.yaml"} == {*FOR_CLUSTERS, *HERE}
+
+
+@pytest.mark.parametrize("path", [*FOR_CLUSTERS, *HERE], ids=named)
+def test_a_run_says_at_its_head_what_it_needs_what_to_change_and_the_command(path: Path) -> None:
+    head = path.read_text(encoding="utf-8").partition("apiVersion:")[0]
+    if "gitops" not in path.parts:  # where no command applies it
+        assert f"examples/{named(path)}" in head
+    assert {"Needs:", "To change:"} <= set(re.findall(r"\b(?:Needs|To change):", head))
 
 
 @pytest.mark.parametrize(
@@ -54,5 +79,7 @@ def test_own_data_keeps_what_its_columns_hold(tmp_path: Path) -> None:
 
 def test_the_index_names_every_example() -> None:
     linked = set(re.findall(r"\]\((\S+?)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert {target.partition("/")[0] for target in linked} == folders
     assert {f"clusters/{path.name}" for path in CLUSTERS} <= linked
     assert all((EXAMPLES / target).exists() for target in linked)

@@ -122,14 +122,21 @@ def test_a_machine_with_a_gpu_trains_with_what_is_tested() -> None:
     assert {name for name in lock("cuda") if name not in with_gpu} == set()
 
 
+def test_what_builds_the_site_is_locked_beside_the_rest() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(line) for line in project["optional-dependencies"]["docs"]]
+    assert [each for each in wanted if lock("docs").get(canonicalize_name(each.name), "") not in each.specifier] == []
+    assert lock("docs").keys().isdisjoint(lock("dev"))
+
+
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_the_lock_lacks_nothing_that_its_packages_ask_for(python: str) -> None:
     """It is installed without resolution. Asked of the packages themselves, as each Python would."""
-    locked, left_out = lock("dev") | lock("cuda"), excluded()
+    locked, left_out = lock("dev") | lock("cuda") | lock("docs"), excluded()
     environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
     lacking = {
         f"{package} asks for {wanted}"
-        for package in lock("dev")
+        for package in lock("dev") | lock("docs")
         for wanted in map(Requirement, _requires(package))
         if wanted.marker is None or wanted.marker.evaluate(environment)
         if canonicalize_name(wanted.name) not in left_out
