@@ -14,7 +14,7 @@ from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
 from selfreward.cli.comparing import compare_runs
 from selfreward.cli.errors import CommandError
-from selfreward.cli.finding import found
+from selfreward.cli.finding import FoundRun, found
 from selfreward.cli.reporting import page_at_the_end, write_report
 from selfreward.cluster.local.record import RunFolder
 from selfreward_steps.errors import InfrastructureError
@@ -97,6 +97,21 @@ def test_a_run_of_a_cluster_through_a_pipe(
     )
     assert done.stdout == "made-report.html\n"
     assert b"M2 v M1" in (tmp_path / "made-report.html").read_bytes()
+
+
+def test_a_run_without_a_storage_of_its_own_is_read_where_its_status_says(
+    made: tuple[SelfRewardRun, Store, Path],
+) -> None:
+    """On a cluster whose operator has a default: the spec stays as it was written."""
+    run, store, _ = made
+    spec = run.spec.model_copy(update={"storage": run.spec.storage.model_copy(update={"uri": None})})
+    there, nowhere = (
+        run.model_copy(update={"spec": spec, "status": run.status.model_copy(update={"artifacts": uri})})
+        for uri in (store.uri, "")
+    )
+    assert FoundRun(there, None).open_store().uri == store.uri
+    with pytest.raises(CommandError, match="say with --store where its artifacts lie"):
+        FoundRun(nowhere, None).open_store()
 
 
 def test_no_such_run(selfreward: Command) -> None:

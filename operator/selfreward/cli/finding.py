@@ -31,7 +31,11 @@ class FoundRun:
         try:
             if uri is not None:
                 return open_store(uri)
-            if self.run.spec.storage.uri is None:
+            storage = self.run.spec.storage
+            if storage.uri is None and self.run.status.artifacts:
+                # The operator's default; its endpoint, if it has one, is the environment's to say.
+                return open_store(self.run.status.artifacts, endpoint_url=storage.endpoint_url, region=storage.region)
+            if storage.uri is None:
                 name = self.run.metadata.name
                 raise CommandError([f"{name}: spec.storage.uri is empty: say with --store where its artifacts lie"])
             config = store_config(self.run)
