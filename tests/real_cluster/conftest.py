@@ -21,7 +21,7 @@ from real_cluster.ground import LABEL, Ground, Images
 from real_cluster.invariants import Watcher
 from real_cluster.measuring import Measured
 from real_cluster.operators import Operators
-from real_cluster.release import RELEASE, install, uninstall
+from real_cluster.release import Release
 
 HOME = "selfreward-suite"
 _MEASURED: list[str] = []
@@ -68,18 +68,24 @@ async def ground(api: Api) -> AsyncIterator[Ground]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def operators(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Operators]:
-    """Two replicas from the chart, under its own ServiceAccount."""
-    folder = tmp_path_factory.mktemp("helm")
-    await install(HOME, ground.images, ground.endpoint, folder)
-    made = Operators(ground.api, HOME, RELEASE)
-    await until(made.all_ready, "both replicas answer and one leads", 120)
+async def release(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Release]:
+    """The chart's release, which every run of the session has its operator from."""
+    made = Release(ground, HOME, tmp_path_factory.mktemp("helm"))
+    await made.install()
     yield made
     # A run whose artifacts go with it needs the operator for that.
     for run in await ground.api.list("SelfRewardRun", None):
         await ground.api.delete("SelfRewardRun", run["metadata"]["namespace"], run["metadata"]["name"])
     await until(lambda: _no_run(ground.api), "every run is gone", 180)
-    await uninstall(HOME, folder)
+    await made.uninstall()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operators(release: Release) -> Operators:
+    """Two replicas from the chart, under its own ServiceAccount."""
+    made = Operators(release.ground.api, release.namespace, release.name)
+    await until(made.all_ready, "both replicas answer and one leads", 120)
+    return made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

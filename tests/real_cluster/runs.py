@@ -61,14 +61,14 @@ def whole(namespace: str, ground: Ground, name: str = "tiny", *, delay: float = 
     }
 
 
-def short(namespace: str, ground: Ground, name: str = "short", **changes: Any) -> Object:
-    """The shortest run there is: an aligned base, prompts from a file, nothing evaluated."""
+def short(namespace: str, ground: Ground, name: str = "short", *, delay: float = 0.1, **changes: Any) -> Object:
+    """The shortest run there is: an aligned base, prompts from a file, nothing evaluated; `delay` as for `whole`."""
     spec = {
         "seedData": {},
         "prompts": {"generator": "file", "source": {"uri": f"s3://{BUCKET}/seed/instructions.jsonl"}, "count": 8},
         "evaluation": {"enabled": False},
     }
-    return whole(namespace, ground, name, **(spec | changes))
+    return whole(namespace, ground, name, delay=delay, **(spec | changes))
 
 
 @dataclass(frozen=True)
