@@ -8,6 +8,7 @@ from typing import Any
 from charts.helm import NAMESPACE, RELEASE, Helm
 from charts.rights import Right, allows, granted, used
 from control.bench import Bench, bench, run_manifest, small_manifest
+from control.kueue import Kueue, reserving
 from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.control.election import Election
 from selfreward.control.settings import Settings
@@ -39,8 +40,9 @@ async def until_gone(made: Bench, manifest: dict[str, Any]) -> set[Right]:
 async def everywhere_with_pytorchjobs(folder: Path) -> set[Right]:
     async with bench(folder, namespaces=(*WATCHED, NAMESPACE), absent=("TrainJob", "TrainingRuntime")) as made:
         manifest = run_manifest(folder, **TRANSIENT, serving={"deviceClassName": "gpu.example.com"}, workloads={})
+        Kueue(made).install()
         manifest["metadata"]["namespace"] = "default"
-        return await until_gone(made, manifest)
+        return await until_gone(made, reserving(manifest))
 
 
 async def in_two_namespaces_with_trainjobs(folder: Path) -> set[Right]:

@@ -22,7 +22,7 @@ GPU_SECONDS: Final = 60.0
 GONE_SECONDS: Final = 60.0
 """Invariant 6: how long what is deleted may take to go."""
 _CHILDREN: Final = ("Job", "PyTorchJob", "TrainJob", "Deployment")
-_LEFTOVERS: Final = (*_CHILDREN, "ReplicaSet", "Pod", "Service", "Secret", "NetworkPolicy", "ResourceClaim")
+_LEFTOVERS: Final = (*_CHILDREN, "ReplicaSet", "Pod", "Service", "Secret", "NetworkPolicy", "ResourceClaim", "Workload")
 _CONFIG: Final = "SELFREWARD_CONFIG"
 
 

@@ -118,6 +118,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", has_status=True, returns_deleted=True),
     Kind("", "v1", "namespaces", "Namespace", namespaced=False, has_status=True),
     Kind("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", has_status=True),
+    _custom("kueue.x-k8s.io", "v1beta2", "workloads", "Workload"),
+    _custom("kueue.x-k8s.io", "v1beta2", "resourceflavors", "ResourceFlavor", namespaced=False),
+    _custom("kueue.x-k8s.io", "v1beta2", "workloadpriorityclasses", "WorkloadPriorityClass", namespaced=False),
     Kind("coordination.k8s.io", "v1", "leases", "Lease", unconditional_update=False, create_on_update=True),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", has_generation=True),
     _workload(

@@ -28,6 +28,7 @@ from selfreward.plan import (
     Observed,
     ObservedChild,
     Obstacle,
+    Quota,
     build_graph,
     decide,
     step_name,
@@ -58,6 +59,7 @@ class Scene:
     obstacles: tuple[Obstacle, ...] = ()
     measured: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     keeping: Keeping = Keeping.NEVER
+    quota: Quota | None = None
     now: datetime = NOW
 
     def row(self, key: str) -> StepStatus:
@@ -131,7 +133,15 @@ class Scene:
 
     def decide(self) -> Decision:
         """Ask."""
-        seen = Observed(tuple(self.children), self.committed, self.shards, self.obstacles, self.keeping, self.measured)
+        seen = Observed(
+            tuple(self.children),
+            self.committed,
+            self.shards,
+            self.obstacles,
+            self.keeping,
+            self.measured,
+            self.quota,
+        )
         return decide(self.run, seen, self.now)
 
     def accept(self, decision: Decision) -> Scene:

@@ -28,7 +28,7 @@ from selfreward_steps.contract import (
 
 from selfreward.api.gates import Gates
 from selfreward.api.schedule import Schedule
-from selfreward.api.workloads import Workloads
+from selfreward.api.workloads import Quantity, Workloads
 
 Seconds = Annotated[int, Field(ge=1)]
 
@@ -266,6 +266,10 @@ class SelfRewardRunSpec(ContractModel):
     """Who looks after the run: this operator, also where it is absent (`selfreward.dev/operator`); with any other name,
     such as `kueue.x-k8s.io/multikueue`, the operator touches neither it nor anything of it. It cannot change. On one
     machine it is not read."""
+    reservation: dict[str, Quantity] = {}
+    """What the run reserves in its Kueue queue (label `kueue.x-k8s.io/queue-name`) as one Workload, such as
+    `nvidia.com/gpu: 8`: what its pods ask for at the same time at most. Nothing starts before it is admitted, and it is
+    given back when the run has ended, is suspended, or waits for its schedule. Without it each job queues by itself."""
     schedule: Schedule | None = None
     """When the next iteration may start: `cron` or `approval: true`. At once, without it."""
     deadlines: Deadlines = Deadlines()

@@ -175,6 +175,8 @@ class Reason(StrEnum):
     """The next iteration starts at the time that `spec.schedule.cron` says."""
     WAITING_FOR_APPROVAL = "WaitingForApproval"
     """The next iteration starts when it is approved (`spec.schedule.approval`)."""
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    """The queue has not admitted the run's reservation (`spec.reservation`), or has taken it back."""
     COMPLETED = "Completed"
     """The last model is committed."""
     SUSPENDED_BY_USER = "SuspendedByUser"

@@ -19,6 +19,8 @@ async def carry_out(cluster: Cluster, run: SelfRewardRun, graph: Graph, decision
             await cluster.delete(run, child)
         except ActionRefused as error:
             refused = refused or error
+    if decision.quota is not None:
+        await cluster.settle_quota(run, decision.quota)
     for assign in decision.assign:
         await cluster.assign(run, assign)
     for create in decision.create:

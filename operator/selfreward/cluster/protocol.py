@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from selfreward.api import SelfRewardRun
-from selfreward.plan import AssignModel, CreateServing, CreateStep, DeleteChild, Graph, Node, Observed
+from selfreward.plan import (
+    AssignModel,
+    CreateServing,
+    CreateStep,
+    DeleteChild,
+    Graph,
+    Node,
+    Observed,
+    QuotaAction,
+)
 
 
 class ActionRefused(Exception):
@@ -45,6 +54,10 @@ class Cluster(Protocol):
 
         Only where :attr:`Observed.keeping` says that engines are kept.
         """
+        ...
+
+    async def settle_quota(self, run: SelfRewardRun, action: QuotaAction) -> None:
+        """Ask for the run's reservation, or give it back. Only where :attr:`Observed.quota` says that there are any."""
         ...
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:

@@ -35,6 +35,9 @@ from selfreward.plan.types import (
     Observed,
     ObservedChild,
     Obstacle,
+    Quota,
+    QuotaAction,
+    QuotaState,
     RunEvent,
 )
 
@@ -56,6 +59,9 @@ __all__ = [
     "Observed",
     "ObservedChild",
     "Obstacle",
+    "Quota",
+    "QuotaAction",
+    "QuotaState",
     "RunEvent",
     "artifacts_to_observe",
     "build_graph",

@@ -17,6 +17,7 @@ from selfreward.plan.gates import weigh_gates
 from selfreward.plan.graph import build_graph
 from selfreward.plan.leftovers import deletions
 from selfreward.plan.obstacles import note_obstacle
+from selfreward.plan.quota import lacks_quota, quota_action
 from selfreward.plan.reopening import reopen, repaired
 from selfreward.plan.schedule import wait_for_next
 from selfreward.plan.servings import follow_servings, settle_servings
@@ -39,18 +40,18 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
     has_found = take_commits(draft)
     weigh_gates(draft)
     note_suspension(draft)
-    if hold_of(draft) is not Hold.ALL:
+    if hold_of(draft) is not Hold.ALL and not lacks_quota(draft):
         # Servers first: whether a client's silence is its own depends on them.
         follow_servings(draft)
         follow_attempts(draft)
         check_run(draft)
         weigh_gates(draft)
     hold = hold_of(draft)
-    if hold is Hold.ALL:
+    if hold is Hold.ALL or lacks_quota(draft):
         halt_steps(draft)
     wait_for_next(draft, hold)
     # What follows on work that was found in the store may be there too: look before anything starts.
-    starting = hold is Hold.NOTHING and not has_found
+    starting = hold is Hold.NOTHING and not has_found and not lacks_quota(draft)
     turn = choose_turn(draft, starting=starting)
     settle_servings(draft, turn, starting=starting)
     if starting:
@@ -66,6 +67,7 @@ def decide(run: SelfRewardRun, observed: Observed, now: datetime) -> Decision:
         create=create,
         assign=assign,
         delete=delete,
+        quota=quota_action(draft),
         events=tuple(draft.events),
         requeue_after=0 if has_found else None if alarm is None else (alarm - now).total_seconds(),
     )

@@ -1,4 +1,4 @@
-"""The wait between two iterations, for a time or for approval (`spec.schedule`).
+"""The wait between two iterations, for a time or for approval (`spec.schedule`), and for a queue's quota.
 
 The wait begins when the iteration could start, which is written down: a time that is missed while the operator is
 away is made up for. Evaluation of the last model goes on meanwhile. This module must not start anything.
@@ -11,6 +11,7 @@ from datetime import datetime
 from selfreward.api import APPROVED, Reason, Schedule, SelfRewardRun, StepState
 from selfreward.plan.draft import Draft, Wait
 from selfreward.plan.graph import Node
+from selfreward.plan.quota import quota_wait
 from selfreward.plan.suspension import Hold
 from selfreward.plan.types import EventReason
 
@@ -22,13 +23,18 @@ def wait_for_next(draft: Draft, hold: Hold) -> None:
     """
     schedule = draft.run.spec.schedule
     entry = _entry(draft) if hold is Hold.NOTHING else None
-    if schedule is None or entry is None:
+    scheduled = schedule is not None and entry is not None
+    draft.wait = None
+    if schedule is not None and entry is not None:
+        draft.wait = _wait(draft, schedule, entry.iteration, draft.waiting_since or draft.now)
+    if draft.wait is None and hold is Hold.NOTHING and not draft.is_complete():
+        draft.wait = quota_wait(draft)
+    if draft.wait is None and not scheduled:
         _leave(draft)
-        return
-    draft.wait = _wait(draft, schedule, entry.iteration, draft.waiting_since or draft.now)
-    if draft.wait is not None and draft.waiting_since is None:
+    elif draft.wait is not None and draft.waiting_since is None:
         draft.waiting_since = draft.now
-        draft.tell(EventReason.ITERATION_WAITING, draft.wait.message)
+        by_queue = draft.wait.reason is Reason.WAITING_FOR_QUOTA
+        draft.tell(EventReason.QUOTA_WAITING if by_queue else EventReason.ITERATION_WAITING, draft.wait.message)
 
 
 def approved_iteration(run: SelfRewardRun) -> int | None:
@@ -67,5 +73,7 @@ def _wait(draft: Draft, schedule: Schedule, iteration: int, since: datetime) -> 
 def _leave(draft: Draft) -> None:
     """The time spent waiting counts as little against the run's deadline as time spent suspended."""
     if draft.waiting_since is not None:
-        draft.suspended_seconds += (draft.now - draft.waiting_since).total_seconds()
+        # Nor does what passed before the run began.
+        since = max(draft.waiting_since, draft.started_at or draft.now)
+        draft.suspended_seconds += (draft.now - since).total_seconds()
         draft.waiting_since = None

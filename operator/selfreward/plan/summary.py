@@ -71,6 +71,8 @@ def _phase(draft: Draft, story: Story) -> Phase:
         return Phase.WAITING
     if draft.started_at is None:
         return Phase.PENDING
+    if story.reason is Reason.WAITING_FOR_QUOTA:
+        return Phase.WAITING
     return Phase.ITERATING if _iteration(draft) > 0 else Phase.SEEDING
 
 

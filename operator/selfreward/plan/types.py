@@ -105,6 +105,46 @@ class Obstacle:
     """When the obstacle was first seen."""
 
 
+class QuotaState(StrEnum):
+    """What a queue says of the run's reservation."""
+
+    ABSENT = "Absent"
+    """There is none."""
+    WAITING = "Waiting"
+    ADMITTED = "Admitted"
+    """The run may go on, and the queue has not heard yet that it does."""
+    HELD = "Held"
+    LOST = "Lost"
+    """The queue takes it back, and waits until nothing of the run is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The reservation of a run that reserves what it needs as a whole."""
+
+    state: QuotaState
+    message: str = ""
+    """Why it is not held, in the queue's words."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the run may use it."""
+        return self.state in (QuotaState.ADMITTED, QuotaState.HELD)
+
+
+class QuotaAction(StrEnum):
+    """What to do about the reservation."""
+
+    RESERVE = "Reserve"
+    """Ask for it."""
+    CONFIRM = "Confirm"
+    """Say that the run goes on."""
+    YIELD = "Yield"
+    """Let go what the queue takes back; the place in the queue stays."""
+    RELEASE = "Release"
+    """Give it back: the run needs nothing for now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The world as a walker sees it at one moment."""
@@ -123,6 +163,8 @@ class Observed:
     """What this place can do with a server's engine between two turns."""
     measured: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     """Numbers by committed artifact, as the manifests of it or of its shards keep them."""
+    quota: Quota | None = None
+    """The reservation; None for a run that makes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +234,8 @@ class EventReason(StrEnum):
     SERVING_RETRIED = "ServingRetried"
     GATE_TRIPPED = "GateTripped"
     """A step's numbers do not keep to `spec.gates`."""
+    QUOTA_WAITING = "QuotaWaiting"
+    """The run waits until its queue admits its reservation."""
     RUN_SUSPENDED = "RunSuspended"
     RUN_RESUMED = "RunResumed"
     RUN_REOPENED = "RunReopened"
@@ -220,6 +264,7 @@ class Decision:
     create: tuple[CreateStep | CreateServing, ...] = ()
     assign: tuple[AssignModel, ...] = ()
     delete: tuple[DeleteChild, ...] = ()
+    quota: QuotaAction | None = None
     events: tuple[RunEvent, ...] = ()
     requeue_after: float | None = None
     """Seconds until time alone may change the decision (a deadline, a retry); None when only the world can. 0 asks

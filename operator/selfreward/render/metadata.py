@@ -27,12 +27,20 @@ ENGINE: Final = f"{PREFIX}/engine"
 ASSIGNMENT: Final = f"{PREFIX}/assignment"
 """Annotation of a kept engine's pod: what it is to serve."""
 QUEUE: Final = "kueue.x-k8s.io/queue-name"
-_QUEUEING: Final = (QUEUE, "kueue.x-k8s.io/priority-class")
+PRIORITY: Final = "kueue.x-k8s.io/priority-class"
+_QUEUEING: Final = (QUEUE, PRIORITY)
 """Labels that Kueue reads on workloads."""
 
 
+def reserves(run: SelfRewardRun) -> bool:
+    """Whether the run queues as a whole."""
+    return bool(run.spec.reservation and run.metadata.labels.get(QUEUE))
+
+
 def queue_labels(run: SelfRewardRun) -> dict[str, str]:
-    """The run's own labels that every workload of it must bear to be queued."""
+    """The run's own labels that every workload of it must bear to be queued by itself."""
+    if reserves(run):
+        return {}
     return {name: run.metadata.labels[name] for name in _QUEUEING if name in run.metadata.labels}
 
 

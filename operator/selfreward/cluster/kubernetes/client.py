@@ -44,8 +44,8 @@ class KubernetesClient:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """One object as it is now."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """One object as it is now; `namespace` None for a type that has none."""
         return await self._json("GET", resource.path(namespace, name))
 
     async def list(

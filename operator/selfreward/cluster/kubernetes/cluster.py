@@ -26,6 +26,7 @@ from selfreward.cluster.kubernetes.guarding import guard
 from selfreward.cluster.kubernetes.logs import PodLogs
 from selfreward.cluster.kubernetes.obstacles import obstacles, waiting
 from selfreward.cluster.kubernetes.removing import Removal, pods_of
+from selfreward.cluster.kubernetes.reservations import Reservations
 from selfreward.cluster.kubernetes.resources import (
     DEPLOYMENTS,
     JOBS,
@@ -53,6 +54,7 @@ from selfreward.plan import (
     Graph,
     Node,
     Observed,
+    QuotaAction,
     RunEvent,
 )
 from selfreward.render import (
@@ -93,6 +95,7 @@ class KubernetesCluster:
         self._engines = Engines(client)
         self._removal = Removal(client, cache)
         self._devices = Devices(client, now)
+        self._reservations = Reservations(client, now)
         self._warnings = Warnings(client, now)
         self._stores = stores or Stores()
         self._commits: dict[str, tuple[StoreConfig, Commits]] = {}
@@ -100,6 +103,8 @@ class KubernetesCluster:
         """Which of the optional resource types the cluster has; kept up to date by whoever watches."""
 
     async def observe(self, run: SelfRewardRun, graph: Graph, artifacts: Mapping[str, int | None]) -> Observed:
+        quota = await self._reservations.look(run)
+        run = self._reservations.placed(run)
         await self._ask_for_missing(run, graph)
         await self._logs.read(list(_speaking(run, self._objects(run).pods)))
         await self._engines.read(list(engines_of(self._objects(run).pods)))
@@ -116,9 +121,11 @@ class KubernetesCluster:
             shards_committed=found.shards,
             obstacles=tuple(obstacles(run, objects, self._warnings)),
             keeping=keeping_of(run.spec, shares=await self._devices.are_shared(run)),
+            quota=quota,
         )
 
     async def create_step(self, run: SelfRewardRun, node: Node, create: CreateStep) -> None:
+        run = self._reservations.placed(run)
         if node.kind is ChildKind.TRAINING:
             # Made before the cluster served, or stopped serving, another type: one child an attempt.
             if any(self._cache.find(each, run.metadata.uid, create.name) is not None for each in OPTIONAL):
@@ -133,6 +140,7 @@ class KubernetesCluster:
 
     async def create_serving(self, run: SelfRewardRun, create: CreateServing) -> None:
         await guard(self._client, run)
+        run = self._reservations.placed(run)
         shares = await self._shares(run)
         manifests = serving_manifests if create.keeping is Keeping.NEVER else kept_manifests
         deployment, service = manifests(run, create, self._images, shares=shares)
@@ -151,6 +159,9 @@ class KubernetesCluster:
             if (told := await self._engines.tell(run, assign, pod)) is not None:
                 self._cache.put(PODS, told)
 
+    async def settle_quota(self, run: SelfRewardRun, action: QuotaAction) -> None:
+        await self._reservations.act(run, action)
+
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         await self._removal.child(run.metadata.namespace, run.metadata.uid, child)
 
@@ -166,6 +177,7 @@ class KubernetesCluster:
         """Forget what is remembered of other runs, and of pods that are gone."""
         for uid in self._commits.keys() - run_uids:
             del self._commits[uid]
+        self._reservations.keep(run_uids)
         for known in (self._logs, self._engines):
             known.keep({uid_of(pod) for pod in self._cache.all(PODS)})
         self._warnings.keep({uid_of(item) for each in (PODS, *WORKLOADS) for item in self._cache.all(each)})

@@ -8,7 +8,7 @@ from selfreward.api import SelfRewardRun, TrainingBackend
 from selfreward.cluster.kubernetes.errors import Refused
 from selfreward.plan import ChildKind, Graph, RunEvent
 from selfreward.plan.types import EventReason
-from selfreward.render.metadata import QUEUE
+from selfreward.render.metadata import QUEUE, queue_labels
 from selfreward.render.resource import Resource
 from selfreward.render.training import TRAINJOB, Backend, wanted_backends
 
@@ -38,7 +38,7 @@ def cautions(run: SelfRewardRun, graph: Graph, served: Collection[Resource]) -> 
     except Refused as error:
         yield RunEvent(EventReason.TRAINING_OPERATOR_MISSING, str(error), warning=True)
         return
-    queue = run.metadata.labels.get(QUEUE)
+    queue = queue_labels(run).get(QUEUE)
     if queue and backend.kueue_framework is not None:
         message = (
             f"Kueue manages {backend.resource.kind}s only where {backend.kueue_framework} is among its "

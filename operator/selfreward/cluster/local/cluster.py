@@ -37,6 +37,7 @@ from selfreward.plan import (
     Graph,
     Node,
     Observed,
+    QuotaAction,
 )
 from selfreward.render import (
     SERVICE_PORT,
@@ -127,6 +128,9 @@ class LocalCluster:
         self._ports[service["metadata"]["name"]] = child.port
         fetch = fetch_of(assign.model, deployment, self._place(run, self._child_folder(assign.name)))
         child.assign(assign.model, fetch, assign.digest)
+
+    async def settle_quota(self, run: SelfRewardRun, action: QuotaAction) -> None:
+        raise NotImplementedError(f"{action}: this machine has no queue, and observes no quota")
 
     async def delete(self, run: SelfRewardRun, child: DeleteChild) -> None:
         found = self._children.get(child.name)
