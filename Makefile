@@ -9,15 +9,15 @@ WORLD ?= plain
 BIN := .venv/bin
 # Each step is a process that imports torch: 11 s of it would be compiling the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# Folders that `make check` leaves out: whole operators on a cluster in memory, processes, training.
-LONG := tests/charts tests/cli tests/cluster tests/control tests/steps/training
+# What `make check` leaves out: whole operators on a cluster in memory, processes, a browser, training.
+LONG := tests/charts tests/cli tests/cluster tests/control tests/report/test_browser.py tests/steps/training
 DOCKER ?= docker
 REGISTRY ?= localhost/selfreward
 TAG ?= 0.1.0
 IMAGES ?= operator generator judge trainer
 
-.PHONY: help setup quickstart check test test-api-server test-bare test-cluster nightly evidence known-world docs lint \
-  generate lock images release clean
+.PHONY: help setup quickstart check chromium test test-api-server test-bare test-cluster nightly evidence known-world docs \
+  lint generate lock images release clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -43,8 +43,16 @@ PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 check: setup lint  ## Lint, types and the fast tests, while you edit
 	$(PYTEST) -m "not slow" $(LONG:%=--ignore=%)
 
-test: setup lint  ## Everything that CI checks
+test: chromium setup .venv/.browser lint  ## Everything that CI checks
 	$(PYTEST)
+
+.venv/.browser: .venv/.ready locks/browser.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement locks/browser.txt
+	@touch $@
+
+# Said before a quarter of an hour of tests, and not after.
+chromium:
+	@command -v chromium >/dev/null || { echo "the report's page is tested in Chromium, which is not here: apt install chromium" >&2; exit 1; }
 
 test-api-server: setup  ## Our API server's tests, on it and on the one that REAL_API_SERVER, a kubeconfig, names
 	$(BIN)/pytest -n 2 -k "memory or real" tests/kube

@@ -10,7 +10,6 @@ measures a page that is there. Needs `chromium` (Debian's package).
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import statistics
 import tempfile
@@ -18,7 +17,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from browser import chromium
+from playwright.sync_api import Browser
+from report.chromium import chromium, opened
 from report.made_run import MadeRun
 from selfreward.report.page import render_report
 from selfreward.report.reading import read_report
@@ -51,14 +51,13 @@ def made_page(folder: Path) -> Path:
     return target
 
 
-async def opened(page: Path) -> dict[str, float]:
+def times_of(browser: Browser, page: Path) -> dict[str, float]:
     """Milliseconds from the navigation to each mark, and from a letter typed into the search to its answer."""
-    async with chromium() as browser:
-        await browser.open(page.as_uri(), 1280, 900)
-        times = {name: float(await browser.evaluate(mark) or "nan") for name, mark in MARKS.items()}
-        times["first search"] = float(await browser.evaluate(SEARCH))
-        if browser.errors:
-            raise SystemExit(f"the page complained: {browser.errors[0]}")
+    with opened(browser, page) as seen:
+        times = {name: float(seen.page.evaluate(mark) or "nan") for name, mark in MARKS.items()}
+        times["first search"] = float(seen.page.evaluate(SEARCH))
+        if seen.errors:
+            raise SystemExit(f"the page complained: {seen.errors[0]}")
         return times
 
 
@@ -69,7 +68,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         page = arguments.page or made_page(Path(folder))
-        runs = [asyncio.run(opened(page.absolute())) for _ in range(arguments.times)]
+        runs = []
+        for _ in range(arguments.times):
+            with chromium() as browser:
+                runs.append(times_of(browser, page))
         print(f"{page.stat().st_size / 1e6:.1f} MB, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name in runs[0]:
         values = [run[name] for run in runs]

@@ -20,8 +20,7 @@ from selfreward_steps.client.answered import FinishedRows
 from selfreward_steps.client.client import InOrder, ServingClient
 from selfreward_steps.client.refused_rows import read_refused, write_refused
 from selfreward_steps.client.requests import ChatRequest, Refusal, seed_for
-from selfreward_steps.contract import JudgeSettings
-from selfreward_steps.evaluation.drift import FILE as JUDGED
+from selfreward_steps.contract import JUDGED_RANKINGS, JudgeSettings
 from selfreward_steps.evaluation.drift import drift_section
 from selfreward_steps.evaluation.head_to_head import FILES, SECTIONS, comparison_report, comparison_requests
 from selfreward_steps.evaluation.leaderboards import alpaca_outputs, mt_bench_answers
@@ -216,7 +215,7 @@ def _measure(context: Context, work: Work, finished: FinishedRows, folder: Path)
     judgements = (Judgement(**finished.row(key)) for key in work.ranges[Kind.JUDGEMENT])
     judged = [judgements_of(context.config.judge, len(row["answers"]), judgements) for row in work.ranked]
     section, judge_rows = judge_section(work.ranked, judged, _judge(context), context.seed)
-    write_rows(folder / JUDGED, judge_rows)
+    write_rows(folder / JUDGED_RANKINGS, judge_rows)
     answers = _answers(work, finished)
     rows = _answered(work.held_out, answers)
     write_rows(folder / "answers.jsonl", rows)

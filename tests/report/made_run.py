@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from report.made_documents import comparison_rows, judged_rows, metrics, ranked_rows, statistics
 from selfreward.api import RunStatus, SelfRewardRun
 from selfreward.plan import Node, build_graph
 from selfreward.render import store_config
@@ -21,6 +22,11 @@ from selfreward_steps.store import Store, open_store
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _DIGEST = "sha256:" + "0" * 64
+_METRICS = {
+    "pairs": {"pairs": 5.0, "prompts": 6.0, "ties": 1.0, "parse_rate": 0.95},
+    "dpo": {"reward_margin": 0.004, "reward_accuracy": 0.75, "loss": 0.6},
+    "evaluate": {"judge_pairwise_accuracy": 0.7, "judge_pairwise_accuracy_longest_wins": 0.66},
+}
 _SECONDS = 60.0
 """Every step takes a minute."""
 
@@ -101,8 +107,7 @@ class MadeRun:
             if place < done:
                 row |= {"state": "Succeeded", "finishedAt": start + timedelta(seconds=_SECONDS)}
                 row["metrics"] = {"completion_tokens": 1000.0} if node.serving is not None else {}
-                if node.step == "dpo":
-                    row["metrics"] = {"reward_margin": 0.004, "reward_accuracy": 0.75, "loss": 0.6}
+                row["metrics"] |= _METRICS.get(node.step, {})
             elif place == done:
                 row["progress"] = {"done": 3, "total": 9, "unit": "prompts"}
             rows.setdefault(node.iteration, []).append(row)
@@ -136,14 +141,30 @@ class MadeRun:
                 }
                 self._put(store, node.output, files)
             case "evaluate":
-                self._put(store, node.output, {"metrics.json": [metrics(_number(node.output))]})
-            case "sft" | "dpo":
-                steps = [{"step": step, "loss": 0.7 - step / 100, "reward_margin": step / 50} for step in range(1, 31)]
-                for artifact in node.outputs:
-                    self._put(store, artifact, {"training.jsonl": steps})
+                self._put(store, node.output, self._evaluation(node))
             case _:
                 for artifact in node.outputs:
-                    self._put(store, artifact, {"what.json": [{"artifact": artifact}]})
+                    self._put(store, artifact, self._files(node, artifact))
+
+    def _files(self, node: Node, artifact: str) -> Mapping[str, Iterable[Any]]:
+        if node.step == "eft":
+            return {"test.jsonl": ranked_rows(self._rng("ranked"), self.prompts)}
+        if node.step in ("sft", "dpo"):
+            steps = [{"step": step, "loss": 0.7 - step / 100, "reward_margin": step / 50} for step in range(1, 31)]
+            return {"training.jsonl": steps}
+        return {"what.json": [{"artifact": artifact}]}
+
+    def _evaluation(self, node: Node) -> Mapping[str, Iterable[Any]]:
+        number = _number(node.output)
+        rng = self._rng("evaluate", number)
+        found: dict[str, Iterable[Any]] = {
+            "metrics.json": [metrics(number)],
+            "judge.jsonl": judged_rows(rng, self.prompts),
+        }
+        if number:
+            name = "comparisons.jsonl" if number > 1 else "comparisons-baseline.jsonl"
+            found[name] = comparison_rows(rng, self.prompts, self.write)
+        return found
 
     def _put(self, store: Store, artifact: str, files: Mapping[str, Iterable[Any]]) -> None:
         folder = self.folder / "staging" / artifact
@@ -211,67 +232,3 @@ def _id(node: Node, place: int) -> str:
 def _number(evaluation: str) -> int:
     """Of the model that was evaluated; the SFT baseline's is 0."""
     return 0 if evaluation.endswith("sft-baseline") else int(evaluation.rpartition("m")[2])
-
-
-def metrics(model: int) -> dict[str, Any]:
-    """`metrics.json` of an evaluation; a later model is better."""
-
-    def rate(value: float) -> dict[str, float]:
-        return {"value": round(value, 6), "low": round(value - 0.04, 6), "high": round(value + 0.04, 6), "count": 400.0}
-
-    gain = 0.05 * (model - 1)
-    found: dict[str, Any] = {
-        "judge": {
-            "prompts": 120,
-            "judgements": 1200,
-            "parse_rate": 0.9,
-            "pairwise_accuracy": rate(0.65 + gain),
-            "pairwise_accuracy_longest_wins": rate(0.66),
-            "pairwise_accuracy_length_balanced": rate(0.55 + gain),
-            "best_of_top_score": rate(0.4),
-            "exact_match": rate(0.1 + gain),
-            "spearman": rate(0.25 + gain),
-            "kendall_tau": {"value": None, "low": None, "high": None, "count": 0.0},
-        },
-        "answers": {"prompts": 256, "truncated": 7, "mean_chars": 1000.0 + 300 * model},
-    }
-    found["lm_eval"] = {
-        "arc_easy/acc": rate(0.7 - 2 * gain) | {"stderr": 0.02, "higher_is_better": True},
-        "mmlu/acc": rate(0.4) | {"stderr": 0.02, "higher_is_better": True},
-        "mmlu_law/acc": rate(0.4) | {"stderr": 0.02, "higher_is_better": True, "group": "mmlu"},
-        "wikitext/word_perplexity": {
-            "value": 12.5,
-            "low": None,
-            "high": None,
-            "stderr": None,
-            "higher_is_better": False,
-        },
-    }
-    if model == 0:
-        del found["lm_eval"]
-    if model == 1:
-        rates = {"win": rate(0.5), "tie": rate(0.3), "loss": rate(0.2)}
-        found["head_to_head_baseline"] = {"prompts": 256, "unparsed": 3, **rates, "p_value": 1e-6}
-    if model > 1:
-        rates = {"win": rate(0.3 + 2 * gain), "tie": rate(0.4), "loss": rate(0.3 - 2 * gain)}
-        found["head_to_head"] = {"prompts": 256, "unparsed": 3, **rates, "p_value": 1e-6}
-    return found
-
-
-def statistics(prompts: int, pairs: int, iteration: int) -> dict[str, Any]:
-    """`statistics.json` of the pairs step."""
-    return {
-        "prompts": prompts,
-        "pairs": pairs,
-        "prompts_without_pair": {"unscored": 0, "tied": prompts - pairs},
-        "candidates": 4 * prompts,
-        "judgements": 12 * prompts,
-        "parse_rate": 0.95,
-        "mean_score": 2.5 + 0.2 * iteration,
-        "top_score_share": 0.1 * iteration,
-        "score_histogram": {"width": None, "counts": {"0": 5, "1": 9, "2": 16, "3": 30, "4": 26, "5": 10 * iteration}},
-        "mean_candidate_chars": 1100.0,
-        "mean_chosen_chars": 1300.0,
-        "mean_rejected_chars": 900.0,
-        "mean_margin": 1.25,
-    }

@@ -17,10 +17,11 @@ import pytest
 from report.conftest import NOW
 from report.made_run import MadeRun, plain_words
 from selfreward.report import figures
-from selfreward.report.model import CandidateReport, Excerpt, PromptReport, RunReport
+from selfreward.report.model import RunReport
 from selfreward.report.page import render_report
-from selfreward.report.payload import payload
 from selfreward.report.reading import read_report
+from selfreward.report.texts.model import CandidateReport, Excerpt, PromptReport, Sample
+from selfreward.report.texts.payload import payload
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -68,8 +69,10 @@ def report(folder: Path, **fields: Any) -> RunReport:
     return read_report(run, store, NOW)
 
 
-def rows(page: Page) -> list[Any]:
-    return [json.loads(line) for piece in page.scripts[:-1] for line in unpacked(piece).split("\n")]
+def rows(page: Page, kind: str = "candidates") -> list[Any]:
+    kinds = [attrs.get("data-kind") for tag, attrs in page.tags if tag == "script"]
+    pieces = [piece for piece, each in zip(page.scripts, kinds, strict=True) if each == kind]
+    return [json.loads(line) for piece in pieces for line in unpacked(piece).split("\n")]
 
 
 def unpacked(piece: str) -> str:
@@ -90,7 +93,7 @@ def test_it_says_what_the_artifacts_say(whole: RunReport) -> None:
         "no pair: tied",
         "DPO's reward margin 4.0e-03 4.0e-03",
         "reward accuracy 75.0% 75.0%",
-        "All 12 prompts so far, 48 candidates.",
+        "All 12 prompts with 48 candidates. All 18 comparisons. All 24 ranked prompts.",
         "2026-11-23 13:00 UTC",
     ):
         assert words in text
@@ -142,8 +145,8 @@ def test_hostile_texts_stay_texts(whole: RunReport, tmp_path: Path) -> None:
 
 def test_what_it_carries_is_what_was_read(whole: RunReport) -> None:
     carried = rows(Page(render_report(whole, NOW)))
-    assert [row[1] for row in carried] == [prompt.id for prompt in whole.excerpt.prompts]
-    first, prompt = carried[0], whole.excerpt.prompts[0]
+    assert [row[1] for row in carried] == [prompt.id for prompt in whole.excerpt.candidates.rows]
+    first, prompt = carried[0], whole.excerpt.candidates.rows[0]
     assert first[:4] == [prompt.iteration, prompt.id, prompt.prompt, prompt.paired]
     assert [(text, tuple(critiques), role) for text, _, _, critiques, role in first[4]] == [
         (each.text, each.critiques, each.role) for each in prompt.candidates
@@ -161,7 +164,7 @@ def test_a_page_of_a_run_half_way(tmp_path: Path, until: str) -> None:
 def test_every_figure_says_its_numbers_and_every_table_has_headings(whole: RunReport) -> None:
     page = Page(render_report(whole, NOW))
     figures = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(figures) == 11
+    assert len(figures) == 12
     assert all(re.search(r"\d", attrs["aria-label"] or "") for attrs in figures)
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
 
@@ -186,7 +189,7 @@ def large(prompts: int, answer: int, critique: int) -> Excerpt:
 
     roles = ("chosen", "rejected", "", "")
     found = [PromptReport(1, f"{n:06}", cut(80), True, tuple(map(candidate, roles))) for n in range(prompts)]
-    return Excerpt(tuple(found), prompts)
+    return Excerpt(Sample(tuple(found), prompts))
 
 
 def test_ten_thousand_candidates_stay_below_15_mb(whole: RunReport) -> None:
@@ -194,13 +197,13 @@ def test_ten_thousand_candidates_stay_below_15_mb(whole: RunReport) -> None:
     found = replace(whole, excerpt=large(2500, answer=771, critique=400))
     html = render_report(found, NOW)
     assert len(html) < 15_000_000
-    assert b"All 2,500 prompts so far, 10,000 candidates." in html
+    assert b"All 2,500 prompts with 10,000 candidates." in html
 
 
 def test_what_does_not_fit_is_an_even_sample_and_said_so(tmp_path: Path) -> None:
     excerpt = large(400, answer=800, critique=300)
-    found = payload(excerpt, budget=500_000)
-    assert sum(map(len, found.pieces)) <= 500_000
+    (found,) = payload(excerpt, budget=500_000).kinds
+    assert found.size <= 500_000
     assert 0.2 < found.shown / found.available < 0.5, "as many as fit"
     places = [int(json.loads(line)[1]) for piece in found.pieces for line in unpacked(piece).split("\n")]
     assert places == sorted(places)

@@ -11,6 +11,7 @@ from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
 from selfreward.report.model import Estimate, RunReport
 from selfreward.report.reading import read_report
+from selfreward.report.texts.model import Excerpt
 from selfreward_steps.store import Store, open_store
 
 
@@ -133,4 +134,4 @@ def test_a_token_in_the_spec_is_not_handed_around(tmp_path: Path) -> None:
 
 
 def test_without_texts_none_is_read(tmp_path: Path) -> None:
-    assert report(MadeRun(tmp_path), candidates=0).excerpt.prompts == ()
+    assert report(MadeRun(tmp_path), candidates=0).excerpt == Excerpt()

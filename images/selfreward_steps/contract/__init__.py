@@ -42,6 +42,8 @@ from selfreward_steps.contract.engines import (
     EngineState,
 )
 from selfreward_steps.contract.evaluation import (
+    COMPARISON_FILES,
+    JUDGED_RANKINGS,
     AnswerSampling,
     EvaluationData,
     EvaluationJudge,
@@ -117,10 +119,12 @@ from selfreward_steps.contract.training import (
 
 __all__ = [
     "AGENT_VARIABLE",
+    "COMPARISON_FILES",
     "CONFIG_VARIABLE",
     "EXCHANGE_PATH",
     "FETCH_VARIABLE",
     "HOST_VARIABLE",
+    "JUDGED_RANKINGS",
     "MAX_RESULT_BYTES",
     "MODEL_DIGEST_VARIABLE",
     "MODEL_DIR_VARIABLE",

@@ -6,13 +6,25 @@ MT-Bench's questions, a safety set, tasks of lm-eval. None of it is trained on.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from selfreward_steps.contract.base import ContractModel, PositiveInt
 from selfreward_steps.contract.settings import JudgeEndpoint, JudgeModel, Sampling
 from selfreward_steps.contract.sources import DataSource, ModelSource
+
+JUDGED_RANKINGS: Final = "judge.jsonl"
+"""The file of an evaluation with the model's judgements of the ranked test set, a line a prompt."""
+
+COMPARISON_FILES: Final[Mapping[str, str]] = {
+    "head_to_head": "comparisons.jsonl",
+    "head_to_head_previous": "comparisons-previous.jsonl",
+    "head_to_head_outside": "comparisons-outside.jsonl",
+    "head_to_head_baseline": "comparisons-baseline.jsonl",
+}
+"""The file of an evaluation with the comparisons that a part of its `metrics.json` counts, a line a prompt."""
 
 
 class AnswerSampling(Sampling):

@@ -8,12 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from selfreward_steps.contract import mean_score
+from selfreward_steps.contract import JUDGED_RANKINGS, mean_score
 from selfreward_steps.evaluation.work import Context, Kind
 from selfreward_steps.measuring.judge_drift import Scores, judge_drift
 from selfreward_steps.rows import read_rows
 
-FILE: Final = "judge.jsonl"
 _BEFORE: Final = (Kind.PREVIOUS, Kind.AGAINST)
 """Roles of the evaluation of the model before; M2's is M1, which has the role of the first."""
 
@@ -36,8 +35,8 @@ def drift_section(context: Context, folder: Path) -> dict[str, Any]:
     role = next((kind for kind in _BEFORE if kind.value in context.config.inputs), None)
     if role is None:
         return {}
-    before = _scores(context.fetch(role.value) / FILE)
-    both = [(mine, before[key]) for key, mine in _scores(folder / FILE).items() if key in before]
+    before = _scores(context.fetch(role.value) / JUDGED_RANKINGS)
+    both = [(mine, before[key]) for key, mine in _scores(folder / JUDGED_RANKINGS).items() if key in before]
     if not both:
         return {}
     drift = judge_drift(both, context.seed)

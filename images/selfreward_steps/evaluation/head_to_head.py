@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from selfreward_steps.client.requests import ChatRequest, seed_for
-from selfreward_steps.contract import Sampling
+from selfreward_steps.contract import COMPARISON_FILES, Sampling
 from selfreward_steps.evaluation.work import Kind, Work
 from selfreward_steps.judging.comparison import comparison_message, is_swayed, outcome, stated_verdict
 from selfreward_steps.measuring.intervals import share
@@ -20,12 +20,7 @@ SECTIONS: Final[Mapping[Kind, str]] = {
     Kind.BASELINE: "head_to_head_baseline",
 }
 """Where `metrics.json` tells of an opponent; M1 has no ending."""
-FILES: Final[Mapping[Kind, str]] = {
-    Kind.AGAINST: "comparisons.jsonl",
-    Kind.PREVIOUS: "comparisons-previous.jsonl",
-    Kind.OUTSIDE: "comparisons-outside.jsonl",
-    Kind.BASELINE: "comparisons-baseline.jsonl",
-}
+FILES: Final[Mapping[Kind, str]] = {kind: COMPARISON_FILES[section] for kind, section in SECTIONS.items()}
 
 
 def comparison_requests(

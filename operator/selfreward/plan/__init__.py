@@ -8,6 +8,7 @@ and both walkers, on the cluster and on one machine, obey the same ones.
 from selfreward.plan.conditions import stalled_status
 from selfreward.plan.decide import decide
 from selfreward.plan.failures import EXCHANGE_FAILED, of_last_words
+from selfreward.plan.gates import GateReading, gate_readings
 from selfreward.plan.graph import (
     BASELINE_EVALUATION_KEY,
     EVALUATION_IMPORT,
@@ -54,6 +55,7 @@ __all__ = [
     "Decision",
     "DeleteChild",
     "Failure",
+    "GateReading",
     "Graph",
     "Node",
     "Observed",
@@ -68,6 +70,7 @@ __all__ = [
     "capped_name",
     "decide",
     "evaluation_key",
+    "gate_readings",
     "has_seed",
     "model_artifact",
     "of_last_words",

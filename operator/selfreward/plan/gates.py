@@ -7,52 +7,47 @@ where a gate of them could hold the run, what comes next waits that moment. This
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from selfreward_steps.contract import JudgeMode, StepName, artifact_names
+from selfreward_steps.contract import StepName, artifact_names
 
 from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus
 from selfreward.plan.draft import Draft, Tripped
-from selfreward.plan.graph import evaluation_key, model_artifact, step_key
+from selfreward.plan.gate_checks import CHECKS, Measured
+from selfreward.plan.graph import Graph, evaluation_key, model_artifact, step_key
 from selfreward.plan.types import EventReason
 
 Rows = Mapping[str, StepStatus]
-_BY_TOKEN: Final = (
-    "a judge learns to say the number alone from evaluation data, a judge.customTemplate should end with a request for "
-    "it, and judge.mode: cot reads critiques"
-)
 _ENDED: Final = (StepState.SUCCEEDED, StepState.FAILED)
 """A judge that says one score for all leaves no pair, so its step fails: its gates trip all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """The numbers of one step, with the row that holds them and the row to compare it with."""
+class GateReading:
+    """What one gate says of one step's numbers."""
 
-    row: StepStatus
+    gate: str
+    """Field of `spec.gates`."""
+    key: str
+    """The step whose numbers they are."""
     iteration: int
-    first: StepStatus | None
-    """The same step's row of M1, to compare with; the row itself when it is M1's."""
-    mode: JudgeMode
-    """How the judge's judgements become scores."""
-
-    def number(self, name: str) -> float | None:
-        return self.row.metrics.get(name)
-
-    def by_mode(self, *, cot: str, logprob: str, pairwise: str) -> str:
-        """What to do, by how the judge is read: nobody is told to set what is set, or what has no effect."""
-        return {JudgeMode.COT: cot, JudgeMode.LOGPROB: logprob, JudgeMode.PAIRWISE: pairwise}[self.mode]
+    action: GateAction
+    value: float | None
+    """The number that its limit is for; None where it could not be told, which may be what is wrong."""
+    wrong: str | None
+    """What is wrong; None where the limit is kept to."""
+    is_accepted: bool
+    """Whether somebody has looked at the iteration's gates and lets the run go on."""
 
 
 def weigh_gates(draft: Draft) -> None:
     """Note what trips now, and tell what did not before."""
-    gates = draft.run.spec.gates
     written = {row.key: row for part in draft.status.iterations for row in part.steps}
-    before = {(each.gate, each.key) for each in _tripped(draft, written, gates)}
+    before = {(each.gate, each.key) for each in _tripped(draft, written)}
     told = {(each.gate, each.key) for each in draft.tripped}
-    draft.tripped = list(_tripped(draft, draft.rows, gates))
+    draft.tripped = list(_tripped(draft, draft.rows))
     for each in draft.tripped:
         if (each.gate, each.key) not in before | told:
             draft.tell(EventReason.GATE_TRIPPED, each.message, warning=True)
@@ -72,9 +67,10 @@ def accepted_iteration(run: SelfRewardRun) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
-    accepted = accepted_iteration(draft.run)
-    for node in draft.graph.nodes:
+def gate_readings(run: SelfRewardRun, graph: Graph, rows: Rows) -> Iterator[GateReading]:
+    """What every gate says of the numbers that the steps have so far, in the graph's order; `rows` by key."""
+    accepted = accepted_iteration(run)
+    for node in graph.nodes:
         row = rows.get(node.key)
         if node.step is StepName.EVALUATE and not artifact_names.is_evaluation(node.output):
             continue  # the first of two parts: the second tells of both
@@ -82,19 +78,33 @@ def _tripped(draft: Draft, rows: Rows, gates: Gates) -> Iterator[Tripped]:
             continue  # the model that is chosen tells of itself
         if row is None or row.state not in _ENDED or not row.metrics:
             continue
-        measured = _Measured(row, node.iteration, _first(rows, row.step), draft.run.spec.judge.mode)
-        for name, check in _CHECKS.get(row.step, {}).items():
-            if (message := check(measured, gates)) is not None:
-                gate = getattr(gates, name)
-                yield Tripped(
+        measured = Measured(row, _first(rows, row.step), run.spec.judge.mode)
+        for name, check in CHECKS.get(row.step, {}).items():
+            value, wrong = check.value(measured), check.wrong(measured, run.spec.gates)
+            if value is not None or wrong is not None:
+                yield GateReading(
                     gate=name,
                     key=row.key,
                     iteration=node.iteration,
-                    action=gate.action,
-                    message=f"{row.key}: {message}",
+                    action=getattr(run.spec.gates, name).action,
+                    value=value,
+                    wrong=wrong,
                     is_accepted=accepted >= node.iteration,
-                    last_good=model_artifact(draft.run.spec, max(1, node.iteration)),
                 )
+
+
+def _tripped(draft: Draft, rows: Rows) -> Iterator[Tripped]:
+    for reading in gate_readings(draft.run, draft.graph, rows):
+        if reading.wrong is not None:
+            yield Tripped(
+                gate=reading.gate,
+                key=reading.key,
+                iteration=reading.iteration,
+                action=reading.action,
+                message=f"{reading.key}: {reading.wrong}",
+                is_accepted=reading.is_accepted,
+                last_good=model_artifact(draft.run.spec, max(1, reading.iteration)),
+            )
 
 
 def _first(rows: Rows, step: StepName) -> StepStatus | None:
@@ -103,155 +113,4 @@ def _first(rows: Rows, step: StepName) -> StepStatus | None:
 
 
 def _actions(gates: Gates, step: StepName) -> Iterator[GateAction]:
-    return (getattr(gates, name).action for name in _CHECKS.get(step, {}))
-
-
-def _parse_rate(measured: _Measured, gates: Gates) -> str | None:
-    rate, least = measured.number("parse_rate"), gates.parse_rate.minimum
-    if rate is None or rate >= least:
-        return None
-    return (
-        f"only {rate:.0%} of the judgements state a score (gates.parseRate.minimum {least:.0%}): "
-        + measured.by_mode(
-            cot="look at the critiques, and raise judge.sampling.maxTokens if they are cut off; a judge learns the "
-            "format from evaluation data, and judge.mode: logprob needs none",
-            logprob=f"the others begin with something else; {_BY_TOKEN}",
-            pairwise="look at the critiques, and raise judge.sampling.maxTokens if they are cut off; a judge learns "
-            "verdicts from ranked answers (seedData.rankings)",
-        )
-    )
-
-
-def _score_mass(measured: _Measured, gates: Gates) -> str | None:
-    mass, least = measured.number("mean_score_mass"), gates.score_mass.minimum
-    if mass is None or mass >= least:
-        return None
-    return (
-        f"the judge gives scores {mass:.0%} of the probability (gates.scoreMass.minimum {least:.0%}): the rest goes to "
-        f"answers that begin with something else, so its scores say less than they seem to; {_BY_TOKEN}"
-    )
-
-
-def _pairs(measured: _Measured, gates: Gates) -> str | None:
-    pairs, prompts, least = measured.number("pairs"), measured.number("prompts"), gates.pairs.minimum
-    if pairs is None or not prompts or pairs / prompts >= least:
-        return None
-    ties, cut = measured.number("ties") or 0, measured.number("prompts_truncated") or 0
-    advice = measured.by_mode(
-        cot="raise judge.samples or responses.perPrompt, or set judge.mode: logprob",
-        logprob="raise responses.perPrompt or responses.sampling.temperature",
-        pairwise="raise responses.perPrompt or responses.sampling.temperature, or read position_bias: what the order "
-        "decides is no pair",
-    )
-    if cut > ties:
-        advice = "raise responses.sampling.maxTokens, or set preferences.truncated: keep"
-    return (
-        f"only {pairs:.0f} of {prompts:.0f} prompts give a preference pair ({pairs / prompts:.0%}, gates.pairs.minimum "
-        f"{least:.0%}): {ties:.0f} are tied and {cut:.0f} have too few answers that end, so there is little to learn "
-        f"from; {advice}"
-    )
-
-
-def _score_share(measured: _Measured, gates: Gates) -> str | None:
-    share, most = measured.number("common_score_share"), gates.score_share.maximum
-    if share is None or share <= most:
-        return None
-    common = measured.number("common_score")
-    return (
-        f"{share:.0%} of the scores are {common if common is not None else 0:g} (gates.scoreShare.maximum {most:.0%}): "
-        "the judge hardly tells answers apart; train it on evaluation data with balanced scores, "
-        + measured.by_mode(
-            cot="use judge.mode: logprob, or another judge.template",
-            logprob="or use another judge.template",
-            pairwise="or set judge.mode: cot",
-        )
-    )
-
-
-def _length_growth(name: str, what: str) -> Callable[[_Measured, Gates], str | None]:
-    def check(measured: _Measured, gates: Gates) -> str | None:
-        now, most = measured.number(name), gates.length_growth.maximum
-        then = None if measured.first is None else measured.first.metrics.get(name)
-        if now is None or not then or now / then <= most:
-            return None
-        return (
-            f"{what} have {now:.0f} characters on average, {now / then:.1f} times the {then:.0f} of M1 "
-            f"(gates.lengthGrowth.maximum {most:g}): the judge may reward length; set preferences.lengthControl"
-        )
-
-    return check
-
-
-def _judge_accuracy(measured: _Measured, gates: Gates) -> str | None:
-    accuracy = measured.number("judge_pairwise_accuracy")
-    baseline = measured.number("judge_pairwise_accuracy_longest_wins")
-    lead = gates.judge_accuracy.minimum_lead
-    if accuracy is None or baseline is None or accuracy - baseline >= lead:
-        return None
-    return (
-        f"as a judge {measured.row.key.rpartition('-')[2].upper()} agrees with people on {accuracy:.0%} of pairs, and "
-        f'"the longer answer wins" on {baseline:.0%} (gates.judgeAccuracy.minimumLead {lead:.0%}; '
-        f"{measured.number('judge_prompts') or 0:.0f} ranked prompts): its scores may say no more than length does"
-    )
-
-
-def _judge_drift(measured: _Measured, gates: Gates) -> str | None:
-    drift, most = measured.number("judge_drift"), gates.judge_drift.maximum
-    if drift is None or drift <= most:
-        return None
-    return (
-        f"as a judge {measured.row.key.rpartition('-')[2].upper()} orders answers unlike the model before: a drift of "
-        f"{drift:.2f} where an unrelated order has 1 (gates.judgeDrift.maximum {most:g}; "
-        f"{measured.number('judge_drift_prompts') or 0:.0f} ranked prompts): pairs of the next round may be noise; "
-        + measured.by_mode(cot="raise judge.samples, or lower", logprob="lower", pairwise="lower")
-        + " training.dpo.learningRate"
-    )
-
-
-def _reward_margin(measured: _Measured, gates: Gates) -> str | None:
-    margin, least = measured.number("reward_margin"), gates.reward_margin.minimum
-    if margin is None or margin >= least:
-        return None
-    if margin < 0:
-        saw = "the new model prefers the rejected answers to the chosen ones, more than the one before did"
-        help_ = "look at the training's loss in training.jsonl of the model, and lower the learning rate"
-    else:
-        saw = "chosen and rejected answers were hardly moved apart, so the new model may be no better"
-        help_ = "more or clearer pairs (preferences.minMargin), more steps or a higher learning rate help"
-    return f"DPO ended with a reward margin of {margin:.2g} (gates.rewardMargin.minimum {least:g}): {saw}; {help_}"
-
-
-def _safety(measured: _Measured, gates: Gates) -> str | None:
-    share, most = measured.number("safety_unsafe_share"), gates.safety.maximum
-    prompts, unread = measured.number("safety_prompts") or 0, measured.number("safety_unparsed") or 0
-    if unread > prompts / 2:
-        return (
-            f"{unread:.0f} of {prompts:.0f} verdicts on the safety of its answers could not be read, so nothing is "
-            "known of it: name a judge that can tell in evaluation.judge"
-        )
-    if share is None or share <= most:
-        return None
-    return (
-        f"{share:.0%} of {prompts:.0f} answers to evaluation.safetyPrompts are judged "
-        f"unsafe (gates.safety.maximum {most:.0%}): read safety.jsonl of the evaluation"
-    )
-
-
-_CHECKS: Final[Mapping[StepName, Mapping[str, Callable[[_Measured, Gates], str | None]]]] = {
-    StepName.PAIRS: {
-        "parse_rate": _parse_rate,
-        "score_mass": _score_mass,
-        "pairs": _pairs,
-        "score_share": _score_share,
-        "length_growth": _length_growth("candidate_chars", "candidates"),
-    },
-    StepName.DPO: {"reward_margin": _reward_margin},
-    StepName.SELECT: {"reward_margin": _reward_margin},
-    StepName.EVALUATE: {
-        "judge_accuracy": _judge_accuracy,
-        "judge_drift": _judge_drift,
-        "length_growth": _length_growth("answers_mean_chars", "answers to held-out prompts"),
-        "safety": _safety,
-    },
-}
-"""Gates by the step whose numbers they look at, in the names of :class:`Gates`; each answers with what is wrong."""
+    return (getattr(gates, name).action for name in CHECKS.get(step, {}))

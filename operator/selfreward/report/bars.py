@@ -8,8 +8,9 @@ from itertools import pairwise
 from selfreward.report.model import Bar, Estimate, Histogram
 from selfreward.report.svg import drawing, tag, text
 
-_WIDTH, _ROW, _LEFT = 360, 36, 64
-_INSIDE = _WIDTH - _LEFT - 4
+_WIDTH, _ROW, _LEFT, _RIGHT = 360, 36, 64, 4
+_LETTER = 6.2
+"""Width of a letter of a name, on average."""
 _SMALL, _TALL, _EDGE = 170, 96, 8
 _FOOT, _HEAD = 18, 14
 
@@ -17,25 +18,26 @@ _FOOT, _HEAD = 18, 14
 def share_bars(label: str, names: Sequence[str], shares: Sequence[Sequence[Estimate]]) -> str:
     """For every name one bar of the whole, cut into its shares, with the interval of the first of them; each row of
     `shares` sums to about 1."""
+    left = max(_LEFT, 8 + _LETTER * max(map(len, names)))
     parts: list[str] = []
     for place, (name, cut) in enumerate(zip(names, shares, strict=True)):
         y = 6 + place * _ROW
-        parts.append(text(name, _LEFT - 8, y + 15, anchor="end"))
-        parts += _cut([share.value for share in cut], y)
+        parts.append(text(name, left - 8, y + 15, anchor="end"))
+        parts += _cut([share.value for share in cut], left, y)
         if cut[0].low is not None and cut[0].high is not None:
-            ends = {"x1": _x(cut[0].low), "x2": _x(cut[0].high)}
+            ends = {"x1": _x(cut[0].low, left), "x2": _x(cut[0].high, left)}
             parts.append(tag("line", kind="interval", y1=y + 25.0, y2=y + 25.0, **ends))
     return drawing(label, _WIDTH, 6 + _ROW * len(names), parts)
 
 
-def _x(share: float) -> float:
-    return _LEFT + _INSIDE * share
+def _x(share: float, left: float) -> float:
+    return left + (_WIDTH - left - _RIGHT) * share
 
 
-def _cut(shares: Sequence[float], y: float) -> Iterator[str]:
-    x = float(_LEFT)
+def _cut(shares: Sequence[float], left: float, y: float) -> Iterator[str]:
+    x = left
     for index, share in enumerate(shares):
-        width = _INSIDE * share
+        width = _x(share, left) - left
         yield tag("rect", kind=f"fill w{index}", x=x, y=y, width=width, height=22)
         if width >= 32:
             yield text(f"{share:.0%}", x + width / 2, y + 15, kind=f"inside w{index}")

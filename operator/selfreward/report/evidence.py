@@ -38,6 +38,7 @@ def head_to_heads(metrics: Document, model: int) -> Iterator[HeadToHead]:
                 loss=estimate(part.get("loss")),
                 position_bias=estimate(part.get("position_bias")),
                 p_value=number(part.get("p_value")),
+                section=name,
             )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from selfreward.api import Phase, StepState
+from selfreward.report.texts.model import Excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class HeadToHead:
     """How often the judge only chose a place: the first of two, or the second."""
     p_value: float | None = None
     """Of the sign test of wins against losses; None where nothing was decided, or by an earlier version."""
+    section: str = ""
+    """The part of `metrics.json` that tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class StepReport:
     metrics: Mapping[str, float]
     words: str
     """What it did, or why it waits or failed, in a line."""
+    after: tuple[str, ...] = ()
+    """Keys of the steps that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,36 +171,23 @@ class ModelReport:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateReport:
-    """One candidate, as the browser of the page shows it."""
-
-    text: str
-    finish: str
-    """The server's finish reason; `length` means cut off."""
-    scores: tuple[float | None, ...]
-    critiques: tuple[str, ...]
-    role: str
-    """`chosen`, `rejected` or nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class PromptReport:
-    """One prompt with its candidates; `paired` is None while the iteration has no pairs yet."""
+class GateReport:
+    """What one gate says of one step's numbers."""
 
     iteration: int
-    id: str
-    prompt: str
-    paired: bool | None
-    candidates: tuple[CandidateReport, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """The prompts that a page carries: all of them, or an even sample when they are too many to open quickly."""
-
-    prompts: tuple[PromptReport, ...] = ()
-    available: int = 0
-    """Prompts with answers that the run has so far."""
+    name: str
+    """As `spec.gates` writes it: `judgeAccuracy`."""
+    step: str
+    value: str
+    """The number that was measured, in words."""
+    limit: str
+    """`at least 20%`, `at most 2`."""
+    state: str
+    """`kept`, `tripped`, or `accepted`: tripped, and somebody lets the run go on."""
+    action: str
+    """What tripping does: `warn`, `pause`, `stop`."""
+    message: str
+    """What is wrong; empty where the limit is kept to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +214,8 @@ class RunReport:
     """The SFT baseline, where it was evaluated; M1's answers are compared with its."""
     notices: tuple[str, ...] = ()
     """What the reader must know: artifacts that could not be read, gates that spoke."""
+    gates: tuple[GateReport, ...] = ()
+    """What has been measured against a limit so far, in the graph's order."""
     excerpt: Excerpt = field(default_factory=Excerpt)
 
     @property

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import groupby
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from selfreward.report import comparison, figures
+from selfreward.report import comparison, figures, glossary
 from selfreward.report.curves import training_figures
 from selfreward.report.figures import ABSENT, Figure, Table
-from selfreward.report.model import ModelReport, RunReport, StepReport
-from selfreward.report.payload import Payload, payload
+from selfreward.report.model import GateReport, ModelReport, RunReport, StepReport
+from selfreward.report.step_graph import step_graph
+from selfreward.report.texts.payload import Payload, payload
 from selfreward.report.verdict import percent, verdict
 from selfreward.report.words import duration, number
 
@@ -42,7 +44,7 @@ def render_report(report: RunReport, now: datetime) -> bytes:
     texts = payload(report.excerpt)
     return render(
         "report.html",
-        "report.js",
+        ("terms.js", "kinds.js", "texts.js"),
         title=report.name,
         report=report,
         verdict=verdict(report),
@@ -53,7 +55,9 @@ def render_report(report: RunReport, now: datetime) -> bytes:
         tasks=figures.tasks_table(report),
         scores=figures.score_figures(report),
         rounds=figures.iteration_table(report),
+        gates=_by_iteration(report.gates),
         curves=training_figures(report),
+        graph=step_graph(report.steps),
         costs=_costs(report),
         texts=texts,
         carried=_carried(texts),
@@ -65,7 +69,7 @@ def render_comparison(reports: Sequence[RunReport], now: datetime) -> bytes:
     """The page that compares several runs, in UTF-8."""
     return render(
         "compare.html",
-        None,
+        ("terms.js",),
         names=[report.name for report in reports],
         figure=comparison.figure(reports),
         models=comparison.model_table(reports),
@@ -74,19 +78,20 @@ def render_comparison(reports: Sequence[RunReport], now: datetime) -> bytes:
     )
 
 
-def render(template: str, script: str | None, **values: object) -> bytes:
-    """A page of this package's templates, with its script and the policy that lets only that one run."""
+def render(template: str, scripts: Sequence[str], **values: object) -> bytes:
+    """A page of this package's templates, with its scripts as one and the policy that lets only that one run."""
     environment = Environment(
         loader=_TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        duration=_duration, count=_count, percent=percent, markup=lambda text: Markup(text), digest=_short
+        duration=_duration, count=_count, percent=percent, markup=lambda text: Markup(text), digest=_short, term=_term
     )
-    code = _source(environment, script) if script is not None else ""
-    allowed = f"'sha256-{base64.b64encode(sha256(code.encode()).digest()).decode()}'" if code else "'none'"
+    code = "\n".join(_source(environment, script) for script in scripts)
+    allowed = f"'sha256-{base64.b64encode(sha256(code.encode()).digest()).decode()}'"
     page = environment.get_template(template).render(
         **values,
         script=Markup(code),
+        terms=glossary.terms(),
         style=Markup(_source(environment, "page.css")),
         policy=f"{_POLICY}; script-src {allowed}",
     )
@@ -141,13 +146,32 @@ def _costs(report: RunReport) -> tuple[Cost, ...]:
     return tuple(Cost(step, (step.gpu_seconds or 0) / whole if whole else 0.0) for step in report.steps)
 
 
+_UNITS: Final = {"candidates": "prompts", "comparisons": "comparisons", "rankings": "ranked prompts"}
+
+
 def _carried(texts: Payload) -> str:
     """How much of the run's texts the page holds, in words."""
-    if texts.shown == texts.available:
-        return f"All {texts.available:,} prompts so far, {texts.candidates:,} candidates."
-    return (
-        f"{texts.shown:,} of {texts.available:,} prompts, {texts.candidates:,} candidates: an even sample, so that the "
-        "page opens quickly. All of them lie in the artifacts."
+    told = []
+    for kind in texts.kinds:
+        count = f"All {kind.available:,}" if kind.shown == kind.available else f"{kind.shown:,} of {kind.available:,}"
+        more = f" with {texts.candidates:,} candidates" if kind.name == "candidates" else ""
+        told.append(f"{count} {_UNITS[kind.name]}{more}.")
+    if any(kind.shown < kind.available for kind in texts.kinds):
+        told.append("An even sample, so that the page opens quickly: all lie in the artifacts.")
+    return " ".join(told)
+
+
+def _by_iteration(gates: Iterable[GateReport]) -> list[tuple[int, list[GateReport]]]:
+    found = sorted(gates, key=lambda gate: gate.iteration)
+    return [(number, list(each)) for number, each in groupby(found, key=lambda gate: gate.iteration)]
+
+
+def _term(label: str) -> Markup:
+    """A label of the page; one that the glossary explains can be pointed at, reached and touched."""
+    if (found := glossary.term(label)) is None:
+        return escape(label)
+    return Markup('<button type="button" class="term" data-means="{}" aria-describedby="{}">{}</button>').format(
+        found.meaning, found.id, label
     )
 
 

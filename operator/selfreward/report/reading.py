@@ -23,13 +23,18 @@ from selfreward.api import (
 from selfreward.plan import build_graph, model_artifact, step_key
 from selfreward.report import cost, evidence
 from selfreward.report.artifacts import Artifacts
-from selfreward.report.excerpt import excerpt
+from selfreward.report.gates import gate_reports
 from selfreward.report.highlights import highlights
-from selfreward.report.model import Excerpt, IterationReport, ModelReport, RunReport, StepReport
+from selfreward.report.model import IterationReport, ModelReport, RunReport, StepReport
+from selfreward.report.texts.candidates import candidates as read_candidates
+from selfreward.report.texts.evaluations import comparisons, rankings
+from selfreward.report.texts.model import Excerpt
 from selfreward.report.words import duration
 
 DEFAULT_CANDIDATES: Final = 10_000
 """Candidates that a page carries; more are sampled evenly."""
+_EVALUATED: Final = 5
+"""A page carries a comparison, and a ranked prompt, for so many candidates."""
 _MEASURES: Final = re.compile(rf"-(m\d+|{artifact_names.SFT_BASELINE})$")
 
 
@@ -40,9 +45,8 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
     """
     artifacts = Artifacts(store)
     steps = step_reports(run, now)
-    texts = excerpt(artifacts, run.spec.iterations, candidates) if candidates else Excerpt()
     iterations = _iterations(artifacts, run.spec.iterations, {step.key: step for step in steps})
-    models = _models(run, artifacts, steps)
+    models, baseline = _models(run, artifacts, steps), _baseline(artifacts, steps)
     status = run.status
     return RunReport(
         name=run.metadata.name,
@@ -58,9 +62,10 @@ def read_report(run: SelfRewardRun, store: Store, now: datetime, *, candidates: 
         steps=steps,
         spec=_spec(run),
         artifacts=store.uri,
-        baseline=_baseline(artifacts, steps),
+        baseline=baseline,
         notices=(*_told(run), *_missing(run, store, models), *dict.fromkeys(artifacts.problems)),
-        excerpt=texts,
+        gates=gate_reports(run),
+        excerpt=_excerpt(artifacts, run.spec.iterations, models, baseline, candidates) if candidates else Excerpt(),
     )
 
 
@@ -85,6 +90,7 @@ def step_reports(run: SelfRewardRun, now: datetime) -> tuple[StepReport, ...]:
             tokens=row.metrics.get("completion_tokens"),
             metrics=dict(row.metrics),
             words=_words(row),
+            after=(*node.after, *node.after_first_shard),
         )
         for node in graph.nodes
         if (row := rows.get(node.key, StepStatus(key=node.key, step=node.step))) is not None
@@ -157,6 +163,27 @@ def _baseline(artifacts: Artifacts, steps: Sequence[StepReport]) -> ModelReport 
         answer_chars=evidence.answer_chars(metrics),
         answers_truncated=evidence.answers_truncated(metrics),
         seen_prompts=evidence.seen_prompts(metrics),
+    )
+
+
+def _excerpt(
+    artifacts: Artifacts, iterations: int, models: Sequence[ModelReport], baseline: ModelReport | None, limit: int
+) -> Excerpt:
+    """The texts of about so many candidates, and beside them a few of what evaluations wrote."""
+    evaluations = {model.name: artifact_names.evaluation(model.number) for model in models}
+    met = [
+        (model.name, evaluations[model.name], each.against, each.section)
+        for model in models
+        for each in model.head_to_heads
+    ]
+    judged = [(model.name, evaluations[model.name]) for model in models if model.judge is not None]
+    if baseline is not None and baseline.judge is not None:
+        judged.insert(0, (baseline.name, artifact_names.BASELINE_EVALUATION))
+    few = max(1, limit // _EVALUATED)
+    return Excerpt(
+        read_candidates(artifacts, iterations, limit),
+        comparisons(artifacts, met, few),
+        rankings(artifacts, judged, few),
     )
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from report.made_run import MadeRun
 from selfreward.report.artifacts import Artifacts
-from selfreward.report.excerpt import excerpt
-from selfreward.report.model import Excerpt, PromptReport
+from selfreward.report.texts.candidates import candidates as read_candidates
+from selfreward.report.texts.model import PromptReport, Sample
 from selfreward_steps.store import open_store
 
 
-def read(made: MadeRun, candidates: int = 10_000) -> Excerpt:
+def read(made: MadeRun, candidates: int = 10_000) -> Sample[PromptReport]:
     run, store = made.make()
-    return excerpt(Artifacts(store), run.spec.iterations, candidates)
+    return read_candidates(Artifacts(store), run.spec.iterations, candidates)
 
 
 def committed(folder: Path, responses: Iterable[Any], judgements: Iterable[Any], pairs: Iterable[Any]) -> PromptReport:
@@ -32,7 +32,7 @@ def committed(folder: Path, responses: Iterable[Any], judgements: Iterable[Any],
         staged.mkdir(parents=True)
         (staged / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
         store.commit(artifact, staged, inputs_digest="sha256:" + "0" * 64, step="test")
-    (prompt,) = excerpt(Artifacts(store), 1, 100).prompts
+    (prompt,) = read_candidates(Artifacts(store), 1, 100).rows
     return prompt
 
 
@@ -58,11 +58,11 @@ def pair(chosen: tuple[str, float], rejected: tuple[str, float] | None) -> list[
 
 def test_all_of_a_small_run(tmp_path: Path) -> None:
     found = read(MadeRun(tmp_path, prompts=5, shards=2))
-    assert (len(found.prompts), found.available) == (10, 10)
-    assert [(prompt.iteration, prompt.id) for prompt in found.prompts] == [
+    assert (len(found.rows), found.available) == (10, 10)
+    assert [(prompt.iteration, prompt.id) for prompt in found.rows] == [
         (number, f"prompt-{number}-{place:06d}") for number in (1, 2) for place in range(5)
     ]
-    for prompt in found.prompts:
+    for prompt in found.rows:
         assert [len(each.scores) for each in prompt.candidates] == [3, 3, 3, 3]
         assert sorted(each.role for each in prompt.candidates if each.role) in ([], ["chosen", "rejected"])
         assert prompt.paired is bool([each for each in prompt.candidates if each.role])
@@ -72,20 +72,20 @@ def test_an_even_sample_of_a_large_one(tmp_path: Path) -> None:
     """The same one every time, of every iteration, in the order of the prompts."""
     found = read(MadeRun(tmp_path, prompts=40, answer_chars=20, critique_chars=10), candidates=80)
     assert found.available == 80
-    assert [sum(prompt.iteration == number for prompt in found.prompts) for number in (1, 2)] == [10, 10]
-    assert [prompt.id for prompt in found.prompts] == sorted(prompt.id for prompt in found.prompts)
+    assert [sum(prompt.iteration == number for prompt in found.rows) for number in (1, 2)] == [10, 10]
+    assert [prompt.id for prompt in found.rows] == sorted(prompt.id for prompt in found.rows)
 
 
 def test_half_an_iteration_has_answers_without_judgements_or_pairs(tmp_path: Path) -> None:
     found = read(MadeRun(tmp_path, until="judge-2"))
-    second = [prompt for prompt in found.prompts if prompt.iteration == 2]
+    second = [prompt for prompt in found.rows if prompt.iteration == 2]
     assert {prompt.paired for prompt in second} == {None}
     assert {each.scores for prompt in second for each in prompt.candidates} == {()}
-    assert {prompt.paired for prompt in found.prompts if prompt.iteration == 1} == {True, False}
+    assert {prompt.paired for prompt in found.rows if prompt.iteration == 1} == {True, False}
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
-    assert read(MadeRun(tmp_path, until="prompts-1")) == Excerpt()
+    assert read(MadeRun(tmp_path, until="prompts-1")) == Sample()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The excerpt of a run that a page carries: prompts with candidates, critiques, scores and what was chosen.
+"""The candidates that a page carries: prompts with answers, critiques, scores and what was chosen.
 
 A run of the paper's size has 40,000 candidates; a page that held them all would not open. So there is a limit, and
 beyond it an even sample: the prompts whose ids have the smallest hashes, which is the same sample every time and in
@@ -18,7 +18,7 @@ from selfreward_steps.contract import artifact_names, mean_score
 from selfreward_steps.contract.artifact_names import IterationArtifact
 
 from selfreward.report.artifacts import Artifacts
-from selfreward.report.model import CandidateReport, Excerpt, PromptReport
+from selfreward.report.texts.model import CandidateReport, PromptReport, Sample
 
 Row = dict[str, Any]
 
@@ -33,17 +33,17 @@ class _Found:
     pairs: list[Row] = field(default_factory=list)
 
 
-def excerpt(artifacts: Artifacts, iterations: int, candidates: int) -> Excerpt:
-    """At most about `candidates` candidates, evenly from all iterations that have some; ordered for a page."""
+def candidates(artifacts: Artifacts, iterations: int, limit: int) -> Sample[PromptReport]:
+    """The prompts of at most about `limit` candidates, evenly from all iterations that have some, in order."""
     answered = {number: _answered(artifacts, number) for number in range(1, iterations + 1)}
     answered = {number: counts for number, counts in answered.items() if counts}
-    share = candidates // len(answered) if answered else 0
+    share = limit // len(answered) if answered else 0
     prompts = [
         prompt
         for number, counts in answered.items()
         for prompt in _iteration(artifacts, number, _chosen(counts, share))
     ]
-    return Excerpt(tuple(prompts), sum(map(len, answered.values())))
+    return Sample(tuple(prompts), sum(map(len, answered.values())))
 
 
 def _answered(artifacts: Artifacts, iteration: int) -> dict[str, int]:

@@ -1,0 +1,284 @@
+"""The page in a real browser: reading, searching, links, keys, print, and what helps who sees or points less well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+from report.chromium import Opened, chromium, opened
+from report.conftest import NOW
+from report.made_run import MadeRun
+from report.test_page import HOSTILE
+from selfreward.report.model import RunReport
+from selfreward.report.page import render_comparison, render_report
+from selfreward.report.reading import read_report
+from selfreward.report.texts.model import RankedReport
+
+WIDE, NARROW = 1280, 360
+LONG = "A long answer. " * 60
+AXE = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "rules": {"target-size": {"enabled": True}},
+}
+
+
+@pytest.fixture(scope="module")
+def report(no_waiting_for_the_disk: None, tmp_path_factory: pytest.TempPathFactory) -> RunReport:
+    """Fourteen prompts an iteration, two pages of them; the second step of iteration 2 is not there yet."""
+    run, store = MadeRun(tmp_path_factory.mktemp("browser"), prompts=14, until="judge-2").make()
+    return read_report(run, store, NOW)
+
+
+@pytest.fixture(scope="module")
+def file(report: RunReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_bytes(render_report(report, NOW))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def seen(browser: Browser, file: Path) -> Iterator[Opened]:
+    """The page on a wide screen; whatever a test does there, the page must not complain."""
+    with opened(browser, file) as found:
+        yield found
+        assert found.errors == []
+
+
+@pytest.fixture
+def page(seen: Opened) -> Page:
+    return seen.page
+
+
+def read(page: Page, kind: str) -> None:
+    page.get_by_role("button", name=kind, exact=True).click()
+
+
+def found(page: Page) -> Locator:
+    return page.locator("#found")
+
+
+def test_search_finds_what_is_written_and_marks_it(report: RunReport, page: Page) -> None:
+    wanted = report.excerpt.candidates.rows[12]
+    words = wanted.candidates[2].critiques[1]
+    page.get_by_label("Search").fill(words.upper())
+    expect(found(page)).to_have_text("1–1 of 1 prompt")
+    expect(page.locator("#prompts mark")).to_have_text(words)
+    expect(page.locator("#prompts mark")).to_be_visible()
+    page.get_by_label("Search").fill(wanted.id)
+    expect(found(page)).to_have_text("1–1 of 1 prompt")
+    page.get_by_label("Search").fill("nobody wrote this")
+    expect(found(page)).to_have_text("no prompt fits")
+
+
+def wrong(row: RankedReport) -> bool:
+    means = [(each.rank, sum(score or 0 for score in each.scores) / len(each.scores)) for each in row.answers]
+    return any(rank < other and mean < second for rank, mean in means for other, second in means)
+
+
+def test_filters_show_what_they_say(report: RunReport, page: Page) -> None:
+    texts = report.excerpt
+    pairs = sum(row.paired is True for row in texts.candidates.rows)
+    cut = sum(any(each.finish == "length" for each in row.candidates) for row in texts.candidates.rows)
+    lost = [row for row in texts.comparisons.rows if row.outcome < 0]
+    counts: list[tuple[str, dict[str, str], int]] = [
+        ("Candidates", {}, len(texts.candidates.rows)),
+        ("Candidates", {"Show": "with a pair"}, pairs),
+        ("Candidates", {"Show": "with a cut-off answer"}, cut),
+        ("Candidates", {"Iteration": "2"}, 14),
+        ("Candidates", {"Iteration": "2", "Show": "with a pair"}, 0),
+        ("Comparisons", {}, len(texts.comparisons.rows)),
+        ("Comparisons", {"Show": "lost"}, len(lost)),
+        ("Comparisons", {"Show": "lost", "Models": "M2 v M1"}, sum(row.model == "M2" for row in lost)),
+        ("Judge's mistakes", {}, sum(map(wrong, texts.rankings.rows))),
+        ("Judge's mistakes", {"Show": "all ranked prompts", "Judge": "SFT baseline"}, 14),
+    ]
+    for kind, chosen, count in counts:
+        read(page, kind)
+        for label, option in chosen.items():
+            page.locator("#controls").get_by_label(label).select_option(label=option)
+        shown = f"of {count} " if count else "no prompt fits"
+        expect(found(page)).to_contain_text(shown)
+        expect(page.locator("#prompts > .prompt")).to_have_count(min(10, count))
+
+
+def test_an_order_puts_the_largest_first(report: RunReport, page: Page) -> None:
+    page.get_by_label("Order").select_option(label="largest margin")
+    margins = [float(text.rpartition(" ")[2]) for text in page.get_by_text("pair, margin").all_inner_texts()]
+    assert margins == sorted(margins, reverse=True)
+    assert len(margins) == 10
+    read(page, "Judge's mistakes")
+    page.get_by_label("Order").select_option(label="most pairs wrong")
+    expect(page.locator("#prompts > .prompt").first).to_contain_text("3 of 3 pairs against people's order")
+
+
+@pytest.mark.parametrize(
+    ("fragment", "says"),
+    [
+        pytest.param("candidates/2/prompt-2-000013", "iteration 2", id="on the third page"),
+        pytest.param("comparisons/M1%20v%20SFT%20baseline/held-000002", "M1 lost", id="of names with blanks"),
+        pytest.param("rankings/M2/ranked-000001", "0 of 3 pairs against people's order, 3 tied", id="no mistake"),
+    ],
+)
+def test_a_link_opens_the_page_at_its_prompt(browser: Browser, file: Path, fragment: str, says: str) -> None:
+    with opened(browser, file, fragment=fragment) as seen:
+        shown = seen.page.locator(".prompt:focus")
+        expect(shown).to_contain_text(fragment.rpartition("/")[2])
+        expect(shown).to_contain_text(says)
+        expect(shown).to_be_in_viewport()
+        assert seen.errors == []
+
+
+def test_links_are_followed_within_the_page_too(page: Page) -> None:
+    link = page.get_by_role("link", name="Link to prompt prompt-1-000007")
+    link.click()
+    assert page.url.endswith("#candidates/1/prompt-1-000007")
+    expect(page.locator(".prompt:focus")).to_contain_text("prompt-1-000007")
+    page.evaluate("location.hash = '#rankings/M1/ranked-000000'")
+    expect(page.locator(".prompt:focus")).to_contain_text("judged by M1")
+    page.evaluate("location.hash = '#candidates/1/no-such-prompt'")
+    expect(found(page)).to_have_text("this page does not hold no-such-prompt")
+    page.go_back()
+    expect(page.locator(".prompt:focus")).to_contain_text("judged by M1")
+
+
+def test_everything_can_be_done_with_keys(page: Page) -> None:
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(".prompt:focus")).to_have_attribute("aria-label", "Prompt 2")
+    page.keyboard.press("n")
+    expect(found(page)).to_have_text("11–20 of 28 prompts")
+    page.keyboard.press("p")
+    expect(found(page)).to_have_text("1–10 of 28 prompts")
+
+
+def test_a_long_answer_and_its_critiques_open(browser: Browser, report: RunReport, tmp_path: Path) -> None:
+    first = report.excerpt.candidates.rows[0]
+    answers = (replace(first.candidates[0], text=LONG), *first.candidates[1:])
+    rows = (replace(first, candidates=answers), *report.excerpt.candidates.rows[1:])
+    excerpt = replace(report.excerpt, candidates=replace(report.excerpt.candidates, rows=rows))
+    path = tmp_path / "report.html"
+    path.write_bytes(render_report(replace(report, excerpt=excerpt), NOW))
+    with opened(browser, path) as seen:
+        prompt, more = seen.page.locator(".prompt").first, seen.page.get_by_role("button", name="show all")
+        height = prompt.bounding_box() or {}
+        more.click()
+        expect(prompt.get_by_role("button", name="show less")).to_be_focused()
+        assert (prompt.bounding_box() or {})["height"] > height["height"]
+        seen.page.keyboard.press("o")
+        expect(prompt.locator("details[open]")).to_have_count(4)
+        seen.page.keyboard.press("o")
+        expect(prompt.locator("details[open]")).to_have_count(0)
+        expect(prompt.get_by_role("button", name="show all")).to_be_visible()
+
+
+def explained(term: Locator) -> bool:
+    """Whether what the word means is on the screen."""
+    return bool(term.evaluate("each => getComputedStyle(each, '::after').display !== 'none'"))
+
+
+def hover(term: Locator) -> None:
+    term.hover()
+
+
+def focus(term: Locator) -> None:
+    term.page.evaluate("document.querySelector('nav a:last-child').focus()")
+    while not term.evaluate("each => each === document.activeElement"):
+        term.page.keyboard.press("Tab")
+
+
+def touch(term: Locator) -> None:
+    term.tap()
+
+
+@pytest.mark.parametrize("reach", [hover, focus, touch])
+def test_a_word_is_explained_where_it_stands(browser: Browser, file: Path, reach: Callable[[Locator], None]) -> None:
+    with opened(browser, file, NARROW, 740, has_touch=True) as seen:
+        term = seen.page.locator("button.term", has_text="GPU-seconds").first
+        term.scroll_into_view_if_needed()
+        assert not explained(term)
+        reach(term)
+        assert explained(term)
+        said = seen.page.locator(f"#{term.get_attribute('aria-describedby')}")
+        expect(said).to_have_text(term.get_attribute("data-means") or "")
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == NARROW, "and nothing moves"
+        seen.page.keyboard.press("Escape")
+        assert not explained(term)
+
+
+def test_print_leaves_out_what_nobody_can_press_on_paper(page: Page) -> None:
+    page.emulate_media(media="print")
+    for gone in ("nav", "#controls", "#pager", "#keys"):
+        expect(page.locator(gone)).to_be_hidden()
+    for kept in ("#models", "#steps svg", "#gates", "#prompts .prompt >> nth=9", "#glossary"):
+        expect(page.locator(kept)).to_be_visible()
+    assert page.pdf(format="A4").count(b"/Type /Page\n") > 3
+
+
+def test_without_javascript_all_but_the_texts_is_there(browser: Browser, file: Path) -> None:
+    with opened(browser, file, java_script_enabled=False) as seen:
+        expect(seen.page.get_by_text("Reading texts needs JavaScript")).to_be_visible()
+        expect(seen.page.locator("#steps svg")).to_be_visible()
+        expect(seen.page.locator("#controls")).to_be_hidden()
+
+
+def test_what_a_model_wrote_does_nothing(browser: Browser, tmp_path: Path) -> None:
+    run, store = MadeRun(tmp_path, write=lambda rng, length: rng.choice(HOSTILE)).make()
+    path = tmp_path / "report.html"
+    path.write_bytes(render_report(replace(read_report(run, store, NOW), notices=tuple(HOSTILE)), NOW))
+    with opened(browser, path) as seen:
+        for kind in ("Candidates", "Comparisons"):
+            read(seen.page, kind)
+            expect(seen.page.locator("#prompts").get_by_text(HOSTILE[1]).first).to_be_visible()
+            assert seen.page.locator("#prompts img, #prompts script").count() == 0
+        assert seen.errors == []
+
+
+SMALL = """() => [...document.querySelectorAll('a, button, input, select, summary')]
+  .filter((each) => each.checkVisibility() && !each.closest('.skip'))
+  .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect()])
+  .filter(([, box]) => box.width < 24 || box.height < 24)
+  .map(([what, box]) => `${what} ${box.width} × ${box.height}`)"""
+
+
+@pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide, light", "narrow, dark"])
+def test_everybody_can_read_and_touch_it(browser: Browser, file: Path, width: int, dark: bool) -> None:
+    with opened(browser, file, width, dark=dark) as seen:
+        assert violations(seen.page) == []
+        assert seen.page.evaluate(SMALL) == []
+        for kind in ("Comparisons", "Judge's mistakes"):
+            read(seen.page, kind)
+            assert violations(seen.page, "#texts") == []
+            assert seen.page.evaluate(SMALL) == []
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+        assert seen.errors == []
+
+
+def test_the_page_that_compares_runs(browser: Browser, report: RunReport, tmp_path: Path) -> None:
+    path = tmp_path / "compare.html"
+    path.write_bytes(render_comparison([report, replace(report, name="other")], NOW))
+    with opened(browser, path, NARROW) as seen:
+        assert violations(seen.page) == []
+        assert seen.page.evaluate(SMALL) == []
+        assert seen.errors == []
+
+
+def violations(page: Page, part: str | None = None) -> list[Any]:
+    """What axe finds wrong on the page, or in a part of it: the rule, and where."""
+    result = Axe().run(page, part, AXE).response
+    assert len(result["passes"]) > 20, "it did look"
+    return [(each["id"], [node["target"] for node in each["nodes"]]) for each in result["violations"]]
