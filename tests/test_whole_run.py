@@ -81,7 +81,7 @@ def test_it_leaves_a_report_with_the_artifacts_numbers(undisturbed: Path) -> Non
     low, high = (f"{100 * accuracy[end]:.0f}" for end in ("low", "high"))
     assert f"{accuracy['value']:.0%} [{low}–{high}]" in text
     statistics = json.loads((artifacts(undisturbed) / "iteration-1" / "pairs" / "statistics.json").read_text())
-    assert f"{statistics['prompts']} prompts so far, {statistics['candidates']} candidates." in text
+    assert f"All {statistics['prompts']} prompts with {statistics['candidates']} candidates." in text
     assert all(key in text for key in rows(undisturbed))
 
 
