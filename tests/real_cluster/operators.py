@@ -48,11 +48,16 @@ class Operators:
         await self.api.delete("Pod", self.namespace, name, grace=grace)
 
     async def handoffs(self) -> Buckets:
-        """Of the replica that leads: upper bound in seconds and how many hand-offs took at most that."""
-        text = await self.api.ask_pod(self.namespace, await self.leader(), 8080, "metrics")
-        families = {family.name: family for family in text_string_to_metric_families(text)}
-        samples = families["selfreward_handoff_seconds"].samples
-        return [(float(each.labels["le"]), each.value) for each in samples if each.name.endswith("_bucket")]
+        """Of all replicas, whichever led: upper bound in seconds and how many hand-offs took at most that."""
+        counts: dict[float, float] = {}
+        for pod in await self.pods():
+            text = await self.api.ask_pod(self.namespace, pod["metadata"]["name"], 8080, "metrics")
+            families = {family.name: family for family in text_string_to_metric_families(text)}
+            for each in families["selfreward_handoff_seconds"].samples:
+                if each.name.endswith("_bucket"):
+                    bound = float(each.labels["le"])
+                    counts[bound] = counts.get(bound, 0) + each.value
+        return sorted(counts.items())
 
     async def log(self) -> str:
         """What all replicas have said since they started."""
