@@ -120,6 +120,10 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.judge.customTemplate.maxScore", by_token(minScore=1, maxScore=10)),
     ("spec.prompts.source", {"prompts": {"generator": "file"}}),
     ("spec.prompts.source", {"seedData": {}}),
+    (
+        "spec.publish.models",
+        {"publish": {"repository": "a/b", "tokenSecretRef": {"name": "hub"}, "models": False, "pairs": False}},
+    ),
     ("spec.prompts.minWords", {"prompts": {"minWords": 9, "maxWords": 8}}),
     ("spec.seedData.eft", {"eft": {"mode": "given"}}),
     ("spec.seedData.rankings", {"eft": {"mode": "direct"}}),

@@ -76,6 +76,7 @@ SECRETS: dict[str, Any] = {
         "customTemplate": {"text": "$(HOME) costs $$5: {prompt} {response}"},
     },
     "training": {"reportTo": ["wandb"], "trackerSecret": "wandb"},
+    "publish": {"repository": "team/run", "tokenSecretRef": {"name": "hub-writer"}},
 }
 PLACED: dict[str, Any] = {
     "workloads": {

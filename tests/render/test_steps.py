@@ -50,6 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "judge-endpoint-secrets": (SECRETS, "judge-1"),
     "respond-secrets": (SECRETS, "respond-1"),
     "dpo-tracker": (SECRETS, "dpo-2"),
+    "publish-m2": (SECRETS, "publish-m2"),
     "dpo-claim": (ON_A_CLAIM, "dpo-1"),
     "dpo-one-node": ({"training": {"processesPerNode": 8}}, "dpo-1"),
     "dpo-two-nodes": ({"training": {"nodes": 2, "processesPerNode": 8}}, "dpo-1"),
@@ -166,8 +167,8 @@ def test_every_node_of_the_graph_has_a_manifest(spec: dict[str, Any]) -> None:
         kinds[node.step] = document["kind"]
         assert document["metadata"]["labels"]["selfreward.dev/key"] == node.key
         assert document["metadata"]["ownerReferences"][0]["uid"] == run.metadata.uid
-    optional = set() if spec == SELECTED else {StepName.SELECT}
-    assert kinds.keys() == set(StepName) - optional
+    asked = {StepName.SELECT: SELECTED, StepName.PUBLISH: SECRETS}
+    assert kinds.keys() == {step for step in StepName if spec == asked.get(step, spec)}
 
 
 @pytest.mark.parametrize("key", ["import", "respond-1", "dpo-1", "serving"])

@@ -60,6 +60,7 @@ MODULES: Final[Mapping[StepName, str]] = {
     StepName.DPO: "dpo",
     StepName.SELECT: "select",
     StepName.EVALUATE: "evaluate",
+    StepName.PUBLISH: "publish",
 }
 
 Run = Callable[[StepContext[Any]], StepOutcome]

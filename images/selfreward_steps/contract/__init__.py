@@ -11,7 +11,6 @@ This package imports pydantic and the standard library only. It must not grow be
 from selfreward_steps.contract.base import ContractModel, ObjectName
 from selfreward_steps.contract.configs import (
     CONFIG_VARIABLE,
-    OWN_SERVER,
     SHARD_VARIABLE,
     TEMPLATE_VARIABLE,
     DpoConfig,
@@ -23,9 +22,9 @@ from selfreward_steps.contract.configs import (
     ModelImport,
     PairsConfig,
     PromptsConfig,
+    PublishConfig,
     RespondConfig,
     SelectConfig,
-    ServingEndpoint,
     SftConfig,
     StepConfig,
     StepName,
@@ -33,6 +32,7 @@ from selfreward_steps.contract.configs import (
     ValidationPrompts,
     parse_config,
 )
+from selfreward_steps.contract.endpoints import OWN_SERVER, ServingEndpoint
 from selfreward_steps.contract.engines import (
     AGENT_VARIABLE,
     MODEL_DIGEST_VARIABLE,
@@ -64,6 +64,7 @@ from selfreward_steps.contract.fetching import (
     ModelExchange,
 )
 from selfreward_steps.contract.memory import MemoryLimit, Remedy
+from selfreward_steps.contract.publishing import PUBLISHED, Publishing
 from selfreward_steps.contract.results import (
     MAX_RESULT_BYTES,
     TERMINATION_LOG_VARIABLE,
@@ -131,6 +132,7 @@ __all__ = [
     "MODEL_NAME_VARIABLE",
     "OWN_SERVER",
     "PORT_VARIABLE",
+    "PUBLISHED",
     "SCRATCH_VARIABLE",
     "SELECTION",
     "SERVING_KEY",
@@ -190,6 +192,8 @@ __all__ = [
     "PromptSampling",
     "PromptSettings",
     "PromptsConfig",
+    "PublishConfig",
+    "Publishing",
     "ReferenceModel",
     "RejectedSource",
     "Remedy",

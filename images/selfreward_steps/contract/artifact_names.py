@@ -73,6 +73,11 @@ def answers(number: int) -> str:
     return f"answers/{model(number)}"
 
 
+def published(number: int) -> str:
+    """What a hub was given with M_number: `published/m2`."""
+    return f"published/{model(number)}"
+
+
 def checkpoint(number: int, index: int) -> str:
     """One of the models that M_number is chosen from: `m2-checkpoint-1`."""
     return f"{model(number)}{_CHECKPOINT}{index}"

@@ -7,13 +7,15 @@ inputs are pinned by the control plane, so a step cannot read something else tha
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from selfreward_steps.contract.base import ContractModel, PositiveInt
+from selfreward_steps.contract.endpoints import ServingEndpoint
 from selfreward_steps.contract.evaluation import EvaluationData, EvaluationSettings
 from selfreward_steps.contract.memory import MemoryLimit
+from selfreward_steps.contract.publishing import Publishing
 from selfreward_steps.contract.settings import (
     CustomTemplate,
     EftSettings,
@@ -50,6 +52,7 @@ class StepName(StrEnum):
     DPO = "dpo"
     SELECT = "select"
     EVALUATE = "evaluate"
+    PUBLISH = "publish"
 
 
 class StoreConfig(ContractModel):
@@ -72,27 +75,6 @@ class InputRef(ContractModel):
     """The committed digest; absent for a shard that is still to be written."""
     shards: int | None = None
     """How many shards it has; absent when it has none."""
-
-
-OWN_SERVER: Final = "serving"
-"""The field of the run's own servers."""
-
-
-class ServingEndpoint(ContractModel):
-    """An OpenAI-compatible server."""
-
-    url: str
-    """Base URL with `/v1`."""
-    model: str
-    """Model name to ask for."""
-    api_key_variable: str | None = None
-    """Environment variable with the API key."""
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    """Requests kept in flight; absent: as many as the server runs without queueing, where it says so, 64 elsewhere."""
-    request_timeout_seconds: Annotated[float, Field(gt=0)] = 600
-    """A request that takes longer is tried again."""
-    field: str = OWN_SERVER
-    """The spec's field to name when it fails: `judge.endpoint` is the user's own to mend."""
 
 
 class _Config(ContractModel):
@@ -278,6 +260,15 @@ class EvaluateConfig(_Config):
     """Whether answers are judged against others and for safety; if not, they are only written."""
 
 
+class PublishConfig(_Config):
+    """`inputs`: the model, the pairs of the iteration that made it (`pairs`), or both. Output: `published.json`."""
+
+    step: Literal[StepName.PUBLISH] = StepName.PUBLISH
+    settings: Publishing
+    token_variable: str
+    """Environment variable with the hub token."""
+
+
 StepConfig = Annotated[
     ImportConfig
     | SftConfig
@@ -288,7 +279,8 @@ StepConfig = Annotated[
     | PairsConfig
     | DpoConfig
     | SelectConfig
-    | EvaluateConfig,
+    | EvaluateConfig
+    | PublishConfig,
     Field(discriminator="step"),
 ]
 

@@ -48,6 +48,7 @@ PATTERNS: Final[dict[str, str]] = {
     r"^(hf://datasets/|s3://|file:///|package://)[^\x00-\x1f]+$": (
         "must begin with hf://datasets/, s3://, file:/// or package://, without control characters"
     ),
+    r"^[A-Za-z0-9][-A-Za-z0-9._]*/[A-Za-z0-9][-A-Za-z0-9._]*$": "must be OWNER/NAME, as the hub writes it",
     r"^(s3://|file:///|package://)[^\x00-\x1f]+$": (
         "must begin with s3://, file:/// or package://, without control characters"
     ),

@@ -20,6 +20,7 @@ from selfreward_steps.contract import (
     ObjectName,
     PairSettings,
     PromptSettings,
+    Publishing,
     ResponseSettings,
     SecretKeyRef,
     SeedData,
@@ -250,6 +251,8 @@ class SelfRewardRunSpec(ContractModel):
     """What is measured of every model."""
     gates: Gates = Gates()
     """What the numbers must keep to, and what happens when they do not."""
+    publish: Publishing | None = None
+    """A hub that models and pairs are pushed to. Nothing is, without it."""
     serving: Serving = Serving()
     """The inference server."""
     storage: Storage = Storage()

@@ -32,7 +32,7 @@ def committed_bytes(spec: SelfRewardRunSpec, node: Node, work: Work, shapes: Map
 def scratch_bytes(spec: SelfRewardRunSpec, node: Node, work: Work, shape: ModelShape) -> float:
     """What the step needs on its node's disk while it runs, as the training itself asks for it."""
     if node.kind is not ChildKind.TRAINING:
-        return shape.weight_bytes if node.step is StepName.IMPORT else 0.0
+        return shape.weight_bytes if node.step in (StepName.IMPORT, StepName.PUBLISH) else 0.0
     settings = spec.training.dpo if node.step is StepName.DPO else spec.training.sft
     weights = _FLOAT * shape.parameters
     keeps = work.training.steps > settings.checkpoint_steps

@@ -233,4 +233,5 @@ WORK: Final[Mapping[StepName, Callable[[Workloads, Node], Work]]] = {
     StepName.DPO: lambda every, node: Work(training=every.preference(node)),
     StepName.SELECT: lambda every, node: Work(every.selecting(node)),
     StepName.EVALUATE: lambda every, node: Work(every.evaluation(node)),
+    StepName.PUBLISH: lambda every, node: Work(),
 }

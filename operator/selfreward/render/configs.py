@@ -17,6 +17,7 @@ from selfreward_steps.contract import (
     ModelImport,
     PairsConfig,
     PromptsConfig,
+    PublishConfig,
     RespondConfig,
     SelectConfig,
     ServingEndpoint,
@@ -37,6 +38,7 @@ from selfreward.render.secrets import (
     EVALUATION_JUDGE_KEY,
     EVALUATION_ROLES,
     JUDGE_KEY,
+    PUBLISH_ROLE,
     SEED_ROLES,
     hub_tokens,
 )
@@ -192,6 +194,13 @@ def _evaluate(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> Evaluat
     )
 
 
+def _publish(run: SelfRewardRun, node: Node, common: dict[str, Any]) -> PublishConfig:
+    settings = run.spec.publish
+    if settings is None:
+        raise ValueError(f"step {node.key} has nowhere to push to")
+    return PublishConfig(**common, settings=settings, token_variable=hub_tokens(run.spec)[PUBLISH_ROLE].variable)
+
+
 _CONFIGS: Final[Mapping[StepName, Callable[[SelfRewardRun, Node, dict[str, Any]], StepConfig]]] = {
     StepName.IMPORT: _import,
     StepName.SFT_BASELINE: _sft,
@@ -204,6 +213,7 @@ _CONFIGS: Final[Mapping[StepName, Callable[[SelfRewardRun, Node, dict[str, Any]]
     StepName.DPO: _dpo,
     StepName.SELECT: _select,
     StepName.EVALUATE: _evaluate,
+    StepName.PUBLISH: _publish,
 }
 """The configuration of each step from the run, the node and what all steps have."""
 

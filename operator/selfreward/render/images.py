@@ -18,12 +18,12 @@ class Images:
     judge: str = "selfreward/judge:0.1.0"
     """The steps without torch: clients of the server, pairs, and the fetching of models."""
     trainer: str = "selfreward/trainer:0.1.0"
-    """The steps with torch: import, which converts weights, SFT and DPO."""
+    """The steps with torch: import, which converts weights, SFT and DPO; and publish, which pushes to a hub."""
 
     def of_step(self, step: StepName) -> str:
         """The image of a step's pods, where the resource names none."""
         match step:
-            case StepName.IMPORT | StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
+            case StepName.IMPORT | StepName.SFT_BASELINE | StepName.SFT | StepName.DPO | StepName.PUBLISH:
                 return self.trainer
             case (
                 StepName.EFT
@@ -40,7 +40,7 @@ class Images:
 def workload_name(step: StepName) -> str:
     """The field of `spec.workloads` that is about a step's pods."""
     match step:
-        case StepName.IMPORT | StepName.PAIRS:
+        case StepName.IMPORT | StepName.PAIRS | StepName.PUBLISH:
             return "processing"
         case StepName.SFT_BASELINE | StepName.SFT | StepName.DPO:
             return "training"

@@ -27,6 +27,7 @@ EVALUATION_JUDGE_KEY: Final = "SELFREWARD_EVALUATION_JUDGE_API_KEY"
 SEED_ROLES: Final = ("instructions", "rankings", "eft", "prompts")
 EVALUATION_ROLES: Final = ("held_out", "outside", "mt_bench", "safety_prompts")
 """Data by the step that imports it, as the step names it."""
+PUBLISH_ROLE: Final = "publish"
 _FIELDS: Final = {
     "model": "spec.model",
     "judge": "spec.judge.source",
@@ -36,6 +37,7 @@ _FIELDS: Final = {
     "mt_bench": "spec.evaluation.mtBench",
     "safety_prompts": "spec.evaluation.safetyPrompts",
     "evaluation_judge": "spec.evaluation.judge.source",
+    PUBLISH_ROLE: "spec.publish",
 }
 """Where a source stands that is not in `spec.seedData`."""
 
@@ -49,7 +51,7 @@ class HubToken:
 
 
 def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
-    """Hub tokens by what they are for: `model`, `judge`, `evaluation_judge` and the roles of the data."""
+    """Hub tokens by what they are for: `model`, `judge`, `evaluation_judge`, `publish` and the roles of the data."""
     data, mine = spec.seed_data, spec.evaluation
     judge = spec.judge.source if spec.judge.model is JudgeModel.MODEL else None
     sources = {
@@ -64,6 +66,7 @@ def hub_tokens(spec: SelfRewardRunSpec) -> dict[str, HubToken]:
         "mt_bench": mine.mt_bench,
         "safety_prompts": mine.safety_prompts,
         "evaluation_judge": mine.judge.source if mine.judge.model is JudgeModel.MODEL else None,
+        PUBLISH_ROLE: spec.publish,
     }
     return {
         role: HubToken(f"SELFREWARD_TOKEN_{role.upper()}", source.token_secret_ref)
@@ -96,13 +99,10 @@ def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
     """The `env` entries with the secrets that this step, and no other, needs."""
     spec = run.spec
     found = []
+    found += [
+        value_from_secret(token.variable, token.ref) for role, token in hub_tokens(spec).items() if _needs(node, role)
+    ]
     if node.step is StepName.IMPORT:
-        mine = {*EVALUATION_ROLES, "evaluation_judge"}
-        found += [
-            value_from_secret(token.variable, token.ref)
-            for role, token in hub_tokens(spec).items()
-            if (role in mine) is (node.key == EVALUATION_IMPORT)
-        ]
         template = spec.judge.imported_template if node.key != EVALUATION_IMPORT else None
         if template is not None and template.config_map_ref is not None:
             found.append(value_from_config_map(TEMPLATE_VARIABLE, template.config_map_ref))
@@ -115,6 +115,14 @@ def step_secrets(run: SelfRewardRun, node: Node) -> list[Manifest]:
     if compares and (ref := _endpoint_key(spec.evaluation.judge)) is not None:
         found.append(value_from_secret(EVALUATION_JUDGE_KEY, ref))
     return found
+
+
+def _needs(node: Node, role: str) -> bool:
+    """Whether the step asks a hub with the token of that role."""
+    if role == PUBLISH_ROLE:
+        return node.step is StepName.PUBLISH
+    mine = {*EVALUATION_ROLES, "evaluation_judge"}
+    return node.step is StepName.IMPORT and (role in mine) is (node.key == EVALUATION_IMPORT)
 
 
 def step_environment_from(run: SelfRewardRun, node: Node) -> list[Manifest]:

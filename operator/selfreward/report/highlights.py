@@ -97,6 +97,7 @@ _PHRASES: Final[Mapping[StepName, tuple[str, ...]]] = {
         "{answers_truncated} of {answers_prompts} answers cut off",
         "{seen_prompts} left out that training has seen",
     ),
+    StepName.PUBLISH: ("{model_files} files of the model pushed", "{pairs_files} files of pairs pushed"),
 }
 
 _TASK: Final = "lm_eval/"

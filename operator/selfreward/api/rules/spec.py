@@ -120,6 +120,7 @@ SPEC_RULES: tuple[Rule, ...] = (
         "a generator needs demonstrations: give seedData.instructions or prompts.source",
         "prompts.source",
     ),
+    Rule("spec.publish", "self.models || self.pairs", "set models or pairs, or remove publish", "models"),
     Rule("spec.prompts", "self.minWords <= self.maxWords", "must not be above maxWords", "minWords"),
     Rule(
         "spec",

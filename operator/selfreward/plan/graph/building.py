@@ -46,9 +46,11 @@ def build_graph(spec: SelfRewardRunSpec) -> Graph:
     if is_baseline_evaluated(spec):
         add_baseline_evaluation(builder, spec)
     add_evaluation(builder, spec, 1)
+    _add_publishing(builder, spec, 1)
     for iteration in range(1, spec.iterations + 1):
         _add_round(builder, spec, iteration)
         add_evaluation(builder, spec, iteration + 1)
+        _add_publishing(builder, spec, iteration + 1)
     return Graph(tuple(builder.nodes))
 
 
@@ -135,6 +137,29 @@ def _add_selection(builder: Builder, spec: SelfRewardRunSpec, iteration: int) ->
         iteration=iteration,
         serving=judge,
     )
+
+
+def _add_publishing(builder: Builder, spec: SelfRewardRunSpec, number: int) -> None:
+    """The push of M_number and the pairs that it learnt from, once its evaluation has said what it is worth. A base
+    model that is M1 itself is nobody's to push."""
+    if spec.publish is None:
+        return
+    iteration = number - 1
+    made = {"model": model_artifact(spec, number)} if spec.publish.models and (iteration or is_tuned(spec)) else {}
+    learnt = {"pairs": _of(iteration, IterationArtifact.PAIRS)} if spec.publish.pairs and iteration else {}
+    if made or learnt:
+        builder.add(
+            StepName.PUBLISH,
+            artifact_names.published(number),
+            {**made, **learnt},
+            iteration=iteration,
+            key=f"{StepName.PUBLISH}-{artifact_names.model(number)}",
+            waits_for=(model_artifact(spec, number), *_evaluated(spec, number)),
+        )
+
+
+def _evaluated(spec: SelfRewardRunSpec, number: int) -> tuple[str, ...]:
+    return (artifact_names.evaluation(number),) if is_evaluated(spec) else ()
 
 
 def _sft_inputs(spec: SelfRewardRunSpec) -> dict[str, str]:
