@@ -91,7 +91,7 @@ def phases(document: Mapping[str, Any]) -> Iterator[Phase]:
     shapes = {name: ModelShape(**shape) for name, shape in document["models"].items()}
     for run in document["runs"]:
         for given in run["phases"]:
-            if "superseded" not in given:
+            if "left_out" not in given:
                 fitted = given.get("fitted", run["fitted"])
                 yield Phase(run["name"], given["phase"], shapes[run["model"]], fitted, given["seconds"], given)
 

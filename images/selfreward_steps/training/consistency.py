@@ -18,6 +18,7 @@ from trl import DPOTrainer
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.measuring.judge_drift import rank_correlation
 from selfreward_steps.rows import JudgedAnswer
+from selfreward_steps.training.batches import ByLength
 from selfreward_steps.training.rewards import log_probabilities, reference_log_probabilities
 
 CANDIDATES: Final = "candidates"
@@ -25,12 +26,13 @@ CANDIDATES: Final = "candidates"
 Judged = Sequence[JudgedAnswer] | None
 
 
-class ConsistencyTrainer(DPOTrainer):  # type: ignore[misc]
+class ConsistencyTrainer(ByLength, DPOTrainer):  # type: ignore[misc]
     """DPO in which a pair counts as C of itself and 1 − C of its reverse.
 
     −C log σ(z) − (1 − C) log σ(−z) is TRL's loss −log σ(z) plus (1 − C) z, where z is the pair's reward margin.
     """
 
+    sequences = 2
     consistency: float = 1.0
     """C: 1 is plain DPO, ½ learns nothing."""
 

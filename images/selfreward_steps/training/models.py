@@ -12,6 +12,8 @@ import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.initialization import no_init_weights
+from transformers.integrations.liger import apply_liger_kernel
+from transformers.utils import is_liger_kernel_available
 
 from selfreward_steps.contract import LoraSettings
 from selfreward_steps.errors import PermanentError
@@ -30,6 +32,12 @@ DROPOUT_FIELDS: Final = (
     "resid_pdrop",
 )
 """What architectures call the dropout of attention, hidden states and embeddings. Llama has attention's alone."""
+
+FUSED: Final = frozenset(
+    {"gemma2", "gemma3_text", "gpt_oss", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"}
+)
+"""Architectures whose norms, rotations and gated layers run as Liger's fused kernels on a GPU: those where losses and
+gradients were found to stay as they are (benchmarks/gpu/fused.py)."""
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -61,7 +69,26 @@ def load_model(folder: Path, *, dropout: float = 0.0, weights: bool = True) -> A
     # TRL writes into it and checkpoints save it, where an imported one that transformers finds inconsistent would
     # be an error. The artifact gets the imported file back (export.py).
     model.generation_config = GenerationConfig()
+    _quicken(model)
     return model
+
+
+def _quicken(model: Any) -> None:
+    """Choose the kernels that train it soonest; what it computes stays the same.
+
+    TRL pads on the right, where a causal model's answers see nothing of the padding, and its loss leaves it out. So the
+    mask changes no number, but attention with one is not for flash kernels. cuDNN's would take it, and spends a
+    quarter of a second on each length it has not met (torch 2.11), as long as such a step of a small model takes.
+    """
+    model.register_forward_pre_hook(_without_mask, with_kwargs=True)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if torch.cuda.is_available() and model.config.model_type in FUSED and is_liger_kernel_available():
+        # Not its losses: TRL has a fused head of its own, which they would replace.
+        apply_liger_kernel(model, {"cross_entropy": False, "fused_linear_cross_entropy": False})
+
+
+def _without_mask(model: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return arguments, {name: value for name, value in named.items() if name != "attention_mask"}
 
 
 def _without_weights(config: Any) -> Any:

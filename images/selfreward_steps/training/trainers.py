@@ -13,7 +13,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from selfreward_steps.contract import DpoSettings, TrainingSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
-from selfreward_steps.training.batches import BatchPlan
+from selfreward_steps.training.batches import BatchPlan, ByLength
 from selfreward_steps.training.consistency import (
     CANDIDATES,
     ConsistencyTrainer,
@@ -67,6 +67,18 @@ class Method(Protocol):
     def trainer(self, setup: Setup) -> Any: ...
 
 
+class SupervisedTrainer(ByLength, SFTTrainer):  # type: ignore[misc]
+    """TRL's, with examples of like lengths in a forward pass."""
+
+    sequences = 1
+
+
+class PreferenceTrainer(ByLength, DPOTrainer):  # type: ignore[misc]
+    """TRL's, with pairs of like lengths in a forward pass."""
+
+    sequences = 2
+
+
 @dataclass(frozen=True)
 class Supervised:
     """Supervised fine-tuning on prompt-completion examples, by TRL's SFTTrainer."""
@@ -88,7 +100,7 @@ class Supervised:
     def trainer(self, setup: Setup) -> SFTTrainer:
         return _made(
             self.settings,
-            lambda adapters: SFTTrainer(
+            lambda adapters: SupervisedTrainer(
                 model=setup.model,
                 args=setup.args,
                 train_dataset=setup.data.train,
@@ -138,7 +150,7 @@ class Preference:
         if judged is not None:
             measured[CANDIDATES] = couples(train["prompt"], judged)
         weighs = judged is not None and self.settings.consistency_weighted
-        kind = ConsistencyTrainer if weighs else DPOTrainer
+        kind = ConsistencyTrainer if weighs else PreferenceTrainer
         trainer = _made(
             self.settings,
             lambda adapters: kind(

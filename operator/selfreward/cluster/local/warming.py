@@ -26,7 +26,7 @@ _STEPS: Final = "selfreward_steps"
 _SERVER: Final = "vllm.entrypoints.openai.api_server"
 _IMPORTED: Final[Mapping[str, Sequence[str]]] = {
     TRAINING: (f"{_STEPS}.sft", f"{_STEPS}.dpo"),
-    VLLM: (_SERVER,),
+    VLLM: (_SERVER, f"{_STEPS}.engine.known"),
 }
 """What to import for each kind of program. Other steps import nothing that takes long."""
 _TRAININGS: Final = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
