@@ -75,7 +75,7 @@ def by_length(
         if rows[0].dim() == 2:
             rows = [pad(each, (0, longest - each.size(1)), value=fill.get(name, 0)) for each in rows]
         # (sequences, examples, ...): one row an example, whichever batch it was in.
-        joined[name] = torch.cat([each.reshape(sequences, size, *each.shape[1:]) for each in rows], dim=1)
+        joined[name] = torch.cat([each.reshape(-1, size, *each.shape[1:]) for each in rows], dim=1)
     lengths = joined["attention_mask"].sum(dim=2).amax(dim=0)
     order = lengths.argsort(descending=True, stable=True)
     return [
