@@ -1,4 +1,4 @@
-"""Do fused kernels leave training as it is? `PYTHONPATH=tests python benchmarks/gpu/fused.py`, on a GPU.
+"""Do fused kernels leave training as it is? `python benchmarks/gpu/fused.py`, on a GPU.
 
 For one look-alike of each architecture (tests/lookalikes): the loss and the gradients of a batch by transformers' own
 layers in float32, by them in bfloat16, and with Liger's kernels in both. A row says how far each lies from the first:
@@ -7,9 +7,13 @@ the loss's difference, and the gradients' as a share of their norm. Kernels may 
 
 from __future__ import annotations
 
+import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import torch
 from lookalikes.models import MODELS, made
@@ -18,6 +22,7 @@ from transformers.integrations.liger import apply_liger_kernel
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("| architecture | replaced | float32, fused | bfloat16 | bfloat16, fused |\n| --- | --- | --- | --- | --- |")
     for kind, model in {model.kind: model for model in MODELS.values()}.items():
         with tempfile.TemporaryDirectory() as folder:
