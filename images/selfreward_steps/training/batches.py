@@ -78,10 +78,12 @@ def by_length(
         joined[name] = torch.cat([each.reshape(-1, size, *each.shape[1:]) for each in rows], dim=1)
     lengths = joined["attention_mask"].sum(dim=2).amax(dim=0)
     order = lengths.argsort(descending=True, stable=True)
+    # One look at the GPU's numbers a step.
+    widths = lengths[order[::size]].long().tolist()
     return [
         {
-            name: (rows[:, chosen, : int(lengths[chosen[0]])] if rows.dim() == 3 else rows[:, chosen]).flatten(0, 1)
+            name: (rows[:, chosen, :width] if rows.dim() == 3 else rows[:, chosen]).flatten(0, 1)
             for name, rows in joined.items()
         }
-        for chosen in torch.split(order, size)
+        for chosen, width in zip(torch.split(order, size), widths, strict=True)
     ]
