@@ -15,6 +15,7 @@ from selfreward_steps import identity
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import ImportConfig, JudgeMode, artifact_names
 from selfreward_steps.errors import PermanentError
+from selfreward_steps.hub import prepare_hub
 from selfreward_steps.importing.files import check_safetensors
 from selfreward_steps.importing.seed.datasets import import_seed
 from selfreward_steps.importing.sources import Place
@@ -30,7 +31,7 @@ FIELDS: Final = {
 
 def run(context: StepContext[ImportConfig]) -> StepOutcome:
     """Bring seed data and models into the store."""
-    _prepare_libraries(context.scratch)
+    prepare_hub(context.scratch)
     config = context.config
     place = Place(context.scratch, context.progress, config.store.endpoint_url, config.store.region)
     metrics: dict[str, float] = {}
@@ -116,14 +117,3 @@ def _too_long(context: StepContext[ImportConfig], model: Path) -> Mapping[str, f
         own = {ROLE} if config.template is not None else set()
         judge = with_own_template(judge, own, lambda _: folder(artifact_names.JUDGE_TEMPLATE))
         return too_long_rows(config, judge, model, folder(config.output))
-
-
-def _prepare_libraries(scratch: Path) -> None:
-    """Settings that the hub's libraries read when they are imported, which is later.
-
-    Progress is told in our own lines; their bars would only fill the log. Their cache goes to scratch, since a pod's
-    home may be read-only.
-    """
-    os.environ.setdefault("HF_HOME", str(scratch / "hf"))
-    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY"):
-        os.environ.setdefault(name, "1")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import PUBLISHED, PublishConfig
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
+from selfreward_steps.hub import broken_connections, prepare_hub
 from selfreward_steps.proxies import require_proxies
 from selfreward_steps.rows import write_json
 from selfreward_steps.store.names import MANIFEST
@@ -29,7 +30,7 @@ def run(context: StepContext[PublishConfig]) -> StepOutcome:
     Raises PermanentError HubTokenMissing, HubAccessDenied, HubRefused, RepositoryPublic; InfrastructureError
     HubUnavailable.
     """
-    _prepare(context.scratch)
+    prepare_hub(context.scratch)
     config = context.config
     token = os.environ.get(config.token_variable, "")
     if not token:
@@ -89,14 +90,14 @@ def _hub_errors(repository: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     require_proxies()
-    transport: type[Exception] = errors.HfHubHTTPError.__mro__[1]
+    broken: tuple[type[Exception], ...] = (*broken_connections(), RuntimeError)
     try:
         yield
     except errors.HFValidationError as error:
         raise PermanentError("HubRefused", f"publish.repository: {repository}: {error}") from error
     except errors.HfHubHTTPError as error:
         raise _answered(int(error.response.status_code), repository, str(error)) from error
-    except (transport, ConnectionError, TimeoutError, RuntimeError) as error:
+    except broken as error:
         # The client wraps what breaks off an upload in a RuntimeError.
         cause = error.__cause__ or error
         raise InfrastructureError(
@@ -116,11 +117,3 @@ def _answered(status: int, repository: str, words: str) -> StepError:
         said = " ".join(words.split())[:300]
         return PermanentError("HubRefused", f"publish.repository: {repository}: the hub answered {status}: {said}")
     return InfrastructureError("HubUnavailable", f"publish.repository: {repository}: the hub answered {status}")
-
-
-def _prepare(scratch: Path) -> None:
-    """Settings that the hub's client reads when it is imported, which is later. Its cache goes to scratch, since a
-    pod's home may be read-only."""
-    os.environ.setdefault("HF_HOME", str(scratch / "hf"))
-    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY"):
-        os.environ.setdefault(name, "1")

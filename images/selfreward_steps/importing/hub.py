@@ -12,6 +12,7 @@ from typing import Any
 
 from selfreward_steps.contract import ModelSource
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
+from selfreward_steps.hub import broken_connections
 from selfreward_steps.importing.sources import Place
 from selfreward_steps.proxies import require_proxies
 
@@ -80,7 +81,7 @@ def hub_errors(field: str, uri: str, revision: str | None, with_token: bool) -> 
     from huggingface_hub import errors
 
     require_proxies()
-    transport: type[Exception] = errors.HfHubHTTPError.__mro__[1]
+    broken: tuple[type[Exception], ...] = (*broken_connections(), FileNotFoundError)
     try:
         yield
     except errors.HFValidationError as error:
@@ -91,7 +92,7 @@ def hub_errors(field: str, uri: str, revision: str | None, with_token: bool) -> 
         ) from error
     except errors.HfHubHTTPError as error:
         raise _answered(error, field, uri, with_token) from error
-    except (transport, FileNotFoundError, ConnectionError, TimeoutError) as error:
+    except broken as error:
         # The client turns a failed connection into "not in the local cache", the datasets library into "no such file".
         cause = error.__cause__ or error
         raise InfrastructureError(
