@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from busy import Busy  # noqa: E402
 from product import run_product  # noqa: E402
-from setting import Setting  # noqa: E402
+from setting import Setting, first_prompts  # noqa: E402
 from table import table  # noqa: E402
 
 PARTS: Final = ("product", "script", "limit", "sequential")
@@ -108,17 +108,6 @@ def child(script: str, first: Path, second: Path, third: Path, setting: Setting)
     *_, told = (line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
     result: dict[str, Any] = json.loads(told)
     return result
-
-
-def first_prompts(file: Path, out: Path, setting: Setting) -> Path:
-    """The first prompts of a file, as all parts read them: those of the first iteration, then those of the second."""
-    count = setting.prompt_count * setting.iterations
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:count]]
-    if len(rows) < count:
-        sys.exit(f"{file}: {len(rows)} prompts, {count} are needed: lower --prompt-count or --iterations")
-    target = out / "prompts.jsonl"
-    target.write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows), encoding="utf-8")
-    return target
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Busy:
             self._gpus,
         ]
         try:
-            self._process = subprocess.Popen(command, stdout=self._file.open("wb"), stderr=subprocess.DEVNULL)
+            self._process = subprocess.Popen(command, stdout=self._file.open("ab"), stderr=subprocess.DEVNULL)
         except FileNotFoundError:
             self._file.touch()
         return self
@@ -42,8 +42,7 @@ class Busy:
 
     def shares(self, measured: dict[str, Any]) -> dict[str, float]:
         """Mean utilisation and largest memory over the whole part, and over the windows that it names."""
-        rows = [line.split(", ") for line in self._file.read_text().splitlines()]
-        found = [(_seconds(row[0]), float(row[2]), float(row[3])) for row in rows if len(row) == 4 and row[2].isdigit()]
+        found = [(at, busy, used) for at, _, busy, used in rows(self._file)]
         if not found:
             return {}
         told = {"busy": sum(row[1] for row in found) / len(found) / 100, "memory_mib": max(row[2] for row in found)}
@@ -52,6 +51,25 @@ class Busy:
             if inside:
                 told[f"busy {name}"] = sum(inside) / len(inside) / 100
         return told
+
+
+def rows(file: Path) -> list[tuple[float, str, float, float]]:
+    """What was recorded: time, GPU, utilisation in %, memory in MiB."""
+    told = [line.split(", ") for line in file.read_text().splitlines()]
+    return [
+        (_seconds(row[0]), row[1], float(row[2]), float(row[3]))
+        for row in told
+        if len(row) == 4 and row[2].isdigit() and row[3].isdigit()
+    ]
+
+
+def largest(file: Path, window: tuple[float, float]) -> dict[str, float]:
+    """The most memory of each GPU within a window of time, in MiB."""
+    most: dict[str, float] = {}
+    for at, gpu, _, used in rows(file):
+        if window[0] <= at <= window[1]:
+            most[gpu] = max(most.get(gpu, 0.0), used)
+    return most
 
 
 def _seconds(text: str) -> float:

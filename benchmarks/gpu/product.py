@@ -15,18 +15,24 @@ from typing import Any, Final
 from setting import JUDGE, Setting
 
 NAME: Final = "benchmark"
+CLI: Final = (sys.executable, "-m", "selfreward.cli.main")
 
 
 def run_product(model: Path, prompts: Path, folder: Path, setting: Setting) -> dict[str, Any]:
     """Walk the run to its end; an unfinished one goes on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "run.json"
-    file.write_text(json.dumps(manifest(model, prompts, setting), indent=1))
-    command = [sys.executable, "-m", "selfreward.cli.main", "run", str(file), "--workdir", str(folder), "--plain"]
+    command = prepared(model, prompts, folder, setting)
     began = time.time()
     with (folder / "run.log").open("a") as log:
         subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
     return {"wall": time.time() - began, "parameters": parameters(model), **read(folder, setting.iterations)}
+
+
+def prepared(model: Path, prompts: Path, folder: Path, setting: Setting) -> list[str]:
+    """Write the run's file; returns the command that walks it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "run.json"
+    file.write_text(json.dumps(manifest(model, prompts, setting), indent=1))
+    return [*CLI, "run", str(file), "--workdir", str(folder), "--plain"]
 
 
 def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
@@ -90,6 +96,8 @@ def read(folder: Path, iterations: int) -> dict[str, Any]:
         )
         windows[f"iteration {number}"] = (model_at, train[1])
         windows[f"generation {number}"] = (respond[0], judge[1])
+        # The engine has given its memory back by the time that the training is begun, and a look may be a second late.
+        windows[f"training {number}"] = (train[0] + 1, train[1])
         model_at = train[1]
     return {
         "import": times["import"][1] - times["import"][0],

@@ -63,3 +63,14 @@ def arguments() -> tuple[Path, Path, Path, Setting]:
     """What a script of the benchmark was called with."""
     first, second, third = map(Path, sys.argv[1:4])
     return first, second, third, Setting(**json.loads(sys.argv[4]))
+
+
+def first_prompts(file: Path, out: Path, setting: Setting) -> Path:
+    """The first prompts of a file, as all parts read them: those of the first iteration, then those of the second."""
+    count = setting.prompt_count * setting.iterations
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:count]]
+    if len(rows) < count:
+        sys.exit(f"{file}: {len(rows)} prompts, {count} are needed: lower --prompt-count or --iterations")
+    target = out / "prompts.jsonl"
+    target.write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows), encoding="utf-8")
+    return target
