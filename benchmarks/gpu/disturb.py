@@ -140,6 +140,7 @@ class Disturbed:
                 "act", act=act, key=key, pid=victim.process.pid, rank=victim.rank, words=words, memory=memory_used()
             )
             self._dying = [member.process for member in of_role]
+            self._last.pop("dying", None)
             os.kill(victim.process.pid, signal.SIGKILL)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ def report(timeline: Sequence[Row], record: Row, code: int) -> dict[str, Any]:
     acts = [row for row in timeline if row["kind"] == "act"]
     ends = [*(act["at"] for act in acts[1:]), float("inf")]
     status = record["status"]
+    told = []
+    for act, end in zip(acts, ends, strict=True):
+        told.append(_told(act, [row for row in timeline if act["at"] <= row["at"] < end], timeline))
     return {
-        "acts": [_told(act, [row for row in timeline if act["at"] <= row["at"] < end], timeline) for act, end in
-                 zip(acts, ends, strict=True)],
+        "acts": told,
         "code": code,
         "phase": status["phase"],
         "model": status.get("model"),
@@ -24,31 +27,38 @@ def report(timeline: Sequence[Row], record: Row, code: int) -> dict[str, Any]:
             for part in status["iterations"]
             for row in part["steps"]
         },
-    }  # fmt: skip
+    }
 
 
 def _told(act: Row, after: Sequence[Row], timeline: Sequence[Row]) -> dict[str, Any]:
     key = _watched_key(act)
     before = _newest(timeline, f"progress {key}", act["at"])
     changes = [row for row in after if row["kind"] == "change"]
+    served = _first(act, changes, "serving ", lambda value: value["state"] == "Ready")
+    strikes_server = act["act"].startswith("engine@")
+    later = [row for row in changes if not strikes_server or served is None or row["at"] - act["at"] > served]
+    trained = _first(act, later, f"progress {key}", lambda value: _goes_on(value, before))
     return {
         "act": act["act"],
         "pid": act["pid"],
         "rank": act.get("rank"),
         "words": act.get("words"),
         "memory_before": act["memory"],
+        "memory_after": next((row["value"]["memory"] for row in reversed(changes) if row["what"] == "dying"), {}),
         "done_before": before["done"] if before else None,
-        "filled": [row["value"] for row in changes if row["what"] == "fill" and row["value"]],
+        "filled": [row["value"][0] for row in changes if row["what"] == "fill" and row["value"]],
         "processes_gone": _first(act, changes, "dying", lambda value: not value["alive"]),
         "gpu_gone": _first(act, changes, "dying", lambda value: not value["on_gpu"] and not value["alive"]),
-        "memory_after": next((row["value"]["memory"] for row in reversed(changes) if row["what"] == "dying"), {}),
-        "said": [{"after": row["at"] - act["at"], "of": row["what"], **_in_short(row["value"])} for row in changes
-                 if row["what"].startswith(_SPEAKING) and (row["value"].get("reason") or row["value"].get("message"))],
-        "went_on": _first(act, changes, f"progress {key}", lambda value: _goes_on(value, before)),
+        "said": [
+            {"after": row["at"] - act["at"], "of": row["what"], **_in_short(row["value"])}
+            for row in changes
+            if row["what"].startswith(_SPEAKING) and (row["value"].get("reason") or row["value"].get("message"))
+        ],
+        "went_on": served if strikes_server else trained,
         "caught_up": _first(
-            act, changes, f"progress {key}", lambda value: before is None or value["done"] > before["done"]
+            act, later, f"progress {key}", lambda value: before is None or value["done"] > before["done"]
         ),
-    }  # fmt: skip
+    }
 
 
 _SPEAKING: Final = ("row ", "serving ", "condition ")
@@ -74,7 +84,9 @@ def _newest(timeline: Sequence[Row], what: str, until: float) -> Row | None:
 
 def _first(act: Row, changes: Sequence[Row], what: str, holds: Any) -> float | None:
     """Seconds from the act to the first of these changes for which something holds."""
-    return next((row["at"] - act["at"] for row in changes if row["what"] == what and holds(row["value"])), None)
+    return next(
+        (row["at"] - act["at"] for row in changes if row["what"].startswith(what) and holds(row["value"])), None
+    )
 
 
 def _in_short(value: Row) -> dict[str, Any]:
@@ -93,13 +105,20 @@ def _lines(found: Row) -> Iterator[str]:
     for act in found["acts"]:
         seconds = [act[name] for name in ("processes_gone", "gpu_gone", "went_on", "caught_up")]
         cells = ["" if each is None else f"{each:.1f}" for each in seconds]
-        yield f"| {act['act']} | {_verdict(act)} | {' | '.join(cells)} |"
+        yield f"| {_what(act)} | {_verdict(act)} | {' | '.join(cells)} |"
     yield ""
     tried = {key: row["attempt"] for key, row in found["steps"].items() if row["attempt"] > 1}
     yield (
         f"It ended with exit code {found['code']}, {found['phase']}, {found['model']}; "
         f"attempts: {', '.join(f'{key} {attempt}' for key, attempt in tried.items()) or 'one of each step'}."
     )
+
+
+def _what(act: Row) -> str:
+    """What was done; of a memory that was filled, what became of it."""
+    filled = [json.loads(line)["fill"] for line in act["filled"]]
+    words = "" if not act["act"].startswith("memory@") else f", the stranger: {filled[-1] if filled else 'no word'}"
+    return f"{act['act']}{words}"
 
 
 def _verdict(act: Row) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from selfreward.cluster.local.output import LogTail
+from selfreward.cluster.local.output import FallenRank, LogTail
 from selfreward.cluster.progress import summed_progress
 from selfreward_steps.contract import Progress
 
@@ -95,3 +95,35 @@ def test_a_shard_that_was_done_before_counts_as_done(tmp_path: Path) -> None:
 
 def test_no_word_is_no_progress(tmp_path: Path) -> None:
     assert summed_progress([(shard(tmp_path, "0", None), False)]) is None
+
+
+_OTHER = b"""
+[1]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : 143 (pid: 5612)
+  error_file: <N/A>
+  traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
+"""
+_KILLED = b"""
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 5613)  (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 5613
+============================================================
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "fallen"),
+    [
+        pytest.param(_OTHER + b"Root Cause (first observed failure):" + _KILLED, FallenRank(1, 9), id="root cause"),
+        pytest.param(
+            _KILLED + b"Root Cause (first observed failure):" + _OTHER, None, id="killed for another's failure"
+        ),
+        pytest.param(b"Signal 9 (SIGKILL) received by PID 5613\n", None, id="somebody else's words"),
+    ],
+)
+def test_the_process_that_torchrun_names_as_the_root_cause_is_known(
+    tmp_path: Path, log: bytes, fallen: FallenRank | None
+) -> None:
+    assert tail_of(tmp_path, log).fallen == fallen

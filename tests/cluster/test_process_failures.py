@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from selfreward.cluster.kubernetes.failures import container_failure
 from selfreward.cluster.local.failures import failure_of
+from selfreward.cluster.local.output import FallenRank
 from selfreward.cluster.local.process import Exit
 from selfreward_steps.contract import FailureClass, StepName, StepResult
 
@@ -64,3 +65,37 @@ def test_a_program_that_cannot_import_what_it_needs_is_not_tried_again(words: st
 def test_the_message_is_the_last_words() -> None:
     assert failure_of(Exit(code=1, asked=False), None, "ValueError: no").message == "ValueError: no"
     assert "no word" in failure_of(Exit(code=1, asked=False), None, "").message
+
+
+_STOPPED = StepResult(
+    step=StepName.DPO,
+    succeeded=False,
+    reason="Stopped",
+    message="stopped by signal 15",
+    failure_class=FailureClass.INFRASTRUCTURE,
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "failure_class", "message"),
+    [
+        (
+            9,
+            FailureClass.APPLICATION,
+            "process 1 of the training was killed (SIGKILL), most likely because memory ran out",
+        ),
+        (11, FailureClass.APPLICATION, "process 1 of the training crashed with SIGSEGV"),
+        (15, FailureClass.INFRASTRUCTURE, "process 1 of the training was stopped by SIGTERM from outside"),
+    ],
+)
+def test_a_rank_that_was_killed_is_told_in_place_of_the_others_that_were_stopped_for_it(
+    number: int, failure_class: FailureClass, message: str
+) -> None:
+    for result in (_STOPPED, None):
+        failure = failure_of(Exit(code=1, asked=False), result, "ChildFailedError:", FallenRank(1, number))
+        assert (failure.failure_class, failure.message) == (failure_class, message)
+
+
+def test_what_a_rank_said_of_its_own_failure_comes_before_a_rank_that_was_killed_after_it() -> None:
+    failure = failure_of(Exit(code=1, asked=False), RESULT, "ChildFailedError:", FallenRank(1, 9))
+    assert failure.reason == "LossIsNaN"

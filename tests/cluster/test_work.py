@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cluster.conftest import identity, job
@@ -193,3 +194,26 @@ def test_two_nodes_meet(place: Place) -> None:
     work = work_of(identity(ChildKind.TRAINING), manifest, place)
     seen(work, lambda observed: observed.phase in (ChildPhase.SUCCEEDED, ChildPhase.FAILED), seconds=120)
     assert sum(log.read_text().count("met 2") for log in work.logs) == 2
+
+
+RANKS = """
+import os, signal, time
+if os.environ["RANK"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(60)
+"""
+
+
+def test_a_rank_that_is_killed_counts_as_out_of_memory_though_torchrun_only_stops_the_other(
+    place: Place, tmp_path: Path
+) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(RANKS)
+    manifest = job("")
+    launch = ["python3", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    manifest["spec"]["template"]["spec"]["containers"][0]["command"] = launch
+    child = work_of(identity(ChildKind.TRAINING), manifest, place)
+    observed = seen(child, lambda observed: observed.phase is ChildPhase.FAILED, 120)
+    (failure,) = observed.failures
+    assert (failure.failure_class, failure.reason) == (FailureClass.APPLICATION, "Killed")
+    assert failure.message == "process 1 of the training was killed (SIGKILL), most likely because memory ran out"

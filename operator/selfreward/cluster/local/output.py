@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,18 @@ _LONGEST_LINE: Final = 1 << 16
 _PROGRESS: Final = b'{"kind":"progress"'
 _JSON: Final = (b'{"kind":', b'{"kind": ')
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RANK: Final = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)")
+_FALLEN: Final = re.compile(r"traceback : Signal (\d+) \(\w+\) received by PID \d+")
+"""Lines of torchrun's last words, which name the process that ended first after all others."""
 _VLLM_PREFIX: Final = re.compile(r"^(\([^)]*\)\s*)*(INFO|WARNING|ERROR)\s+\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class FallenRank:
+    """A process of a training that a signal ended, as its launcher tells it."""
+
+    rank: int
+    signal: int
 
 
 class LogTail:
@@ -30,6 +42,9 @@ class LogTail:
         """The newest line of text, without the colours and the time in front."""
         self.last_error = ""
         """The newest line that says an error, if any does."""
+        self.fallen: FallenRank | None = None
+        """The process that torchrun found ended by a signal, and named as the root cause."""
+        self._rank = 0
         self._offset = 0
         self._rest = b""
 
@@ -73,3 +88,7 @@ class LogTail:
         self.last_line = text[:500]
         if "Error" in text or "error:" in text:
             self.last_error = self.last_line
+        if (rank := _RANK.fullmatch(text)) is not None:
+            self._rank, self.fallen = int(rank[1]), None
+        elif (signal := _FALLEN.fullmatch(text)) is not None:
+            self.fallen = FallenRank(self._rank, int(signal[1]))

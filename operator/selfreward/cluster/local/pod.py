@@ -47,7 +47,8 @@ class Pod:
         """Why it failed; None while it runs and when it ended with 0."""
         if self.exit is None or self.exit.code == 0:
             return None
-        return failure_of(self.exit, self.result, self.output.last_error or self.output.last_line)
+        words = self.output.last_error or self.output.last_line
+        return failure_of(self.exit, self.result, words, self.output.fallen)
 
     def start(self, now: datetime) -> None:
         """Start the process."""
