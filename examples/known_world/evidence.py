@@ -5,7 +5,8 @@
 
 The plain world has the paper's contrasts and collapse made on purpose, the careless one the means by which a judge may
 get better. It writes FOLDER/results.jsonl, a row a run as they end, and prints the tables of docs/evidence.md. It may
-be killed and started again: what a run has committed is not done again.
+be killed and started again: what a run has committed is not done again. A run that cannot be made is told, and the
+others go on.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Options:
     base_steps: int | None
     """Of M0's pretraining, likewise."""
     cpu: bool
-    """Whether runs leave GPUs alone; M0 does not, which saves minutes."""
+    """Whether runs leave GPUs alone; M0's pretraining does not, which saves minutes."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _base_model(options: Options, seed: int) -> None:
     """M0, which every run of a seed starts from; in a process of its own, so that several are made at a time."""
     seeded = options.folder / f"seed-{seed}"
     steps = [] if options.base_steps is None else ["--steps", str(options.base_steps)]
-    if not (seeded / "m0" / "model.safetensors").exists():
+    # Written last: one that was killed before is made again.
+    if not (seeded / "m0" / "tokenizer.json").exists():
         subprocess.run(
             [sys.executable, "-m", options.world.module, str(seeded), "--seed", str(seed), *steps],
             env=_environment(),
@@ -153,11 +155,23 @@ def _result(runs: Path, variant: Variant, seed: int, spec: Spec, seconds: float)
         pairs=[each["pairs"] for each in counted if each is not None],
         prompts=spec["prompts"]["count"],
         gates=[conditions["GateTripped"]["message"]] if "GateTripped" in conditions else [],
-        failure=conditions["Failed"]["message"] if "Failed" in conditions else "",
+        failure=_failure(status, conditions),
         seconds=round(seconds, 1),
         tokens=round(sum(_number(step, "completion_tokens") for step in steps if step["step"] in ("respond", "judge"))),
         told={f"{step['key']}:{name}": value for step in steps for name, value in _told_of(step).items()},
     )
+
+
+def _failure(status: dict[str, Any], conditions: dict[str, Any]) -> str:
+    if "Failed" in conditions:
+        return str(conditions["Failed"]["message"])
+    return "" if status.get("finishedAt") else "the run: Unfinished: see its log"
+
+
+def _not_made(variant: Variant, seed: int, error: Exception) -> Result:
+    """What is told of a run that could not be made, or not be read."""
+    why = f"the run: {type(error).__name__}: {error}"
+    return Result(variant.name, seed, models=[], pairs=[], prompts=0, gates=[], failure=why, seconds=0.0)
 
 
 def _told_of(step: dict[str, Any]) -> dict[str, float]:
@@ -221,11 +235,19 @@ def main() -> None:
     variants = [each for each in options.world.variants if given.variants is None or each.name in given.variants]
     results: list[Result] = []
     with ThreadPoolExecutor(given.jobs) as pool, (folder / "results.jsonl").open("w", encoding="utf-8") as file:
-        list(pool.map(lambda seed: _base_model(options, seed), given.seeds))
+        made = {seed: pool.submit(_base_model, options, seed) for seed in given.seeds}
+
+        def run(variant: Variant, seed: int) -> Result:
+            try:
+                made[seed].result()  # begun before every run, so it is never waited for in vain
+                return run_variant(options, variant, seed)
+            except Exception as error:  # noqa: BLE001 - one run's fault is no reason to lose the others
+                return _not_made(variant, seed, error)
+
         # Seed by seed: what is cut off is the last seeds, and the others are whole.
-        runs = [pool.submit(run_variant, options, variant, seed) for seed in given.seeds for variant in variants]
-        for run in as_completed(runs):
-            results.append(run.result())
+        runs = [pool.submit(run, variant, seed) for seed in given.seeds for variant in variants]
+        for ended in as_completed(runs):
+            results.append(ended.result())
             file.write(json.dumps(asdict(results[-1])) + "\n")
             file.flush()
             print(table(results[-1:]).splitlines()[-1], flush=True)

@@ -26,15 +26,18 @@ class Measured(Protocol):
 
 def summary(results: Sequence[Measured]) -> str:
     """Markdown: a row a variant, over the seeds on which it ended with its last model: the true quality of that model
-    and how much more than the first variant's on the same seed; what became of the judge from M1 on; tokens."""
+    and how much more than the first variant's on the same seed; the judge of each model, the last one beside the first
+    variant's, and what it gained with each; tokens as a multiple of the first variant's."""
     whole = max((len(result.models) for result in results), default=0)
     ended = [result for result in results if len(result.models) == whole > 1]
     names = list(dict.fromkeys(result.variant for result in results))
     first = names[0] if names else "–"
     plain = {result.seed: result for result in ended if result.variant == first}
+    accuracies = [f"judge right M{number}" for number in range(1, whole + 1)]
     steps = [f"judge M{number} − M{number - 1}" for number in range(2, whole + 1)]
-    headings = ["run", "seeds", f"true quality M{whole}", f"… less {first}'s", "judge right M1", *steps, "rises"]
-    lines = [_row([*headings, "tokens"]), _row(["---"] * (len(headings) + 1))]
+    headings = ["run", "seeds", f"true quality M{whole}", f"… less {first}'s", *accuracies, f"… less {first}'s", *steps]
+    headings += ["rises", "tokens"]
+    lines = [_row(headings), _row(["---"] * len(headings))]
     for name in names:
         mine = [result for result in ended if result.variant == name]
         both = [(result, plain[result.seed]) for result in mine if result.seed in plain]
@@ -44,7 +47,8 @@ def summary(results: Sequence[Measured]) -> str:
             str(len(mine)),
             _interval([result.models[-1].quality for result in mine], 2),
             _interval([one.models[-1].quality - other.models[-1].quality for one, other in both], 2),
-            _interval([_judge(result.models[0]) for result in mine], 3),
+            *(_interval([_judge(result.models[number]) for result in mine], 3) for number in range(whole)),
+            _interval([_judge(one.models[-1]) - _judge(other.models[-1]) for one, other in both], 3),
             *(_interval([step(result) for result in mine], 3) for step in _steps(whole)),
             f"{rises} of {len(mine)}",
             f"{fmean([one.tokens / other.tokens for one, other in both if other.tokens] or [0]):.2f}",

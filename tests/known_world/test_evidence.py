@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from known_world import evidence
 from known_world.evidence import WORLDS, Result, table
 from known_world.summary import summary
 from known_world.truth import ModelTruth
@@ -100,10 +102,35 @@ def test_the_summary_compares_each_variant_with_the_first_on_the_same_seeds() ->
         Result("other", 1, [ModelTruth("m1", 2.0, 8.0, 0.6, 0.5)], [], 300, [], "pairs-1: NoPreferencePairs: x", 1.0),
     ]
     assert summary(results).splitlines()[2:] == [
-        "| plain | 2 | 3.50 ± 6.35 | 0.00 ± 0.00 | 0.600 ± 0.000 | 0.000 ± 1.271 | 1 of 2 | 1.00 |",
-        "| other | 1 | 3.50 | 0.50 | 0.600 | 0.100 | 1 of 1 | 1.50 |",
+        "| plain | 2 | 3.50 ± 6.35 | 0.00 ± 0.00 | 0.600 ± 0.000 | 0.600 ± 1.271 | 0.000 ± 0.000 | 0.000 ± 1.271 "
+        "| 1 of 2 | 1.00 |",
+        "| other | 1 | 3.50 | 0.50 | 0.600 | 0.700 | 0.200 | 0.100 | 1 of 1 | 1.50 |",
     ]
 
 
 def test_the_summary_of_nothing_has_no_rows() -> None:
     assert len(summary([]).splitlines()) == 2
+
+
+def test_a_run_that_cannot_be_made_is_told_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def base_model(options: evidence.Options, seed: int) -> None:
+        if seed == 1:
+            raise OSError("no room for M0")
+
+    def run_variant(options: evidence.Options, variant: evidence.Variant, seed: int) -> Result:
+        if variant.name == "cream":
+            raise FileNotFoundError("status.json")
+        return judging(variant.name, seed, 3.0, (0.6, 0.7), 100)
+
+    monkeypatch.setattr(evidence, "_base_model", base_model)
+    monkeypatch.setattr(evidence, "run_variant", run_variant)
+    words = ["evidence", str(tmp_path), "--world", "careless", "--seeds", "0", "1", "--jobs", "3"]
+    monkeypatch.setattr(sys, "argv", [*words, "--variants", "plain", "cream"])
+    evidence.main()
+    rows = capsys.readouterr().out.splitlines()
+    assert "| plain | 0 | 2.50 → 3.00 | 8.0 → 8.0 | 0.600 → 0.700 | 0.500 | 300 of 300 | – |" in rows
+    for run, why in (("plain | 1", "OSError"), ("cream | 0", "FileNotFoundError"), ("cream | 1", "OSError")):
+        assert f"| {run} |  |  |  | – | none of 0 | {why} |" in rows
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 4

@@ -14,8 +14,12 @@ from plan.scenes import scene
 from plausible_model import Body, Reply
 from selfreward.api import ConditionType
 from selfreward_steps.contract import EvaluateConfig, EvaluationSettings, InputRef, JudgeSettings
+from selfreward_steps.measuring.judge_drift import judge_drift
 
 PROMPTS = 30
+GOODS = (4, 3, 2, 1)
+"""Of each prompt's answers, best first: what the judge before says of them."""
+SEEDS = 20
 
 
 def scored(score: Callable[[int, str], int]) -> Any:
@@ -59,10 +63,18 @@ def evaluated(bench: Bench, output: str, judge: Any, **inputs: InputRef) -> dict
 
 
 def ranked(bench: Bench) -> InputRef:
-    answers = [{"content": "good " * (4 - rank), "rank": rank} for rank in range(4)]
+    answers = [{"content": "good " * good, "rank": rank} for rank, good in enumerate(GOODS)]
     return bench.put(
         "eft", test=[{"id": f"{n}", "prompt": f"Question {n}?", "answers": answers} for n in range(PROMPTS)]
     )
+
+
+def trips_gate(found: dict[str, float]) -> bool:
+    """Whether the user is told of these numbers of M2's evaluation."""
+    moment = scene("nothing", iterations=1)
+    moment.put("evaluate-m2", metrics={name: found[name] for name in ("judge_drift", "judge_drift_prompts")})
+    told = [each.message for each in moment.decide().status.conditions if each.type is ConditionType.GATE_TRIPPED]
+    return any("gates.judgeDrift" in message for message in told)
 
 
 @pytest.mark.parametrize(("judge", "low", "high", "trips"), JUDGES.values(), ids=JUDGES.keys())
@@ -75,10 +87,21 @@ def test_a_judge_that_is_made_inconsistent_trips_its_gate(
     assert low <= found["judge_drift"] <= high
     assert found["judge_drift_prompts"] == PROMPTS
     assert bench.document("evaluation/m2", "metrics")["judge"]["drift"]["count"] == PROMPTS
-    moment = scene("nothing", iterations=1)
-    moment.put("evaluate-m2", metrics={name: found[name] for name in ("judge_drift", "judge_drift_prompts")})
-    told = [each.message for each in moment.decide().status.conditions if each.type is ConditionType.GATE_TRIPPED]
-    assert [("gates.judgeDrift" in message) for message in told] == ([True] if trips else [])
+    assert trips_gate(found) is trips
+
+
+@pytest.mark.parametrize(("trips", "scores"), [(True, "by chance"), (False, "half a point off")])
+def test_the_gate_trips_with_every_seed_of_an_inconsistent_judge_and_with_none_of_a_noisy_one(
+    trips: bool, scores: str
+) -> None:
+    told = 0
+    for seed in range(SEEDS):
+        draw = random.Random(f"{scores}/{seed}")
+        judged = [[draw.randint(0, 5) if trips else good + draw.randint(0, 1) for good in GOODS] for _ in range(100)]
+        drift = judge_drift([(each, GOODS) for each in judged], seed)
+        assert drift.value is not None
+        told += trips_gate({"judge_drift": drift.value, "judge_drift_prompts": drift.count})
+    assert told == (SEEDS if trips else 0)
 
 
 def test_a_later_model_is_held_against_the_one_before_and_not_m1(bench: Bench) -> None:
