@@ -24,12 +24,12 @@ sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 
 from busy import Busy, largest  # noqa: E402
 from processes import SERVER  # noqa: E402
-from product import CLI, NAME, moment, prepared, run_product  # noqa: E402
+from product import CLI, NAME, drop_weights, moment, prepared, run_product  # noqa: E402
 from setting import Setting, first_prompts  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
 _GIB: Final = 1 << 30
-_SERVED: Final = "serving m1"
+_SERVED: Final = "serving m0"
 DEFAULT: Final = Setting(
     prompt_count=64,
     iterations=1,
@@ -67,6 +67,7 @@ def main() -> int:
         with Busy(folder / "gpu.csv", given["gpus"]), Watch(folder / "watch.jsonl", folder / NAME):
             told = run_product(model, prompts, folder, setting)
         held.write_text(json.dumps({"setting": asdict(setting), **told, "steps": measured(folder)}, indent=1))
+        drop_weights(folder)
     (out / "table.md").write_text(table(json.loads(plan.read_text()), json.loads(held.read_text())))
     print((out / "table.md").read_text())
     return 0

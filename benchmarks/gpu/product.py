@@ -35,6 +35,12 @@ def prepared(model: Path, prompts: Path, folder: Path, setting: Setting) -> list
     return [*CLI, "run", str(file), "--workdir", str(folder), "--plain"]
 
 
+def drop_weights(folder: Path) -> None:
+    """Remove the weights of a finished run, which its numbers do without: the disk is the next run's."""
+    for file in folder.glob("**/*.safetensors"):
+        file.unlink()
+
+
 def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
     """The run: no seed data, so M1 is the base model; the prompts of a file; no evaluation, as the script has none."""
     rate = {"learningRate": setting.learning_rate, "minLearningRate": setting.learning_rate / 10}

@@ -8,7 +8,8 @@ The same model, prompts, numbers and seeds, by the product, as one of these:
 * `apart`: on two: the server on one, awake all the time, training on the other.
 
 OUT gets a folder and a JSON file for each, and `table.md` with all that are there. A variant whose file is there is not
-run again; one that was cut off goes on with the same command, and its seconds of that iteration are marked.
+run again; one that was cut off goes on with the same command, and the iteration that it was in is marked. Weights are
+removed at the end of each run, since the disk may not hold those of all.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROOT: Final = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 
 from busy import Busy, largest  # noqa: E402
-from product import NAME, run_product  # noqa: E402
+from product import NAME, drop_weights, run_product  # noqa: E402
 from setting import Setting, first_prompts  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
@@ -62,11 +63,10 @@ def main() -> int:
     setting = Setting(**{name: given[name] for name in asdict(DEFAULT)})
     out: Path = given["out"].resolve()
     out.mkdir(parents=True, exist_ok=True)
-    prompts = first_prompts(given["prompts"], out, setting)
     for name in filter(None, given["variants"].split(",")):
         variant = VARIANTS[name]
         gpus = ",".join(given["gpus"].split(",")[: variant.gpus])
-        measure(name, gpus, given["model"].resolve(), prompts, out, replace(setting, **variant.setting))
+        measure(name, gpus, given["model"].resolve(), given["prompts"], out, replace(setting, **variant.setting))
         found = {name: json.loads(file.read_text()) for name in VARIANTS if (file := out / f"{name}.json").exists()}
         (out / "table.md").write_text(table(found))
     print((out / "table.md").read_text())
@@ -83,19 +83,18 @@ def measure(name: str, gpus: str, model: Path, prompts: Path, out: Path, setting
     folder.mkdir(parents=True, exist_ok=True)
     csv, watched = folder / "gpu.csv", folder / "watch.jsonl"
     with Busy(csv, gpus), Watch(watched, folder / NAME):
-        told = run_product(model, prompts, folder, setting)
-    result.write_text(
-        json.dumps({"setting": asdict(setting), "gpus": gpus, **told, **seen(told, csv, watched)}, indent=1)
-    )
+        told = run_product(model, first_prompts(prompts, folder, setting), folder, setting)
+    found = {"setting": asdict(setting), "gpus": gpus, **told, **seen(told, csv, watched)}
+    result.write_text(json.dumps(found, indent=1))
+    drop_weights(folder)
 
 
 def seen(told: Mapping[str, Any], csv: Path, watched: Path) -> dict[str, Any]:
     """What was seen from outside in the windows of a finished run."""
     watch, found = Watched.read(watched), []
     for number in range(1, len(told["iterations"]) + 1):
-        serving, training, whole = (
-            told["windows"][f"{name} {number}"] for name in ("generation", "training", "iteration")
-        )
+        parts = ("generation", "training", "iteration")
+        serving, training, whole = (told["windows"][f"{part} {number}"] for part in parts)
         found.append(
             {
                 "interrupted": watch.interrupted(whole),
