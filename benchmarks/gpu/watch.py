@@ -6,21 +6,19 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import psutil
 from processes import family, holdings
 
 _PERIOD: Final = 0.5
 _PROGRESS: Final = '{"kind":"progress"'
 _FIRST_STEADY: Final = 4
 """The first step that counts as steady: TRL's kernels are compiled at the first three lengths."""
-Windows = Mapping[str, tuple[float, float]]
 
 
 class Watch:
@@ -47,14 +45,19 @@ class Watch:
         with self._file.open("a", encoding="utf-8") as file:
             print(json.dumps({"started": time.time()}), file=file, flush=True)
             while not self._ended.wait(_PERIOD):
-                print(json.dumps({"at": time.time(), **self._seen()}), file=file, flush=True)
+                try:
+                    seen = {"at": time.time(), **self._seen()}
+                except Exception as error:  # noqa: BLE001 - a look that fails must not end all that follow
+                    seen = {"failed": f"{type(error).__name__}: {error}"}
+                print(json.dumps(seen), file=file, flush=True)
 
     def _seen(self) -> dict[str, Any]:
         members = family(os.getpid())
         roles = {member.process.pid: member.role for member in members}
         processes: list[dict[str, Any]] = []
         for member in members:
-            with suppress(psutil.Error, OSError, ValueError):
+            # One that is gone has no file, and one that is going has no memory.
+            with suppress(OSError, KeyError):
                 processes.append({"pid": member.process.pid, "role": member.role, **_memory(member.process.pid)})
         held = [{"role": roles.get(each.pid, ""), "gpu": each.gpu, "mib": each.mib} for each in holdings()]
         return {"processes": processes, "held": held, "steps": self._steps()}
@@ -76,7 +79,7 @@ def _memory(pid: int) -> dict[str, int]:
         name, _, value = line.partition(":")
         if value.endswith(" kB"):
             fields[name] = int(value.split()[0]) << 10
-    own = fields["RssAnon"] + fields["RssShmem"]
+    own = fields.get("RssAnon", 0) + fields.get("RssShmem", 0)
     return {"rss": fields["VmRSS"], "own": own, "peak": fields["VmHWM"]}
 
 
