@@ -18,7 +18,8 @@ from .base import VerifyingStore, prepare
 from .checking import corrupt, mismatch
 from .disk import disk_errors, require_room
 from .file_journal import FileJournal
-from .interface import Journal, ProblemKind
+from .hashed import Hashed
+from .interface import Journal, Problem, ProblemKind
 from .manifest import FileEntry, Manifest
 from .parallel import each
 from .placing import file_chunks, select
@@ -28,8 +29,10 @@ from .staging import Staging, leftover_of, remove, remove_stale
 class FileStore(VerifyingStore):
     """The `file://` store; see `Store` for what each method promises."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, hashed: Hashed | None = None) -> None:
+        """`hashed` is what this machine has hashed of it; without it every read is."""
         self.root = Path(os.path.normpath(root))
+        self._hashed = hashed or Hashed(None)
         # As `Path.as_uri` says it, but with "=" as it stands in a run's folder.
         self.uri = f"file://{quote(str(self.root), safe='/=')}".rstrip("/")
 
@@ -59,6 +62,8 @@ class FileStore(VerifyingStore):
                 )
                 staging.write(names.MANIFEST, manifest.to_json())
                 if staging.publish():
+                    for entry in entries:
+                        self._hashed.add(final / entry.name, entry)
                     return manifest
         winner = self._already(artifact, inputs_digest)
         if winner is None:
@@ -67,11 +72,16 @@ class FileStore(VerifyingStore):
 
     def local_folder(self, artifact: str, scratch: Path, *, only: Sequence[str] | None = None) -> Path:
         manifest = self._committed(artifact)
-        problems = each(lambda entry: self._problem(manifest, entry), select(manifest, only), workers=self.workers)
+        problems = each(lambda entry: self._found(manifest, entry), select(manifest, only), workers=self.workers)
         for problem in problems:
             if problem is not None:
                 raise corrupt(self.address(artifact), problem)
         return self.root / artifact
+
+    def _found(self, manifest: Manifest, entry: FileEntry) -> Problem | None:
+        """What is wrong with a file, hashed unless that was done and it is the same file since."""
+        path = self.root / manifest.artifact / entry.name
+        return self._hashed.problem(path, entry, lambda: self._problem(manifest, entry))
 
     def artifacts(self, prefix: str = "") -> list[str]:
         names.check_prefix(prefix)

@@ -31,12 +31,13 @@ def open_store(uri: str, *, endpoint_url: str | None = None, region: str | None 
 
 def _open_file(uri: str, host: str, path: str) -> Store:
     from .file_store import FileStore
+    from .hashed import Hashed
 
     if host or not path.startswith("/") or not path.strip("/"):
         raise _bad(uri, "a file URI has three slashes and an absolute path, as in file:///data/run")
     if problem := root_problem(unquote(path)):
         raise _bad(uri, problem)
-    return FileStore(Path(unquote(path)))
+    return FileStore(Path(unquote(path)), Hashed.of_this_machine())
 
 
 def _open_s3(uri: str, bucket: str, path: str, endpoint_url: str | None, region: str | None, brief: bool) -> Store:

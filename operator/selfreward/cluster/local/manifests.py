@@ -15,6 +15,7 @@ from selfreward_steps.contract import (
     SHARD_VARIABLE,
     artifact_names,
 )
+from selfreward_steps.store.hashed import VARIABLE as HASHED_VARIABLE
 
 from selfreward.cluster.local.child import Identity
 from selfreward.cluster.local.environment import Machine, container_command, container_environment
@@ -47,7 +48,8 @@ class Place:
 
     def machine(self, **variables: str) -> Machine:
         """This machine, with variables of one pod."""
-        return Machine({**self.home, SCRATCH_VARIABLE: str(self.scratch), **variables}, self.services, self.secrets)
+        own = {SCRATCH_VARIABLE: str(self.scratch), HASHED_VARIABLE: str(self.scratch / "hashed")}
+        return Machine({**self.home, **own, **variables}, self.services, self.secrets)
 
     def pod(self, name: str, container: Manifest, machine: Machine) -> Pod:
         environment = container_environment(container, machine)
