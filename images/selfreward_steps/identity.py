@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from selfreward_steps.contract import (
+    EXAMPLES_UNMEASURED,
     DpoConfig,
     ImportConfig,
     PromptsConfig,
@@ -53,6 +54,8 @@ _LATER: Final = frozenset(
     }
 )
 """Options that came when there were runs already. What does not ask for them is what it was before there were any."""
+_WAS: Final[Mapping[str, JsonValue]] = {"perDeviceBatchSize": EXAMPLES_UNMEASURED}
+"""Likewise, what an option was that nobody asked for, before a step chose by itself."""
 
 
 def settings(config: StepConfig) -> dict[str, JsonValue]:
@@ -72,7 +75,7 @@ def _content(value: JsonValue) -> JsonValue:
     match value:
         case dict():
             return {
-                key: _content(item)
+                key: _WAS[key] if item is None and key in _WAS else _content(item)
                 for key, item in value.items()
                 if key not in _NOT_CONTENT_ANYWHERE and not (key in _LATER and _is_absent(item))
             }

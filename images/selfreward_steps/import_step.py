@@ -6,6 +6,7 @@ on its own source only, so a restart redoes none that is committed.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,14 @@ from typing import Final
 
 from selfreward_steps import identity
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import ImportConfig, JudgeMode, artifact_names
+from selfreward_steps.contract import (
+    CACHE_BYTES_PER_TOKEN,
+    PARAMETERS,
+    ImportConfig,
+    JudgeMode,
+    artifact_names,
+    shape_of,
+)
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.hub import prepare_hub
 from selfreward_steps.importing.files import check_safetensors
@@ -77,9 +85,19 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Map
         if not imported.system_role:
             _refuse_system_messages(context, item.source.uri)
     # Before the commit: what refuses the run must refuse it again at the next attempt.
-    long = _too_long(context, imported.folder) if output == artifact_names.BASE_MODEL else {}
+    found: dict[str, float] = {}
+    if output == artifact_names.BASE_MODEL:
+        found = {**_too_long(context, imported.folder), **_size(imported.folder)}
     context.commit(Output(output, imported.folder, imported.metadata))
-    return long
+    return found
+
+
+def _size(folder: Path) -> dict[str, float]:
+    """What servers of the model and of those trained from it are started by; empty for an unknown architecture."""
+    parameters, _ = check_safetensors(folder, "model")
+    shape = shape_of(json.loads((folder / "config.json").read_bytes()), parameters)
+    sizes = {} if shape is None else {CACHE_BYTES_PER_TOKEN: float(shape.cache_bytes_per_token)}
+    return {PARAMETERS: float(parameters), **sizes}
 
 
 def _refuse_too_large(config: ImportConfig, folder: Path) -> None:

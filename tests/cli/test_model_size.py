@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from selfreward.cli.machine.model_size import parameters_of
-from selfreward.estimate.shape import parameters_of_config
-from selfreward_steps.contract import ModelSource
+from selfreward_steps.contract import ModelSource, parameters_of_config
 
 SMALL: dict[str, Any] = {
     "hidden_size": 64,

@@ -15,7 +15,7 @@ from selfreward.cli.errors import CommandError
 from selfreward.cli.planning import planning
 from selfreward.cli.planning.planning import Asked
 from selfreward.estimate.hardware import GPUS, gpu_named
-from selfreward.estimate.shape import parameters_of_config
+from selfreward_steps.contract import parameters_of_config
 
 ASKED = Asked(
     gpu="h100",

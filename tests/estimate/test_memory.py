@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from selfreward.api import SelfRewardRunSpec
 from selfreward.estimate import GPUS, ModelShape
-from selfreward.estimate.memory import activation_bytes, cache_tokens, longest_example, training_bytes
+from selfreward.estimate.memory import example_bytes, longest_example, training_bytes
 from selfreward.render.memory import GPU_MEMORY_LABEL, memory_limits
-from selfreward_steps.contract import DpoSettings, Precision, SftSettings, TrainingSettings
+from selfreward_steps.contract import DpoSettings, Precision, SftSettings, TrainingSettings, cache_tokens
 
 MEASURED = json.loads((Path(__file__).parents[2] / "benchmarks/gpu/measurements.json").read_text())
 SHAPES = {name: ModelShape(**shape) for name, shape in MEASURED["models"].items()}
@@ -64,11 +64,9 @@ def test_activations_are_what_autograd_keeps(
 ) -> None:
     def per_layer(layers: int) -> tuple[float, float]:
         shape = ModelShape(0, layers, 128, inner, key_value)
-        settings = SftSettings(
-            per_device_batch_size=1, max_length=64, precision=precision, gradient_checkpointing=checkpointing
-        )
+        settings = SftSettings(max_length=64, precision=precision, gradient_checkpointing=checkpointing)
         halves = precision is Precision.BF16
-        return activation_bytes(shape, settings, 64), kept_by_autograd(
+        return example_bytes(shape, settings, 64), kept_by_autograd(
             shape, 64, halves=halves, checkpointing=checkpointing
         )
 
@@ -88,13 +86,31 @@ def test_a_training_takes_what_it_took_on_a_gpu(measured: dict[str, Any]) -> Non
     assert said == pytest.approx(measured["allocated_bytes"], rel=0.15)
 
 
+@pytest.mark.parametrize("measured", MEASURED["memory"], ids=lambda each: each["name"])
+def test_what_is_chosen_by_memory_is_at_least_what_was_seen_to_fit(measured: dict[str, Any]) -> None:
+    spec = SelfRewardRunSpec.model_validate(
+        {"model": {"uri": "hf://a/b"}, "workloads": {"training": {"nodeSelector": {GPU_MEMORY_LABEL: "143771"}}}}
+    )
+    (limit,) = [each for each in memory_limits(spec) if each.field == "spec.training.dpo"]
+    shape, longest = SHAPES[measured["model"]], measured["max_length"]
+
+    def of(per_device: int | None) -> float:
+        return training_bytes(shape, DpoSettings(per_device_batch_size=per_device), limit, longest)
+
+    assert of(measured["per_device"]) <= of(None) < 0.95 * limit.gpu_bytes
+
+
 @pytest.mark.parametrize("measured", MEASURED["cache"], ids=lambda each: each["model"])
 def test_the_cache_holds_what_vllm_says(measured: dict[str, Any]) -> None:
-    assert cache_tokens(GPUS["h200"], SHAPES[measured["model"]], 1) == pytest.approx(measured["tokens"], rel=0.03)
+    shape = SHAPES[measured["model"]]
+    said = cache_tokens(
+        GPUS[measured["gpu"]].memory, 1, shape.weight_bytes, shape.cache_bytes_per_token, measured["share"]
+    )
+    assert said == pytest.approx(measured["tokens"], rel=0.03)
 
 
 def test_sharded_weights_are_gathered_layer_by_layer() -> None:
-    shape, settings = ModelShape(8 * 10**9, 32, 4096, 14336, 1024), SftSettings(gradient_checkpointing=True)
+    shape = ModelShape(8 * 10**9, 32, 4096, 14336, 1024)
 
     def of(processes: int) -> float:
         spec = SelfRewardRunSpec.model_validate(
@@ -106,7 +122,8 @@ def test_sharded_weights_are_gathered_layer_by_layer() -> None:
             }
         )
         (limit,) = [each for each in memory_limits(spec) if each.field == "spec.training.sft"]
-        return training_bytes(shape, settings, limit, 9) - activation_bytes(shape, settings, 9)
+        settings = SftSettings(gradient_checkpointing=True, per_device_batch_size=1)
+        return training_bytes(shape, settings, limit, 9) - example_bytes(shape, settings, 9)
 
     assert of(1) == 18 * shape.parameters
     assert of(8) == pytest.approx(2 * shape.parameters, rel=0.1)
@@ -117,7 +134,7 @@ def test_float32_keeps_more() -> None:
 
     def of(precision: Precision) -> float:
         settings: TrainingSettings = SftSettings(precision=precision)
-        return activation_bytes(shape, settings, 100)
+        return example_bytes(shape, settings, 100)
 
     assert of(Precision.FP32) > 1.3 * of(Precision.AUTO)
 

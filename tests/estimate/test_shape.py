@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from selfreward.estimate.shape import ModelShape, shape_of, typical
+from selfreward.estimate.shape import typical
+from selfreward_steps.contract import ModelShape, shape_of
 
 LLAMA_8B: dict[str, Any] = {
     "model_type": "llama",

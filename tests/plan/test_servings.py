@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from plan.scenes import Scene, ago, created, deleted, digest, failure, row, scene, serving
 from selfreward.api import ConditionType, Reason, ServingState, StepState
-from selfreward.plan import ChildKind, ChildPhase, CreateServing
+from selfreward.plan import ChildKind, ChildPhase, CreateServing, ModelSize
 from selfreward.plan.types import EventReason
-from selfreward_steps.contract import FailureClass
+from selfreward_steps.contract import CACHE_BYTES_PER_TOKEN, PARAMETERS, FailureClass
 
 STARTING, READY, STOPPING = ServingState.STARTING, ServingState.READY, ServingState.STOPPING
 NO_EVALUATION: dict[str, Any] = {"evaluation": {"enabled": False}}
@@ -27,6 +27,26 @@ def test_a_server_is_written_before_it_is_created() -> None:
     assert entry is not None
     assert (entry.state, entry.child, entry.child_uid, entry.attempt) == (STARTING, "run-serve-m1-a1", None, 1)
     assert row(decision, "prompts-1").state is StepState.WAITING
+
+
+@pytest.mark.parametrize(
+    ("judge", "served", "size"),
+    [
+        ({}, "m1", ModelSize(1_000, 64)),
+        ({"model": "model", "source": {"uri": "hf://a/judge"}}, "judge-model", None),
+    ],
+)
+def test_a_server_is_told_the_size_that_the_import_found(
+    judge: dict[str, Any], served: str, size: ModelSize | None
+) -> None:
+    key = "prompts-1" if served == "m1" else "judge-1"
+    moment = scene(key, judge=judge, **NO_EVALUATION)
+    for each in moment.run.status.iterations:
+        for step in each.steps:
+            if step.key == "import":
+                step.metrics.update({PARAMETERS: 1_000.0, CACHE_BYTES_PER_TOKEN: 64.0})
+    (create,) = [each for each in moment.decide().create if isinstance(each, CreateServing)]
+    assert (create.model, create.size) == (served, size)
 
 
 def test_a_server_nobody_has_seen_is_created_again_under_its_name() -> None:

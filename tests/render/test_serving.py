@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from render.cases import NO_GPU, create_serving, create_step, run_of, workload
 from render.test_steps import containers
 from selfreward.api import SelfRewardRun
 from selfreward.cluster.local.ports import free_port
+from selfreward.plan import ModelSize
 from selfreward.render import Images, key_secret, network_policy, serving_key, serving_manifests
+from selfreward.render.memory import GPU_MEMORY_LABEL
 
 
 def server_of(run: SelfRewardRun) -> dict[str, Any]:
@@ -131,6 +134,35 @@ def test_a_server_with_a_gpu_is_compiled_as_the_user_says(word: str) -> None:
     server = server_of(run)
     assert [each for each in server["command"] if each.startswith(("--compilation", "-O", "-cc", "--enf"))] == [word]
     assert [entry for entry in server["env"] if entry["name"] == own["name"]] == [own]
+
+
+SMALL = ModelSize(134_515_008, 23_040)
+EIGHT = ModelSize(8_030_261_248, 131_072)
+
+
+@pytest.mark.parametrize(
+    ("mib", "size", "serving", "expected"),
+    [
+        pytest.param("143771", SMALL, {}, ["0.97", "1024", "8192"], id="h200-135m"),
+        pytest.param("143771", EIGHT, {}, ["0.97", "1024", "8192"], id="h200-8b"),
+        # 0.92 x 24 GiB leave 6.6 GB beside the weights and the engine: 50,100 tokens, 61 requests of 817.
+        pytest.param("24576", EIGHT, {}, ["0.92", "61", "2048"], id="24-gib-8b"),
+        pytest.param("24576", EIGHT, {"tensorParallel": 2}, ["0.92", "256", "2048"], id="two-of-24-gib-8b"),
+        pytest.param("24576", SMALL, {}, ["0.92", "1024", "8192"], id="24-gib-135m"),
+        pytest.param("143771", None, {}, ["0.97"], id="size-unknown"),
+        pytest.param(None, EIGHT, {}, [], id="gpu-unknown"),
+        pytest.param("143771", EIGHT, {"args": ["--max-num-seqs=8"]}, ["8"], id="own"),
+    ],
+)
+def test_a_server_runs_as_many_requests_as_its_cache_holds(
+    mib: str | None, size: ModelSize | None, serving: dict[str, Any], expected: list[str]
+) -> None:
+    selector = {} if mib is None else {"nodeSelector": {GPU_MEMORY_LABEL: mib}}
+    run = run_of(serving=serving, workloads={"serving": selector})
+    deployment, _ = serving_manifests(run, replace(create_serving(run, "m1"), size=size), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    named = ("--gpu-memory-utilization=", "--max-num-seqs=", "--max-num-batched-tokens=")
+    assert [word.partition("=")[2] for word in server["command"] if word.startswith(named)] == expected
 
 
 @pytest.mark.parametrize("serving", [{"command": ["my-server"]}, {"engine": "transformers"}])

@@ -96,6 +96,14 @@ def model(uri: str, output: str = "m0", **source: Any) -> dict[str, Any]:
     return {"source": {"uri": uri, **source}, "output": output}
 
 
+def size_of(folder: Path) -> dict[str, float]:
+    """The base model's size as transformers says it: bfloat16 keys and values of every layer."""
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    config = loaded.config
+    channels = config.num_key_value_heads * config.head_dim
+    return {"parameters": loaded.num_parameters(), "cache_bytes_per_token": 2 * 2 * config.num_hidden_layers * channels}
+
+
 def test_what_is_committed_stays_while_the_rest_is_mended(run: Run) -> None:
     good = make_tiny_model(run.root / "tiny")
     data = {
@@ -116,7 +124,7 @@ def test_what_is_committed_stays_while_the_rest_is_mended(run: Run) -> None:
     (run.root / "instructions.jsonl").unlink()  # what is committed is not read again
     done = run.launch([model(good.as_uri()), model(good.as_uri(), "judge-model")], data)
     assert (done.reason, set(done.outputs)) == ("Committed", {"seed", "m0", "judge-model"})
-    assert done.metrics == {"instructions": 1, "rankings": 1}
+    assert done.metrics == {"instructions": 1, "rankings": 1, **size_of(good)}
     assert done.outputs["seed"] == seed.digest
     assert [run.store.verify(artifact) for artifact in done.outputs] == [[], [], []]
     folder = run.store.local_folder("m0", run.root / "read")
@@ -146,7 +154,7 @@ def test_rows_that_the_server_will_not_take_are_counted(run: Run) -> None:
     result = run.launch([model(tiny.as_uri())], data, {**settings, "maxModelLength": 400})
     assert (result.reason, result.metrics) == (
         "Committed",
-        {"instructions": 1, "rankings": 2, "rankings_too_long": 1},
+        {"instructions": 1, "rankings": 2, "rankings_too_long": 1, **size_of(tiny)},
     )
 
 

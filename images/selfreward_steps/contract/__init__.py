@@ -63,7 +63,18 @@ from selfreward_steps.contract.fetching import (
     FetchConfig,
     ModelExchange,
 )
-from selfreward_steps.contract.memory import MemoryLimit, Remedy
+from selfreward_steps.contract.memory import (
+    ENGINE_BYTES,
+    FULL_BYTES,
+    WEIGHT_BYTES,
+    MemoryLimit,
+    Remedy,
+    cache_tokens,
+    examples_that_fit,
+    saved_bytes_per_token,
+    served_share,
+    states_bytes,
+)
 from selfreward_steps.contract.publishing import PUBLISHED, Publishing
 from selfreward_steps.contract.results import (
     MAX_RESULT_BYTES,
@@ -95,6 +106,13 @@ from selfreward_steps.contract.settings import (
     Sampling,
     TruncatedAnswers,
 )
+from selfreward_steps.contract.shape import (
+    CACHE_BYTES_PER_TOKEN,
+    PARAMETERS,
+    ModelShape,
+    parameters_of_config,
+    shape_of,
+)
 from selfreward_steps.contract.sources import (
     ConfigMapKeyRef,
     DataFormat,
@@ -104,6 +122,7 @@ from selfreward_steps.contract.sources import (
     SeedData,
 )
 from selfreward_steps.contract.training import (
+    EXAMPLES_UNMEASURED,
     SELECTION,
     TRAINING_CURVE,
     AdditionalLoss,
@@ -120,10 +139,14 @@ from selfreward_steps.contract.training import (
 
 __all__ = [
     "AGENT_VARIABLE",
+    "CACHE_BYTES_PER_TOKEN",
     "COMPARISON_FILES",
     "CONFIG_VARIABLE",
+    "ENGINE_BYTES",
+    "EXAMPLES_UNMEASURED",
     "EXCHANGE_PATH",
     "FETCH_VARIABLE",
+    "FULL_BYTES",
     "HOST_VARIABLE",
     "JUDGED_RANKINGS",
     "MAX_RESULT_BYTES",
@@ -131,6 +154,7 @@ __all__ = [
     "MODEL_DIR_VARIABLE",
     "MODEL_NAME_VARIABLE",
     "OWN_SERVER",
+    "PARAMETERS",
     "PORT_VARIABLE",
     "PUBLISHED",
     "SCRATCH_VARIABLE",
@@ -141,6 +165,7 @@ __all__ = [
     "TERMINATION_LOG_VARIABLE",
     "TRAINING_CURVE",
     "VERIFIED",
+    "WEIGHT_BYTES",
     "AdditionalLoss",
     "AgentConfig",
     "AnswerSampling",
@@ -180,6 +205,7 @@ __all__ = [
     "MetaJudge",
     "ModelExchange",
     "ModelImport",
+    "ModelShape",
     "ModelSource",
     "ObjectName",
     "PairHistory",
@@ -215,6 +241,13 @@ __all__ = [
     "TrainingSettings",
     "TruncatedAnswers",
     "ValidationPrompts",
+    "cache_tokens",
+    "examples_that_fit",
     "mean_score",
+    "parameters_of_config",
     "parse_config",
+    "saved_bytes_per_token",
+    "served_share",
+    "shape_of",
+    "states_bytes",
 ]

@@ -1,7 +1,8 @@
 """How much memory a model takes on the GPUs that it is given, told before anything is loaded.
 
 The control plane knows the GPUs and what is to be done, the import how many parameters there are: each limit is the
-arithmetic that is left once both are known, so that whoever does it says the same.
+arithmetic that is left once both are known, so that whoever does it says the same. So it is with what a training keeps
+of a batch and with the server's cache: the plan, the server's command line and the training reckon them alike.
 """
 
 from __future__ import annotations
@@ -12,8 +13,25 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from selfreward_steps.contract.base import ContractModel, PositiveInt
+from selfreward_steps.contract.shape import ModelShape
 
+WEIGHT_BYTES: Final = 4
+"""Bytes of a parameter that is trained or kept beside it: float32, whatever is computed in."""
+FULL_BYTES: Final = 16
+"""Bytes of a parameter in full fine-tuning: weight 4, gradient 4, Adam's moments 8."""
+ENGINE_BYTES: Final = 1 << 30
+"""Of a server's share of a GPU, what is neither weights nor cache: graphs and the largest activations (measured: 0.65
+to 1.05 GiB)."""
 _GIB: Final = 1 << 30
+_COMPUTED: Final = 2
+"""Bytes of a weight in the format that is computed in, a copy that lasts from a forward pass to its backward."""
+_FOR_BATCHES: Final = 0.8
+"""Of the memory that a training's states leave, what a batch of its longest examples may take: what is reckoned was
+once 6 % too little, and torch holds some that it does not use."""
+_LEAST_SHARE: Final = 0.92
+_MOST_SHARE: Final = 0.97
+_OUTSIDE: Final = 4 << 30
+"""Bytes of a GPU that a server leaves to the driver, to CUDA graphs and to what is fragmented."""
 _USABLE: Final = 0.9
 """Of a GPU's memory, what is left for weights and states at best: activations and buffers need some too."""
 
@@ -67,3 +85,41 @@ class MemoryLimit(ContractModel):
 
 def _gib(count: float) -> str:
     return f"{count / _GIB:,.0f} GiB"
+
+
+def saved_bytes_per_token(shape: ModelShape, *, halves: bool, checkpointing: bool) -> float:
+    """Bytes that a forward pass keeps of each token for its backward.
+
+    Measured with torch's own accounting of what autograd saves of a Llama, per token and layer: under bfloat16
+    (`halves`) 30 bytes a channel, 4.5 a channel of keys, 8 a channel of the feed-forward part; in float32 32, 8.4 and
+    16. Checkpointing keeps a layer's input in float32, and all of one layer at a time. There are no logits in it: TRL
+    1.16 computes log-probabilities in tiles.
+    """
+    hidden, keys, inner = (30.0, 4.5, 8.0) if halves else (32.0, 8.4, 16.0)
+    layer = hidden * shape.hidden + keys * shape.key_value + inner * shape.inner
+    return shape.layers * WEIGHT_BYTES * shape.hidden + layer if checkpointing else shape.layers * layer
+
+
+def states_bytes(shape: ModelShape, bytes_per_parameter: float, *, processes: int, halves: bool) -> float:
+    """Bytes that a training holds of each GPU whatever its batch: its states, spread over the processes, and a copy of
+    the weights in what is computed in. Sharded, those of one layer and of the next are gathered at a time."""
+    gathered = shape.parameters if processes == 1 else 2 * shape.parameters / shape.layers
+    copy = 0.0 if not halves and processes == 1 else _COMPUTED * gathered
+    return shape.parameters * bytes_per_parameter / processes + copy
+
+
+def examples_that_fit(room: float, states: float, bytes_per_example: float) -> int:
+    """Examples of a forward pass that a GPU with `room` bytes takes beside a training's `states`; at least 1."""
+    return max(1, int((room - states) * _FOR_BATCHES / bytes_per_example))
+
+
+def served_share(gpu_bytes: float) -> float:
+    """The share of a GPU's memory that a server takes: all but what others need of it, which does not grow with it."""
+    return min(_MOST_SHARE, max(_LEAST_SHARE, 1 - _OUTSIDE / gpu_bytes))
+
+
+def cache_tokens(gpu_bytes: float, gpus: int, weight_bytes: float, bytes_per_token: float, share: float) -> float:
+    """Tokens that the cache of keys and values holds of a server that takes this share of its GPUs' memory; 0 where the
+    weights leave no room."""
+    room = (gpu_bytes * share - ENGINE_BYTES) * gpus - weight_bytes
+    return max(0.0, room) / bytes_per_token

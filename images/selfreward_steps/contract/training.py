@@ -47,6 +47,10 @@ class Rounding(StrEnum):
     """To the nearest: an update below a 256th of its weight is lost."""
 
 
+EXAMPLES_UNMEASURED: Final = 4
+"""Examples a forward pass where neither the settings nor a GPU's memory say how many."""
+
+
 class TrainingSettings(ContractModel):
     """What SFT and DPO share (paper section 3.1)."""
 
@@ -56,8 +60,8 @@ class TrainingSettings(ContractModel):
     """Where the cosine ends."""
     batch_size: PositiveInt = 16
     """Examples an optimiser step, over all GPUs and nodes."""
-    per_device_batch_size: PositiveInt = 4
-    """Examples a forward pass on one GPU; the rest is gradient accumulation."""
+    per_device_batch_size: PositiveInt | None = None
+    """Examples a forward pass on one GPU; the rest is gradient accumulation. Absent: as many as its memory takes."""
     epochs: Annotated[float, Field(gt=0)] = 1
     """Passes over the data. The paper does not state its number."""
     max_steps: PositiveInt | None = None

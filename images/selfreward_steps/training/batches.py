@@ -9,6 +9,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch.nn.functional import pad
 
+from selfreward_steps.contract import (
+    EXAMPLES_UNMEASURED,
+    ModelShape,
+    TrainingSettings,
+    examples_that_fit,
+    saved_bytes_per_token,
+    states_bytes,
+)
 from selfreward_steps.errors import PermanentError
 
 
@@ -38,6 +46,39 @@ class BatchPlan:
         share = batch_size // world
         per_device = max(size for size in range(1, min(share, per_device_limit) + 1) if share % size == 0)
         return cls(per_device, share // per_device, world, adapted=per_device < min(share, per_device_limit))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a training's forward pass must fit into, and what takes it."""
+
+    shape: ModelShape | None
+    """None: an architecture of which nothing is reckoned."""
+    bytes_per_parameter: int
+    """Of what is held from the first step to the last, over all processes."""
+    tokens: int
+    """Of the longest example, all its sequences as long as the longest."""
+    processes: int
+    halves: bool
+
+    def examples(self, settings: TrainingSettings, free: int | None) -> int:
+        """Examples a forward pass: as the settings say, else as many of the longest as `free` bytes of the GPU take
+        (None: there is no GPU)."""
+        if settings.per_device_batch_size is not None:
+            return settings.per_device_batch_size
+        if free is None or self.shape is None:
+            return EXAMPLES_UNMEASURED
+        kept = saved_bytes_per_token(self.shape, halves=self.halves, checkpointing=settings.gradient_checkpointing)
+        states = states_bytes(self.shape, self.bytes_per_parameter, processes=self.processes, halves=self.halves)
+        return examples_that_fit(free, states, self.tokens * kept)
+
+
+def free_memory() -> int | None:
+    """Bytes of this process's GPU that it may still take; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 
 
 class ByLength:

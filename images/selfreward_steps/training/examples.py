@@ -55,6 +55,8 @@ class Counts:
     without_end: int = 0
     """Whole answers without a token that ends generation."""
     longest_prompt: int = field(default=0, metadata={"metric": False})
+    longest: int = field(default=0, metadata={"metric": False})
+    """Tokens of the longest sequence, after truncation."""
 
     def metrics(self) -> dict[str, float]:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.metadata.get("metric", True)}
@@ -139,6 +141,7 @@ def _sequences(row: Example, template: ChatTemplate, counts: Counts, max_length:
         counts.examples += 1
         counts.answers += sum(start < max_length for start, _ in each.answers)
         counts.tokens += min(len(each.tokens), max_length)
+        counts.longest = max(counts.longest, min(len(each.tokens), max_length))
         counts.truncated += len(each.tokens) > max_length
         counts.without_end += not each.ends
         yield {"input_ids": each.tokens, "labels": each.labels}
@@ -155,7 +158,9 @@ def _pair(row: Example, template: ChatTemplate, counts: Counts, max_length: int)
         return
     counts.examples += 1
     counts.answers += len(measured)
-    counts.tokens += sum(min(each.whole, max_length) for each in measured)
+    lengths = [min(each.whole, max_length) for each in measured]
+    counts.tokens += sum(lengths)
+    counts.longest = max(counts.longest, *lengths)
     counts.truncated += any(each.whole > max_length for each in measured)
     counts.without_end += any(not each.ends for each in measured)
     judged = {"candidates": list(row.candidates)} if row.candidates else {}

@@ -82,6 +82,14 @@ class Council:
         dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=self._group)
         return bool(votes.item())
 
+    def least(self, number: int) -> int:
+        """The smallest of the ranks' numbers."""
+        if self._group is None:
+            return number
+        found = torch.tensor([number])
+        dist.all_reduce(found, op=dist.ReduceOp.MIN, group=self._group)
+        return int(found.item())
+
     def told_by_first(self, make: Callable[[], T]) -> T:
         """What rank 0 makes, on every rank."""
         if self._group is None:

@@ -18,12 +18,12 @@ from pydantic import JsonValue
 from transformers import PrinterCallback
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import TRAINING_CURVE
+from selfreward_steps.contract import EXAMPLES_UNMEASURED, TRAINING_CURVE, shape_of
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store.disk import require_room
 from selfreward_steps.training import models, sharding
 from selfreward_steps.training.arguments import common_arguments, in_bfloat16
-from selfreward_steps.training.batches import BatchPlan
+from selfreward_steps.training.batches import BatchPlan, Memory, free_memory
 from selfreward_steps.training.callbacks import Checkpointing, LossWatch, Telling
 from selfreward_steps.training.card import licence_of, model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
@@ -58,7 +58,7 @@ class _Session:
         self.settings = method.settings
         self.rows = rows
         self.ranks = Ranks.from_environment()
-        self.batches = BatchPlan.of(self.settings.batch_size, self.settings.per_device_batch_size, self.ranks.world)
+        self.batches = self._batches(self.settings.per_device_batch_size or EXAMPLES_UNMEASURED)
         context.progress.update(0, None, "steps")
         self.work = context.scratch / "trainer"
         self.folder = context.scratch / "model"
@@ -88,6 +88,7 @@ class _Session:
             began = time.monotonic()
             tokenizer, path, counts = self._data()
             self._model_and_room(counts)
+            self._fit_batches(counts)
             data = self.method.data(load(path))
             loaded = time.monotonic()
             steps = self._train(tokenizer, data)
@@ -145,6 +146,22 @@ class _Session:
         # A full checkpoint has two moments beside the weights; one is uploaded while the next is written.
         each = 0 if not checkpoints else weights // 2 if self.settings.lora else 3 * weights
         require_room(self.context.scratch, weights + 2 * each)
+
+    def _batches(self, per_device: int) -> BatchPlan:
+        return BatchPlan.of(self.settings.batch_size, per_device, self.ranks.world)
+
+    def _fit_batches(self, counts: Counts) -> None:
+        """Settle how many examples share a forward pass, now that the model and the longest of them are known."""
+        memory = Memory(
+            shape=shape_of(self.model.config.to_dict(), self.model.num_parameters()),
+            bytes_per_parameter=self.method.bytes_per_parameter(self.ranks),
+            tokens=self.method.sequences * counts.longest,
+            processes=self.ranks.world,
+            halves=self.args.bf16,
+        )
+        self.batches = self._batches(self.council.least(memory.examples(self.settings, free_memory())))
+        self.args.per_device_train_batch_size = self.args.per_device_eval_batch_size = self.batches.per_device
+        self.args.gradient_accumulation_steps = self.batches.accumulation
 
     def _train(self, tokenizer: Any, data: Split) -> dict[str, float]:
         shelf = self._shelf()

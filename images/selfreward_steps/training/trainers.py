@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from selfreward_steps.contract import DpoSettings, TrainingSettings
+from selfreward_steps.contract import FULL_BYTES, WEIGHT_BYTES, DpoSettings, TrainingSettings
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.training.arguments import dpo_arguments, sft_arguments
 from selfreward_steps.training.batches import BatchPlan, ByLength
@@ -54,9 +54,14 @@ class Method(Protocol):
     """TRL's log entries by our name: what progress lines and the training's curve hold."""
     metrics: ClassVar[Collection[str]]
     """Those of them, by our name, whose means over the last steps become the step's metrics."""
+    sequences: ClassVar[int]
+    """Sequences an example."""
 
     @property
     def settings(self) -> TrainingSettings: ...
+
+    def bytes_per_parameter(self, ranks: Ranks) -> int:
+        """Bytes that a parameter takes from the first step to the last, over all processes."""
 
     def data(self, examples: Dataset) -> Split: ...
 
@@ -87,6 +92,10 @@ class Supervised:
     name: ClassVar[Literal["sft", "dpo"]] = "sft"
     logged: ClassVar[Mapping[str, str]] = {**_LOGGED, "token_accuracy": "mean_token_accuracy"}
     metrics: ClassVar[Collection[str]] = ("loss", "token_accuracy")
+    sequences: ClassVar[int] = SupervisedTrainer.sequences
+
+    def bytes_per_parameter(self, ranks: Ranks) -> int:
+        return _trained_bytes(self.settings)
 
     def data(self, examples: Dataset) -> Split:
         return Split(examples, {})
@@ -127,6 +136,11 @@ class Preference:
         "reward_accuracy": "rewards/accuracies",
     }
     metrics: ClassVar[Collection[str]] = ("loss",)
+    sequences: ClassVar[int] = PreferenceTrainer.sequences
+
+    def bytes_per_parameter(self, ranks: Ranks) -> int:
+        alone = self.precomputes(ranks) or self._starts_as_reference(ranks)
+        return _trained_bytes(self.settings) + (0 if alone else WEIGHT_BYTES)
 
     def data(self, examples: Dataset) -> Split:
         return split(examples, self.settings.held_out_pairs)
@@ -193,6 +207,10 @@ class Preference:
         if self.precomputes(ranks):
             return ranks.world == 1
         return self.settings.lora is not None
+
+
+def _trained_bytes(settings: TrainingSettings) -> int:
+    return FULL_BYTES if settings.lora is None else WEIGHT_BYTES
 
 
 def _made(settings: TrainingSettings, make: Callable[[Any], Any]) -> Any:

@@ -4,11 +4,12 @@ Pure: from the spec, the model's shape, the hardware and what is assumed of leng
 parameters that was fitted to measurements (:mod:`selfreward.estimate.parameters`).
 """
 
+from selfreward_steps.contract import ModelShape
+
 from selfreward.estimate.assumptions import Assumptions, Seeds
 from selfreward.estimate.hardware import GPUS, Gpu, Hardware
 from selfreward.estimate.parameters import Parameters, fitted
 from selfreward.estimate.run import RunEstimate, StepEstimate, estimate_run
-from selfreward.estimate.shape import ModelShape
 
 __all__ = [
     "GPUS",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from selfreward_steps.contract import StepName
+from selfreward_steps.contract import ModelShape, StepName
 
 from selfreward.api import SelfRewardRunSpec
-from selfreward.estimate.shape import ModelShape
 from selfreward.estimate.work import Work
 from selfreward.plan.graph import ChildKind, Node
 

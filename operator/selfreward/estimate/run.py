@@ -6,18 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from selfreward_steps.contract import MemoryLimit, StepName, TrainingSettings, artifact_names
+from selfreward_steps.contract import MemoryLimit, ModelShape, StepName, TrainingSettings, artifact_names
 
 from selfreward.api import Keeping, SelfRewardRunSpec
 from selfreward.estimate import disk, memory, time
 from selfreward.estimate.assumptions import Assumptions, Bound, Range
 from selfreward.estimate.hardware import Hardware
 from selfreward.estimate.parameters import Parameters
-from selfreward.estimate.shape import ModelShape
 from selfreward.estimate.work import Work
 from selfreward.estimate.workload import Workloads
 from selfreward.plan.graph import ChildKind, Node, build_graph
-from selfreward.render.gpu_engine import gpu_arguments
+from selfreward.render.gpu_engine import compiles
 from selfreward.render.gpus import gpus_of_server, gpus_of_step
 from selfreward.render.memory import memory_limits
 
@@ -175,11 +174,10 @@ class _Walk:
         shape = self.shapes.get(model, self.shape)
         kept = self.is_started and self.hardware.keeping is not Keeping.NEVER
         self.served, self.is_started, self.is_fresh = model, True, not kept
-        compiles = not gpu_arguments(self.spec, self.spec.serving)
         if kept:
             seconds = time.exchange_seconds(self.parameters, shape)
         else:
-            seconds = time.engine_seconds(self.parameters, shape, compiles=compiles)
+            seconds = time.engine_seconds(self.parameters, shape, compiles=compiles(self.spec, self.spec.serving))
         return _Row(
             f"serving {model}",
             seconds,
@@ -264,15 +262,16 @@ def _warnings(
         longest = memory.longest_example(spec, settings)
         needed = memory.training_bytes(shape, settings, limit, longest)
         if needed > gpu.memory:
-            less = "" if settings.per_device_batch_size == 1 else "lower it, or set "
+            asked = settings.per_device_batch_size or 1
+            less = "" if asked == 1 else "lower it, or set "
             remedy = "more GPUs" if settings.gradient_checkpointing else f"{less}gradientCheckpointing: true"
             yield (
-                f"{name}.perDeviceBatchSize: {settings.per_device_batch_size}: a batch of the longest "
+                f"{name}.perDeviceBatchSize: {asked}: a batch of the longest "
                 f"examples ({longest:,} tokens) takes {needed / memory.GIB:,.0f} GiB of each GPU's "
                 f"{gpu.memory / memory.GIB:,.0f}, though shorter ones may fit: {remedy}"
             )
     longest = spec.serving.max_model_length or spec.responses.sampling.max_tokens
-    room = memory.cache_tokens(gpu, shape, spec.serving.tensor_parallel)
+    room = memory.cache_of(gpu, shape, spec.serving.tensor_parallel)
     if "spec.serving" in limits and limits["spec.serving"].refusal(shape.parameters) is None and room < longest:
         yield (
             f"spec.serving: the server's cache has room for {room:,.0f} tokens, and one request may take {longest:,}: "

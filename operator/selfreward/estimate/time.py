@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from selfreward_steps.contract import ModelShape
+
 from selfreward.estimate.hardware import Gpu
-from selfreward.estimate.memory import cache_tokens
+from selfreward.estimate.memory import cache_of
 from selfreward.estimate.parameters import Parameters
-from selfreward.estimate.shape import ModelShape
 from selfreward.estimate.work import Generation, Training
 
 MOST_SEQUENCES: Final = 1024
@@ -48,7 +49,7 @@ def decode_tokens_per_second(parameters: Parameters, servers: Servers, sequences
     """Tokens a second of all servers, by the narrowest of three: the engine's processor, the memory that holds weights
     and cache, and arithmetic. `sequences` are decoded together on one server, each with `context` tokens behind it."""
     shape, gpus = servers.shape, servers.tensor_parallel
-    together = max(1.0, min(sequences, MOST_SEQUENCES, cache_tokens(servers.gpu, shape, gpus) / max(1.0, context)))
+    together = max(1.0, min(sequences, MOST_SEQUENCES, cache_of(servers.gpu, shape, gpus) / max(1.0, context)))
     read = shape.weight_bytes + together * context * shape.cache_bytes_per_token
     bandwidth = together * servers.gpu.bandwidth * parameters.decode_bandwidth * gpus / read
     compute = servers.gpu.flops * parameters.decode_compute * gpus / (2 * shape.parameters)

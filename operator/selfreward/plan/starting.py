@@ -7,13 +7,19 @@ created, again and again, under its one name. So a walker may die at any moment.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
+
+from selfreward_steps.contract import CACHE_BYTES_PER_TOKEN, PARAMETERS, StepName, artifact_names
 
 from selfreward.api import ServingState, StepState
 from selfreward.plan.draft import Draft
 from selfreward.plan.graph import committed_digests, pinned_inputs
 from selfreward.plan.names import step_name
 from selfreward.plan.turns import Turn, is_ready, may_start
-from selfreward.plan.types import CreateServing, CreateStep, EventReason
+from selfreward.plan.types import CreateServing, CreateStep, EventReason, ModelSize
+
+_OF_THEIR_OWN: Final = frozenset({artifact_names.JUDGE_MODEL, artifact_names.EVALUATION_JUDGE})
+"""Models that are not trained from the base model."""
 
 
 def start_ready(draft: Draft, turn: Turn) -> None:
@@ -46,7 +52,8 @@ def creations(draft: Draft) -> Iterator[CreateStep | CreateServing]:
     for serving in draft.servings.values():
         if serving.state is ServingState.STARTING and serving.child_uid is None:
             digest = digests.get(serving.model)
-            yield CreateServing(serving.child, serving.model, serving.attempt, digest, serving.keeping)
+            size = _size(draft, serving.model)
+            yield CreateServing(serving.child, serving.model, serving.attempt, digest, serving.keeping, size)
     for node in draft.graph.nodes:
         row = draft.rows[node.key]
         if row.state is not StepState.STARTING or row.child is None:
@@ -54,3 +61,12 @@ def creations(draft: Draft) -> Iterator[CreateStep | CreateServing]:
         inputs = pinned_inputs(draft.graph, node, digests)
         if inputs is not None:
             yield CreateStep(row.child, node.key, row.attempt, inputs)
+
+
+def _size(draft: Draft, model: str) -> ModelSize | None:
+    """The size of a model that was trained from the base model, as the import told it, or of that itself."""
+    imported = draft.rows.get(StepName.IMPORT)
+    told = {} if imported is None or model in _OF_THEIR_OWN else imported.metrics
+    if PARAMETERS not in told or CACHE_BYTES_PER_TOKEN not in told:
+        return None
+    return ModelSize(int(told[PARAMETERS]), int(told[CACHE_BYTES_PER_TOKEN]))

@@ -178,6 +178,15 @@ class CreateStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSize:
+    """What a server's command line hangs on of its model."""
+
+    parameters: int
+    cache_bytes_per_token: int
+    """Keys and values of one token, in bfloat16."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateServing:
     """The command to create the server of a model."""
 
@@ -188,6 +197,8 @@ class CreateServing:
     """Digest of the model artifact."""
     keeping: Keeping = Keeping.NEVER
     """What the engine must be able to do between two turns."""
+    size: ModelSize | None = None
+    """None where nobody has told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,15 @@ vLLM 0.26 (docs/performance.md).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from selfreward_steps.contract import cache_tokens, served_share
+
 from selfreward.api import SelfRewardRunSpec, Serving
+from selfreward.plan import ModelSize
+from selfreward.render.memory import gpu_bytes
 from selfreward.render.metadata import Manifest
 from selfreward.render.pods import value
 
@@ -21,19 +26,67 @@ _CAPTURED: Final = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512, 6
 """Requests at a time that have a CUDA graph: to as many as vLLM runs on such a GPU (its default: 51 sizes to 512)."""
 NOT_COMPILED: Final = {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": list(_CAPTURED)}
 """vLLM's `--compilation-config` where nothing is compiled."""
+_PROMPT_TOKENS: Final = 100
+_LENGTH: Final = 0.7
+"""Of a request, the mean length of its prompt, and of its answer as a share of what it may be: the longest measured."""
+_FEWEST: Final = 16
+_CAPTURED_STEP: Final = 64
+_LEAST_BATCHED: Final = 2048
+_BATCHED_TOKENS: Final = 8
+"""Tokens that a step of the engine may compute for each request that it runs, as with vLLM's own choice on an H200."""
+_OWN_CAPACITY: Final = (
+    "--gpu-memory-utilization",
+    "--kv-cache-memory",
+    "--max-num-seqs",
+    "--max-num-batched-tokens",
+    "--no-enable-chunked-prefill",
+    "--enable-chunked-prefill=",
+    "--num-gpu-blocks-override",
+)
 _OWN_CHOICE: Final = ("--compilation-config", "-cc", "-O", "--optimization-level", "--enforce-eager")
 
 
-def gpu_arguments(spec: SelfRewardRunSpec, serving: Serving) -> list[str]:
-    """Arguments of vLLM, to stand before the user's own: a run of few answers does not compile its model.
+def gpu_arguments(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None) -> list[str]:
+    """Arguments of vLLM, to stand before the user's own: how much of a GPU it takes and how many requests it runs at a
+    time, by the GPU's memory and the model; and a run of few answers does not compile its model.
 
     CUDA graphs of the whole model then stand in for torch.compile (no slower: 28,000 tokens a second against 24,000).
     """
-    if not serving.runs_vllm or any(word.startswith(_OWN_CHOICE) for word in serving.args):
+    if not serving.runs_vllm:
         return []
-    if most_answer_tokens(spec) >= _WORTH_COMPILING:
-        return []
-    return [f"--compilation-config={json.dumps(NOT_COMPILED, separators=(',', ':'))}"]
+    words = [*_capacity(spec, serving, size)]
+    if not compiles(spec, serving):
+        words.append(f"--compilation-config={json.dumps(NOT_COMPILED, separators=(',', ':'))}")
+    return words
+
+
+def compiles(spec: SelfRewardRunSpec, serving: Serving) -> bool:
+    """Whether vLLM is left to compile the model: where the user says so or otherwise, and where it is worth it."""
+    own = any(word.startswith(_OWN_CHOICE) for word in serving.args)
+    return own or not serving.runs_vllm or most_answer_tokens(spec) >= _WORTH_COMPILING
+
+
+def _capacity(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None) -> Iterator[str]:
+    """vLLM's own choice knows the GPU and not the model: 1,024 requests on the largest, 256 on the others, of which a
+    large model's cache holds fewer and a small one's many more."""
+    memory = gpu_bytes(spec.workloads.serving.node_selector)
+    if memory is None or any(word.startswith(_OWN_CAPACITY) for word in serving.args):
+        return
+    share = math.floor(100 * served_share(memory)) / 100
+    yield f"--gpu-memory-utilization={share}"
+    if size is None:
+        return
+    # The cache is in the weights' format.
+    width = 2 if serving.dtype in ("float", "float32") else 1
+    weights, token = 2 * width * size.parameters, width * size.cache_bytes_per_token
+    room = cache_tokens(memory, serving.tensor_parallel, weights, token, share)
+    request = _PROMPT_TOKENS + _LENGTH * spec.responses.sampling.max_tokens
+    requests = min(_CAPTURED[-1], max(_FEWEST, int(room / request)))
+    # Of those sizes there are graphs.
+    requests -= requests % _CAPTURED_STEP if requests > _CAPTURED_STEP else 0
+    yield f"--max-num-seqs={requests}"
+    # Prompts are read in parts, beside the answers that are being written, a token each.
+    yield f"--max-num-batched-tokens={max(_LEAST_BATCHED, _BATCHED_TOKENS * requests)}"
 
 
 def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:

@@ -12,15 +12,20 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from selfreward_steps.contract import DpoSettings, MemoryLimit, PairStrategy, ReferenceModel, Remedy, StepName
+from selfreward_steps.contract import (
+    FULL_BYTES,
+    WEIGHT_BYTES,
+    DpoSettings,
+    MemoryLimit,
+    PairStrategy,
+    ReferenceModel,
+    Remedy,
+    StepName,
+)
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.plan.graph import build_graph
 
-_WEIGHTS: Final = 4
-_FULL: Final = 16
-"""Bytes of a parameter in full fine-tuning: weight 4, gradient 4, Adam's moments 8."""
-_REFERENCE: Final = 4
 _SERVED: Final = 2
 """Bytes of a served weight; servers keep the format it is stored in, bfloat16 after any training."""
 GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
@@ -83,8 +88,8 @@ def _training(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
             {
                 "field": "spec.training.sft",
                 "use": _use(lora=lora, reference=False),
-                "bytes_per_parameter": _WEIGHTS if lora else _FULL,
-                "remedies": [] if lora else [Remedy(words="training.sft.lora: {}", bytes_per_parameter=_WEIGHTS)],
+                "bytes_per_parameter": WEIGHT_BYTES if lora else FULL_BYTES,
+                "remedies": [] if lora else [Remedy(words="training.sft.lora: {}", bytes_per_parameter=WEIGHT_BYTES)],
                 **common,
             }
         )
@@ -94,7 +99,7 @@ def _training(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
         {
             "field": "spec.training.dpo",
             "use": _use(lora=lora, reference=reference > 0),
-            "bytes_per_parameter": max(_WEIGHTS if lora else _FULL, _measuring(spec)) + reference,
+            "bytes_per_parameter": max(WEIGHT_BYTES if lora else FULL_BYTES, _measuring(spec)) + reference,
             "remedies": list(_remedies(spec)),
             **common,
         }
@@ -102,8 +107,8 @@ def _training(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
 
 
 def _use(*, lora: bool, reference: bool) -> str:
-    own = f"{_WEIGHTS} bytes a weight" if lora else f"{_FULL} bytes a weight, its gradient and Adam's moments"
-    return f"{own}{f', {_REFERENCE} the reference model' if reference else ''}"
+    own = f"{WEIGHT_BYTES} bytes a weight" if lora else f"{FULL_BYTES} bytes a weight, its gradient and Adam's moments"
+    return f"{own}{f', {WEIGHT_BYTES} the reference model' if reference else ''}"
 
 
 def _reference(spec: SelfRewardRunSpec, dpo: DpoSettings) -> int:
@@ -111,7 +116,7 @@ def _reference(spec: SelfRewardRunSpec, dpo: DpoSettings) -> int:
     the same without its adapters."""
     if spec.preferences.strategy is PairStrategy.POSITIVE_ONLY or _precomputes(spec, dpo):
         return 0
-    return _REFERENCE if dpo.lora is None or not _is_own(spec, dpo) else 0
+    return WEIGHT_BYTES if dpo.lora is None or not _is_own(spec, dpo) else 0
 
 
 def _precomputes(spec: SelfRewardRunSpec, dpo: DpoSettings) -> bool:
@@ -129,16 +134,16 @@ def _measuring(spec: SelfRewardRunSpec) -> int:
     if spec.preferences.strategy is PairStrategy.POSITIVE_ONLY or not _precomputes(spec, dpo):
         return 0
     alone = _is_own(spec, dpo) and training.nodes * training.processes_per_node == 1
-    return _WEIGHTS if alone else _WEIGHTS + _REFERENCE
+    return WEIGHT_BYTES if alone else WEIGHT_BYTES + WEIGHT_BYTES
 
 
 def _remedies(spec: SelfRewardRunSpec) -> Iterator[Remedy]:
     dpo = spec.training.dpo
     if dpo.lora is None:
-        beside = 0 if _is_own(spec, dpo) or _reference(spec, dpo) == 0 else _REFERENCE
-        yield Remedy(words="training.dpo.lora: {}", bytes_per_parameter=_WEIGHTS + beside)
+        beside = 0 if _is_own(spec, dpo) or _reference(spec, dpo) == 0 else WEIGHT_BYTES
+        yield Remedy(words="training.dpo.lora: {}", bytes_per_parameter=WEIGHT_BYTES + beside)
         if _reference(spec, dpo) and spec.training.nodes == 1:
-            yield Remedy(words="training.dpo.precomputeRefLogProbs: true", bytes_per_parameter=_FULL)
+            yield Remedy(words="training.dpo.precomputeRefLogProbs: true", bytes_per_parameter=FULL_BYTES)
 
 
 def _serving(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:

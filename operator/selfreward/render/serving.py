@@ -172,7 +172,7 @@ def server_container(
         engine = pod_variables(run.spec, named)
     else:
         engine = gpu_variables(serving, named)
-        serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving), *serving.args]})
+        serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving, create.size), *serving.args]})
     return Container(
         name="server",
         image=workload.image or images.generator,

@@ -84,8 +84,8 @@ def test_a_file_that_was_touched_is_hashed_and_refused(
 def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path: Path) -> None:
     hashed, path = Hashed(tmp_path / "hashed"), tmp_path / NAME
     path.write_bytes(FILES[NAME])
-    entry = FileStore(tmp_path / "store").commit("m1", write(tmp_path / "new", FILES), inputs_digest=A, step="dpo").files
-    (own,) = (each for each in entry if each.name == NAME)
+    manifest = FileStore(tmp_path / "store").commit("m1", write(tmp_path / "new", FILES), inputs_digest=A, step="dpo")
+    (own,) = (each for each in manifest.files if each.name == NAME)
     assert hashed.problem(path, own, lambda: flip(path)) is None
     assert not hashed.holds(path, own)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 import torch
 from safetensors.torch import load_file
-from selfreward_steps.training.batches import by_length
+from selfreward_steps.contract import EXAMPLES_UNMEASURED, DpoSettings, ModelShape
+from selfreward_steps.training.batches import Memory, by_length
 from training_bench import Bench
 
 PAD = 9
@@ -73,3 +78,28 @@ def test_what_is_learnt_is_the_same_however_a_batch_is_divided(bench: Bench) -> 
     whole, divided = (load_file(bench.model(f"by-{size}") / "model.safetensors") for size in (8, 2))
     for name, weight in whole.items():
         torch.testing.assert_close(divided[name], weight, rtol=0, atol=2e-5)
+
+
+GB = 10**9
+LARGE = Memory(
+    ModelShape(8 * 10**9, 32, 4096, 14336, 1024), bytes_per_parameter=16, tokens=2 * 1024, processes=2, halves=True
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "memory", "expected"),
+    [
+        pytest.param({"per_device_batch_size": 3}, 1, LARGE, 3, id="stated"),
+        pytest.param({}, None, LARGE, EXAMPLES_UNMEASURED, id="no-gpu"),
+        pytest.param({}, 140 * GB, replace(LARGE, shape=None), EXAMPLES_UNMEASURED, id="unknown-architecture"),
+        # 64 GB of states and 1 of gathered layers; a pair keeps 2,048 x 32 x 242,176 bytes of activations: 15.9 GB.
+        pytest.param({}, 140 * GB, LARGE, 3, id="large"),
+        pytest.param({}, 140 * GB, replace(LARGE, tokens=2 * 256), 15, id="shorter"),
+        pytest.param({}, 140 * GB, replace(LARGE, processes=1), 1, id="does-not-fit-at-all"),
+        pytest.param({"gradient_checkpointing": True}, 140 * GB, LARGE, 38, id="checkpointing"),
+    ],
+)
+def test_as_many_examples_share_a_forward_pass_as_the_gpu_has_memory_for(
+    settings: dict[str, Any], free: int | None, memory: Memory, expected: int
+) -> None:
+    assert memory.examples(DpoSettings(**settings), free) == expected

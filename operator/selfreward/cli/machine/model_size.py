@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from selfreward_steps.contract import ModelSource
-
-from selfreward.estimate.shape import ModelShape, parameters_of_config, shape_of
+from selfreward_steps.contract import ModelShape, ModelSource, parameters_of_config, shape_of
 
 _MOST_HEADER: Final = 100_000_000
 """Bytes; safetensors itself reads no longer one."""

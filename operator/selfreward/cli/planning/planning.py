@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from selfreward_steps.contract import DataSource, ModelSource
+from selfreward_steps.contract import DataSource, ModelSource, shape_of
 from selfreward_steps.contract.artifact_names import EVALUATION_JUDGE, JUDGE_MODEL
 
 from selfreward.api import Keeping, SelfRewardRunSpec, ServingKeep
@@ -27,7 +27,7 @@ from selfreward.cluster.local.devices import share
 from selfreward.estimate import GPUS, Assumptions, Hardware, ModelShape, Seeds, estimate_run, fitted
 from selfreward.estimate.assumptions import Range
 from selfreward.estimate.hardware import gpu_named
-from selfreward.estimate.shape import shape_of, typical
+from selfreward.estimate.shape import typical
 from selfreward.render.memory import GPU_PRODUCT_LABEL
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([MB])", re.IGNORECASE)
