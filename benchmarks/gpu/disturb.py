@@ -39,11 +39,15 @@ from watch import newest_progress  # noqa: E402
 
 _LOOK: Final = 0.1
 _HELD_SECONDS: Final = 40
+_FROM: Final = 0.25
+"""Share of a step's work that is done when it is struck: its first checkpoint is there by then."""
 DEFAULT: Final = Setting(
     prompt_count=200,
     training_processes=2,
-    per_device=4,
-    extra=json.dumps({"training": {"dpo": {"checkpointSteps": 4}}}),
+    # Many small steps, so that there is a middle of them.
+    batch=4,
+    per_device=2,
+    extra=json.dumps({"training": {"dpo": {"checkpointSteps": 6}}}),
 )
 
 
@@ -111,12 +115,11 @@ class Disturbed:
         return runner.returncode
 
     def _has_come(self, what: str, key: str) -> bool:
-        """Whether it is time: steps are done and not all of them; or the step has begun."""
+        """Whether it is time: in the middle of the work; or as soon as the step has begun."""
         if what == "memory":
             return self._last.get(f"row {key}", {}).get("state") in ("Running", "Succeeded")
         progress = self._last.get(f"progress {key}")
-        least = 2 if progress is not None and progress["unit"] == "steps" else 1
-        return progress is not None and least <= progress["done"] < (progress["total"] or 0)
+        return progress is not None and progress["total"] * _FROM <= progress["done"] < progress["total"]
 
     def _do(self, act: str, what: str, key: str, runner: int) -> bool:
         if what == "memory":

@@ -55,6 +55,14 @@ def _told(act: Row, after: Sequence[Row], timeline: Sequence[Row]) -> dict[str, 
             if row["what"].startswith(_SPEAKING) and (row["value"].get("reason") or row["value"].get("message"))
         ],
         "went_on": served if strikes_server else trained,
+        "went_on_from": next(
+            (
+                row["value"]["done"]
+                for row in later
+                if row["what"] == f"progress {key}" and row["at"] - act["at"] == trained
+            ),
+            None,
+        ),
         "caught_up": _first(
             act, later, f"progress {key}", lambda value: before is None or value["done"] > before["done"]
         ),
@@ -100,11 +108,13 @@ def table(found: Row) -> str:
 
 
 def _lines(found: Row) -> Iterator[str]:
-    yield "| done | what the run said | processes gone, s | off the GPU, s | goes on, s | as far as before, s |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    heads = ("processes gone, s", "off the GPU, s", "goes on, s", "done before, then", "as far as before, s")
+    yield f"| done | what the run said | {' | '.join(heads)} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for act in found["acts"]:
         seconds = [act[name] for name in ("processes_gone", "gpu_gone", "went_on", "caught_up")]
         cells = ["" if each is None else f"{each:.1f}" for each in seconds]
+        cells.insert(3, f"{act['done_before']}, {act['went_on_from']}")
         yield f"| {_what(act)} | {_verdict(act)} | {' | '.join(cells)} |"
     yield ""
     tried = {key: row["attempt"] for key, row in found["steps"].items() if row["attempt"] > 1}
