@@ -121,7 +121,7 @@ def _lines(plan: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[str]:
         yield f"`selfreward plan`: {line}\n"
     yield (
         "| | GPU, planned, GiB | each GPU in use | ratio | of this part's processes | host, planned, GiB | "
-        "resident | ratio | of it no file's | the largest process | processes | planned, s | measured, s |"
+        "resident | ratio | anonymous and shared | largest process | processes | planned, s | measured, s |"
     )
     yield "| --- |" + " --- |" * 12
     for row in planned["steps"]:
