@@ -138,7 +138,7 @@ class Disturbed:
         if victim is None:
             return False
         with suppress(psutil.Error):
-            words = " ".join(victim.process.cmdline())[:200] or victim.process.name()
+            words = " ".join(victim.process.cmdline()).strip()[:200] or victim.process.name()
             self._note(
                 "act", act=act, key=key, pid=victim.process.pid, rank=victim.rank, words=words, memory=memory_used()
             )
