@@ -41,6 +41,7 @@ def summary(results: Sequence[Measured]) -> str:
     for name in names:
         mine = [result for result in ended if result.variant == name]
         both = [(result, plain[result.seed]) for result in mine if result.seed in plain]
+        costs = [one.tokens / other.tokens for one, other in both if other.tokens]
         rises = sum(all(step(result) > 0 for step in _steps(whole)) for result in mine)
         cells = [
             name,
@@ -51,7 +52,7 @@ def summary(results: Sequence[Measured]) -> str:
             _interval([_judge(one.models[-1]) - _judge(other.models[-1]) for one, other in both], 3),
             *(_interval([step(result) for result in mine], 3) for step in _steps(whole)),
             f"{rises} of {len(mine)}",
-            f"{fmean([one.tokens / other.tokens for one, other in both if other.tokens] or [0]):.2f}",
+            f"{fmean(costs):.2f}" if costs else "–",
         ]
         lines.append(_row(cells))
     return "\n".join(lines)

@@ -100,11 +100,13 @@ def test_the_summary_compares_each_variant_with_the_first_on_the_same_seeds() ->
         judging("plain", 1, 4.0, (0.6, 0.7), 100),
         judging("other", 0, 3.5, (0.6, 0.7), 150),
         Result("other", 1, [ModelTruth("m1", 2.0, 8.0, 0.6, 0.5)], [], 300, [], "pairs-1: NoPreferencePairs: x", 1.0),
+        Result("third", 0, [], [], 300, [], "the run: OSError: x", 1.0),
     ]
     assert summary(results).splitlines()[2:] == [
         "| plain | 2 | 3.50 ± 6.35 | 0.00 ± 0.00 | 0.600 ± 0.000 | 0.600 ± 1.271 | 0.000 ± 0.000 | 0.000 ± 1.271 "
         "| 1 of 2 | 1.00 |",
         "| other | 1 | 3.50 | 0.50 | 0.600 | 0.700 | 0.200 | 0.100 | 1 of 1 | 1.50 |",
+        "| third | 0 | – | – | – | – | – | – | 0 of 0 | – |",
     ]
 
 
