@@ -1,6 +1,10 @@
-"""By hand: one epoch of DPO by TRL. MODEL PAIRS TARGET SETTING."""
+"""By hand: one epoch of DPO by TRL. MODEL PAIRS TARGET SETTING.
+
+Under `torchrun --nproc_per_node 2` the model is replicated on two GPUs.
+"""
 
 import json
+import os
 import time
 
 BEGAN = time.time()
@@ -25,7 +29,7 @@ def main() -> None:
     settings = DPOConfig(
         output_dir=str(target / "work"),
         per_device_train_batch_size=setting.per_device,
-        gradient_accumulation_steps=setting.batch // setting.per_device,
+        gradient_accumulation_steps=setting.batch // setting.per_device // int(os.environ.get("WORLD_SIZE", "1")),
         learning_rate=setting.learning_rate,
         lr_scheduler_type="cosine",
         num_train_epochs=1,
@@ -44,6 +48,8 @@ def main() -> None:
     lap("load")
     trainer.train()
     lap("train")
+    if not trainer.is_world_process_zero():
+        return
     trainer.model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)
     lap("save")

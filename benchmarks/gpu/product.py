@@ -43,6 +43,7 @@ def drop_weights(folder: Path) -> None:
 
 def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
     """The run: no seed data, so M1 is the base model; the prompts of a file; no evaluation, as the script has none."""
+    per_device = {"perDeviceBatchSize": setting.per_device} if setting.per_device else {}
     rate = {"learningRate": setting.learning_rate, "minLearningRate": setting.learning_rate / 10}
     spec = {
         "model": {"uri": model.as_uri()},
@@ -53,7 +54,7 @@ def manifest(model: Path, prompts: Path, setting: Setting) -> dict[str, Any]:
         "preferences": {"truncated": "keep"},
         "training": {
             "processesPerNode": setting.training_processes,
-            "dpo": {**rate, "batchSize": setting.batch, "perDeviceBatchSize": setting.per_device, "epochs": 1},
+            "dpo": {**rate, "batchSize": setting.batch, "epochs": 1, **per_device},
         },
         "evaluation": {"enabled": False},
         "serving": {

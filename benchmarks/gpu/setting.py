@@ -35,6 +35,7 @@ class Setting:
     learning_rate: float = 1e-6
     batch: int = 16
     per_device: int = 16
+    """Pairs a forward pass on one GPU; 0: as many as the product takes by itself."""
     tensor_parallel: int = 1
     replicas: int = 1
     training_processes: int = 1
