@@ -24,9 +24,9 @@ help:  ## This list
 
 setup: .venv/.ready  ## Virtual environment from the locks, for what this machine is (DEVICE=cpu, DEVICE=gpu)
 
-.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt locks/lua.txt locks/docs.txt pyproject.toml $(wildcard setup/*.py)
+.venv/.ready: locks/dev.txt locks/cuda.txt locks/gpu.txt locks/languages.txt locks/docs.txt pyproject.toml $(wildcard setup/*.py)
 	$(PYTHON) setup --device $(DEVICE)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement locks/lua.txt --requirement locks/docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement locks/languages.txt --requirement locks/docs.txt
 	@touch $@
 
 quickstart: setup  ## A whole self-rewarding run on this machine

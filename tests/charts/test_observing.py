@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import promql_parser
 import pytest
 import yaml
 from charts.helm import CHART, Helm, only
@@ -68,6 +69,15 @@ def test_what_is_asked_for_exists(expression: str) -> None:
         assert matched <= KNOWN[metric]
     for grouped in _GROUPED.findall(expression):
         assert {each.strip() for each in grouped.split(",")} <= set.union(*(KNOWN[metric] for metric, _ in asked))
+
+
+@pytest.mark.parametrize("expression", [pytest.param(text, id=name) for name, text in expressions().items()])
+def test_what_is_asked_is_promql(expression: str) -> None:
+    # Grafana and not Prometheus knows its variables; a variable of the dashboard is a call of Grafana's too.
+    asked = expression.replace("$__rate_interval", "1m")
+    if called := re.fullmatch(r"label_values\((.+), *\w+\)", asked):
+        asked = called[1]
+    promql_parser.parse(asked)
 
 
 def test_every_metric_is_on_the_dashboard_or_alerted_on() -> None:
