@@ -15,6 +15,8 @@ from selfreward.render.pods import USER_ID
 ROOT = Path(__file__).parents[2]
 NAMES = ("operator", "generator", "judge", "trainer")
 LOCKED = ("operator", "judge", "trainer")
+LOCKS = {"judge": ["LOCK=judge"], "trainer": ["LOCK=trainer", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"]}
+"""Arguments of those that may hold something else, and where to find it."""
 
 
 def instructions(image: str) -> list[tuple[str, str]]:
@@ -33,7 +35,7 @@ def all_of(image: str, keyword: str) -> list[str]:
 @pytest.mark.parametrize("image", NAMES)
 def test_the_base_is_pinned_and_can_be_replaced(image: str) -> None:
     base, *others = all_of(image, "ARG")
-    assert others == [*(["LOCK=judge"] if image == "judge" else []), "BASE", "VERSION=0.1.0", "REVISION=unknown"]
+    assert others == [*LOCKS.get(image, []), "BASE", "VERSION=0.1.0", "REVISION=unknown"]
     assert re.fullmatch(r"BASE=[a-z/-]+:v?\d+\.\d+\.\d+[a-z0-9.-]*", base)
     assert {each.split()[0] for each in all_of(image, "FROM")} == {"${BASE}"}
 

@@ -82,7 +82,7 @@ def test_a_lock_is_part_of_the_one_that_is_tested(image: str) -> None:
     assert other == ({"liger-kernel"} if image == "trainer" else set())
 
 
-@pytest.mark.parametrize("image", LOCKS)
+@pytest.mark.parametrize("image", [*LOCKS, "trainer-cpu"])
 def test_what_an_image_installs_is_known_by_its_content(image: str) -> None:
     text = (ROOT / "locks" / f"{image}.txt").read_text()
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -101,6 +101,15 @@ def test_a_lock_holds_what_is_imported(image: str) -> None:
     packages, distributions = imported(image), packages_distributions()
     assert {each for each in packages if not lock(image).keys() & map(canonicalize_name, distributions[each])} == set()
     assert packages
+
+
+def test_the_trainer_of_a_node_without_a_gpu_differs_in_its_torch_alone() -> None:
+    on_gpu, on_cpu = lock("trainer"), lock("trainer-cpu")
+    assert on_cpu == {
+        name: f"{version}+cpu" if name == "torch" else version
+        for name, version in on_gpu.items()
+        if not ON_CUDA.fullmatch(name) and name != "liger-kernel"
+    }, "run `make lock`"
 
 
 @pytest.mark.parametrize("image", ["operator", "judge"])
