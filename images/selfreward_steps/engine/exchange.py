@@ -4,7 +4,8 @@ vLLM can sleep and take other weights. Over HTTP it offers that at development e
 here the engine is asked from within, at one address, which asks for the run's key. What must hold: an answer never
 comes from other weights than those of the model that is named. So nobody is answered while the model changes, nor after
 an exchange that failed, and an exchange has succeeded when the files are those that were verified, the workers hold
-what they say, no cache of the old model is left, and only the new name is known.
+what they say, no cache of the old model is left, and only the new name is known. A server may run several engines
+(`--data-parallel-size`): each of them is asked, and an error of any is an exchange that failed.
 """
 
 from __future__ import annotations
@@ -147,12 +148,11 @@ class Exchange:
         if was_asleep:
             await engine.wake_up(["weights"])
         await engine.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-        for unlike in await engine.collective_rpc("selfreward_unlike", args=(str(folder),)):
-            if unlike:
-                raise ExchangeFailed(f"after the exchange the engine does not hold the weights of {model}: {unlike[0]}")
+        await engine.collective_rpc("selfreward_compare", args=(str(folder),))
         if was_asleep:
             await engine.wake_up(["kv_cache"])
-        if not await engine.reset_prefix_cache():
+        # So asked, an engine that cannot raises; otherwise it answers, and vLLM 0.26 hands on the first answer alone.
+        if not await engine.reset_prefix_cache(reset_running_requests=True):
             raise ExchangeFailed("the prefix cache could not be reset")
         verified = json.loads((folder / VERIFIED).read_text(encoding="utf-8"))
         if file_stamps(folder) != verified:

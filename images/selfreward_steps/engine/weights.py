@@ -15,18 +15,22 @@ _BUDGET: Final = 256 << 20
 class Weights:
     """Methods of a worker, beside vLLM's own."""
 
-    def selfreward_unlike(self: Any, folder: str) -> list[str]:
-        """Names of parameters that are not what the files of `folder` say; empty when all that were compared are.
+    def selfreward_compare(self: Any, folder: str) -> None:
+        """Raises ValueError where a parameter is not what the files of `folder` say, or nothing can be compared.
 
-        Compared is what the engine keeps under the file's name and shape, so neither what it fuses nor what it splits
-        over GPUs; where that is nothing, the answer names the folder, for nothing is known then.
+        It raises rather than tells, since an error of any engine reaches whoever asks; of several engines' answers vLLM
+        hands on the first alone. Compared is what the engine keeps under the file's name and shape, so neither what it
+        fuses nor what it splits over GPUs.
         """
         parameters = dict(self.model_runner.get_model().named_parameters())
         with _Files(Path(folder)) as files:
             names = [name for name in files.names if name in parameters and files.shape(name) == parameters[name].shape]
             chosen = _spread(names, parameters)
-            unlike = [name for name in chosen if not files.hold(name, parameters[name])]
-        return unlike if chosen else [folder]
+            if not chosen:
+                raise ValueError(f"no weight in {folder} can be compared with what the engine holds")
+            for name in chosen:
+                if not files.hold(name, parameters[name]):
+                    raise ValueError(f"the engine does not hold the weights in {folder}: {name}")
 
 
 class _Files:

@@ -17,7 +17,7 @@ from selfreward_steps.engine.exchange import Exchange
 from selfreward_steps.engine.likeness import differing_file, file_stamps
 
 KEY = "the run's own key"
-LOADED = ["wake weights", "reload_weights m2", "selfreward_unlike m2", "wake kv_cache", "reset"]
+LOADED = ["wake weights", "reload_weights m2", "selfreward_compare m2", "wake kv_cache", "reset"]
 
 
 @dataclass
@@ -43,33 +43,49 @@ class Models:
 
 
 @dataclass
-class Engine:
-    """vLLM's engine, which does what it is asked or fails at one call."""
+class Core:
+    """One of vLLM's engines, which does what it is asked or fails at one call."""
 
     fails_at: str = ""
-    unlike: list[str] = field(default_factory=list)
     resets: bool = True
     calls: list[str] = field(default_factory=list)
 
-    def _call(self, what: str) -> None:
+    async def call(self, what: str) -> None:
+        # Each engine answers from its own process.
+        await asyncio.sleep(0)
         self.calls.append(what)
         if what == self.fails_at:
             raise RuntimeError(f"CUDA error at {what}")
 
+    async def reset(self, running: bool) -> bool:
+        await self.call("reset")
+        if running and not self.resets:
+            raise RuntimeError("Failed to reset KV cache")
+        return self.resets
+
+
+@dataclass
+class Engine:
+    """vLLM's client of its engines: all are asked, an error of any is raised, and the first one's answer is given."""
+
+    cores: list[Core] = field(default_factory=lambda: [Core(), Core()])
+
+    async def _all(self, what: str) -> None:
+        await asyncio.gather(*(core.call(what) for core in self.cores))
+
     async def sleep(self, level: int) -> None:
-        self._call(f"sleep {level}")
+        await self._all(f"sleep {level}")
 
     async def wake_up(self, tags: list[str]) -> None:
-        self._call(f"wake {' '.join(tags)}")
+        await self._all(f"wake {' '.join(tags)}")
 
     async def collective_rpc(self, method: str, args: tuple[str, ...] = (), kwargs: Any = None) -> list[Any]:
         folder = args[0] if args else kwargs["weights_path"]
-        self._call(f"{method} {Path(folder).name}")
-        return [self.unlike]
+        await self._all(f"{method} {Path(folder).name}")
+        return [None]
 
-    async def reset_prefix_cache(self) -> bool:
-        self._call("reset")
-        return self.resets
+    async def reset_prefix_cache(self, reset_running_requests: bool = False) -> bool:
+        return (await asyncio.gather(*(core.reset(reset_running_requests) for core in self.cores)))[0]
 
 
 @dataclass
@@ -135,24 +151,25 @@ async def test_it_sleeps_and_wakes_as_another_model(server: Server) -> None:
     assert (await server.ask("/health"))[0] == 200
     told = await server.give("m2")
     assert told.json() == {"state": "serving", "model": "m2", "digest": "sha256:m2", "error": ""}
-    assert server.engine.calls == ["sleep 2", *LOADED]
+    assert [core.calls for core in server.engine.cores] == [["sleep 2", *LOADED]] * 2
     assert await server.ask() == (200, "m2")
     assert not server.models.is_base_model("m1")
 
 
 async def test_an_engine_that_stays_awake_is_not_woken(server: Server) -> None:
     await server.give("m2")
-    assert server.engine.calls == ["reload_weights m2", "selfreward_unlike m2", "reset"]
+    assert [core.calls for core in server.engine.cores] == [["reload_weights m2", "selfreward_compare m2", "reset"]] * 2
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=["first-engine", "second-engine"])
 @pytest.mark.parametrize("call", ["sleep 2", *LOADED])
-async def test_an_exchange_that_fails_half_way_ends_all_answers(server: Server, call: str) -> None:
-    server.engine.fails_at = call
+async def test_an_exchange_that_fails_half_way_ends_all_answers(server: Server, call: str, place: int) -> None:
+    server.engine.cores[place].fails_at = call
     await server.tell(model=None)
     told = await server.give("m2")
     assert (told.status_code, told.json()["state"]) == (500, "broken")
     assert f"RuntimeError: CUDA error at {call}" in told.json()["error"]
-    server.engine.fails_at = ""
+    server.engine.cores[place].fails_at = ""
     assert (await server.ask())[0] == 503
     assert (await server.give("m2")).status_code == 500, "what it holds is not known, so it stays as it is"
     assert not server.models.is_base_model("m2")
@@ -161,8 +178,8 @@ async def test_an_exchange_that_fails_half_way_ends_all_answers(server: Server, 
 @pytest.mark.parametrize(
     ("plant", "words"),
     [
-        pytest.param({"unlike": ["model.norm.weight"]}, "does not hold the weights of m2: model.norm", id="weights"),
-        pytest.param({"resets": False}, "prefix cache", id="a cache of the old model"),
+        pytest.param({"old_cache": 0}, "Failed to reset", id="a cache of the old model"),
+        pytest.param({"old_cache": 1}, "Failed to reset", id="a cache of the old model in the second engine"),
         pytest.param({"deaf": True}, "does not take the name m2", id="name"),
         pytest.param({"rewritten": True}, "changed after they were verified", id="files swapped after verification"),
         pytest.param({"config": {"hidden_size": 9}}, "config.json of m2 differs from that of m1", id="another shape"),
@@ -172,8 +189,8 @@ async def test_an_exchange_that_fails_half_way_ends_all_answers(server: Server, 
 async def test_an_exchange_that_did_not_do_what_it_should_is_none(
     server: Server, plant: dict[str, Any], words: str
 ) -> None:
-    server.engine.unlike = plant.get("unlike", [])
-    server.engine.resets = plant.get("resets", True)
+    if "old_cache" in plant:
+        server.engine.cores[plant["old_cache"]].resets = False
     server.models.deaf = "deaf" in plant
     if "config" in plant:
         shutil.rmtree(server.folder / "m2")
@@ -194,7 +211,7 @@ async def test_an_exchange_waits_for_answers_that_are_under_way(server: Server) 
     await asyncio.sleep(0)
     exchange = asyncio.create_task(server.give("m2"))
     await asyncio.sleep(0.1)
-    assert server.engine.calls == []
+    assert [core.calls for core in server.engine.cores] == [[], []]
     assert (await server.ask())[0] == 503, "nobody new is let in"
     server.held.set()
     assert await answer == (200, "m1")
@@ -204,7 +221,7 @@ async def test_an_exchange_waits_for_answers_that_are_under_way(server: Server) 
 @pytest.mark.parametrize("key", [None, "", "another", "the run's own key "])
 async def test_a_stranger_exchanges_nothing(server: Server, key: str | None) -> None:
     assert (await server.tell(key, model=None)).status_code == 401
-    assert (server.engine.calls, (await server.ask())[0]) == ([], 200)
+    assert ([core.calls for core in server.engine.cores], (await server.ask())[0]) == ([[], []], 200)
 
 
 async def test_without_a_key_nobody_exchanges_anything(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def write(folder: Path, **changed: torch.Tensor) -> str:
 
 
 def test_what_the_file_says_is_like(tmp_path: Path) -> None:
-    assert worker(Model()).selfreward_unlike(write(tmp_path)) == []
+    worker(Model()).selfreward_compare(write(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["norm", "down"])
@@ -45,19 +45,22 @@ def test_one_changed_value_is_found(tmp_path: Path, name: str) -> None:
     model = Model()
     changed = getattr(model, name).detach().clone()
     changed.view(-1)[-1] += 1e-3
-    assert worker(model).selfreward_unlike(write(tmp_path, **{name: changed})) == [name]
+    folder = write(tmp_path, **{name: changed})
+    with pytest.raises(ValueError, match=f"the engine does not hold the weights in {folder}: {name}"):
+        worker(model).selfreward_compare(folder)
 
 
 def test_a_file_in_another_format_is_read_in_the_engines(tmp_path: Path) -> None:
     exact = torch.full((4,), 1.0039)
     model = Model().bfloat16()
     model.norm.data = exact.bfloat16()
-    assert worker(model).selfreward_unlike(write(tmp_path, norm=exact)) == []
+    worker(model).selfreward_compare(write(tmp_path, norm=exact))
 
 
 def test_where_nothing_can_be_compared_nothing_is_known(tmp_path: Path) -> None:
     save_file({"other": torch.ones(1)}, tmp_path / "model.safetensors")
-    assert worker(Model()).selfreward_unlike(str(tmp_path)) == [str(tmp_path)]
+    with pytest.raises(ValueError, match="no weight"):
+        worker(Model()).selfreward_compare(str(tmp_path))
 
 
 def test_large_matrices_are_taken_at_distances_and_vectors_all(monkeypatch: pytest.MonkeyPatch) -> None:
