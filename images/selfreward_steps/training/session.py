@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare
 from selfreward_steps.training.export import curve, gather, put_back, set_weights, write_model
 from selfreward_steps.training.interruption import Interruption
+from selfreward_steps.training.overruns import Overruns, is_overrun
 from selfreward_steps.training.quiet import quieten
 from selfreward_steps.training.ranks import Council, Ranks, lost_peers
 from selfreward_steps.training.rewards import Split
@@ -80,6 +82,7 @@ class _Session:
         self.council = Council(self.ranks)
         self.source = self.fetch("model")
         self.notes: dict[str, str] = {}
+        self.overruns = Overruns(context.store, context.output, context.inputs_digest, self.ranks.world)
         self.snapshots: list[str] = getattr(context.config, "checkpoints", [])
         """Artifacts to commit on the way, of the model as it is then."""
 
@@ -91,9 +94,10 @@ class _Session:
             self._fit_batches(counts)
             data = self.method.data(load(path))
             loaded = time.monotonic()
-            steps = self._train(tokenizer, data)
-            trained = time.monotonic()
-            measured = self._export()
+            with self._within_memory():
+                steps = self._train(tokenizer, data)
+                trained = time.monotonic()
+                measured = self._export()
             if not self.ranks.first:
                 # Whoever leaves first ends the job for all (PyTorchJob): nobody does before the commit.
                 self.council.wait()
@@ -105,6 +109,16 @@ class _Session:
             "export_seconds": time.monotonic() - trained,
         }
         return self._outcome({**steps, **measured, **counts.metrics(), "examples": float(len(data.train))}, seconds)
+
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        """Take an error of too little memory for what it is, with what helps."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_overrun(error):
+                raise
+            raise self.overruns.failure(self.settings, self.batches.per_device) from error
 
     def fetch(self, role: str) -> Path:
         return self.council.once_a_node(lambda: self.context.fetch(role))
@@ -159,7 +173,11 @@ class _Session:
             processes=self.ranks.world,
             halves=self.args.bf16,
         )
-        self.batches = self._batches(self.council.least(memory.examples(self.settings, free_memory())))
+        examples = memory.examples(self.settings, free_memory())
+        if self.settings.per_device_batch_size is None:
+            limit = self.council.told_by_first(self.overruns.limit)
+            examples = examples if limit is None else min(examples, limit)
+        self.batches = self._batches(self.council.least(examples))
         self.args.per_device_train_batch_size = self.args.per_device_eval_batch_size = self.batches.per_device
         self.args.gradient_accumulation_steps = self.batches.accumulation
 
@@ -275,7 +293,7 @@ class _Session:
                 "per_device_batch": float(self.batches.per_device),
                 "accumulation": float(self.batches.accumulation),
             },
-            after_commit=[self._shelf().clear, self._release],
+            after_commit=[self._shelf().clear, self.overruns.discard, self._release],
         )
 
     def _output(self, artifact: str, metrics: dict[str, float]) -> Output:

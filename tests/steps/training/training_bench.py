@@ -178,9 +178,17 @@ class Bench:
         return self.store.artifacts(f"checkpoints/{artifact}")
 
     def start(
-        self, step: str, output: str, settings: Mapping[str, Any], *, ranks: int = 1, nodes: int = 1, **config: Any
+        self,
+        step: str,
+        output: str,
+        settings: Mapping[str, Any],
+        *,
+        ranks: int = 1,
+        nodes: int = 1,
+        process: Callable[..., None] = run_step,
+        **config: Any,
     ) -> Running:
-        """Start a step; `config` holds `inputs` (artifact by role) and any other field.
+        """Start a step; `config` holds `inputs` (artifact by role) and any other field, `process` is what runs it.
 
         Each of several `nodes` has a scratch folder of its own, as its machine would.
         """
@@ -193,7 +201,7 @@ class Bench:
             if nodes > 1:
                 numbered["SELFREWARD_SCRATCH"] = str(self.folder / f"scratch-{numbered['GROUP_RANK']}")
             arguments = (step, environment | numbered, str(folder / f"output-{rank}"), str(folder / f"errors-{rank}"))
-            processes.append(self.forks.Process(target=run_step, args=arguments))
+            processes.append(self.forks.Process(target=process, args=arguments))
         (folder / "output-0").touch()
         for process in processes:
             process.start()
