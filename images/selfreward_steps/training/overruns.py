@@ -54,15 +54,16 @@ class Overruns:
         """Remove all notes: for when the output is committed."""
         self._store.journal(self._output, inputs_digest=self._inputs_digest).discard()
 
-    def failure(self, settings: TrainingSettings, examples: int) -> StepFailed:
-        """The failure of an attempt that took so many examples a forward pass, noted where the next may take fewer."""
+    def failure(self, field: str, settings: TrainingSettings, examples: int) -> StepFailed:
+        """The failure of an attempt that took so many examples a forward pass, noted where the next may take fewer;
+        `field` is where the user has set the `settings`."""
         if settings.per_device_batch_size is not None:
-            told = "use fewer, or leave it out: then a failure of this kind is tried again with half as many"
-            message = f"settings.perDeviceBatchSize: {examples} examples a forward pass do not fit into the GPU: {told}"
+            told = "lower it, or leave it out: then as many are taken as fit, and half as many if these were too many"
+            message = f"{field}.perDeviceBatchSize: {examples} examples a forward pass do not fit into the GPU: {told}"
         elif examples > 1:
             self.note(examples)
             message = f"{examples} examples a forward pass do not fit into the GPU: the next attempt takes half as many"
         else:
-            remedies = "settings.gradientCheckpointing, settings.lora, a smaller settings.maxLength, or more GPUs"
-            message = f"one example a forward pass does not fit into the GPU: {remedies} would help"
+            remedies = "gradientCheckpointing: true, lora, a smaller maxLength, or more GPUs"
+            message = f"{field}: one example a forward pass does not fit into the GPU: {remedies} would help"
         return StepFailed("OutOfMemory", message)

@@ -118,7 +118,8 @@ class _Session:
         except RuntimeError as error:
             if not is_overrun(error):
                 raise
-            raise self.overruns.failure(self.settings, self.batches.per_device) from error
+            field = f"training.{self.method.name}"
+            raise self.overruns.failure(field, self.settings, self.batches.per_device) from error
 
     def fetch(self, role: str) -> Path:
         return self.council.once_a_node(lambda: self.context.fetch(role))

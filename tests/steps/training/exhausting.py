@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from forked import run_step
 
 
-def run_with_little_memory(step: str, environment: Mapping[str, str], output: str, errors: str) -> None:
-    """Run an SFT step as :func:`run_step` does; a forward pass of several examples ends as torch ends it on a GPU."""
+def run_with_little_memory(step: str, environment: Mapping[str, str], output: str, errors: str, after: int = 0) -> None:
+    """Run an SFT step as :func:`run_step` does; a forward pass of several examples ends as torch ends it on a GPU.
+
+    `after` so many passes, as when a longer example comes late.
+    """
     import torch
     from transformers import LlamaModel
 
-    whole = LlamaModel.forward
+    whole, passes = LlamaModel.forward, itertools.count()
 
     def forward(self: Any, *arguments: Any, **named: Any) -> Any:
-        if len(named["input_ids"]) > 1:
+        if next(passes) >= after and len(named["input_ids"]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return whole(self, *arguments, **named)
 

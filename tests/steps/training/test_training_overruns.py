@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+import torch
 from exhausting import run_with_little_memory
+from safetensors.torch import load_file
+from selfreward_steps.contract import DpoSettings
 from selfreward_steps.training.overruns import Overruns, is_overrun
 from training_bench import DIGEST, Bench, Finished
 
@@ -40,10 +44,27 @@ def done_digest(bench: Bench) -> str:
     return manifest.inputs_digest
 
 
+def test_it_goes_on_from_its_checkpoint_with_fewer_and_learns_the_same(bench: Bench) -> None:
+    settings = {**SETTINGS, "maxSteps": 4, "checkpointSteps": 1, "dropout": 0}
+    runs_out = partial(run_with_little_memory, after=4)
+    ended = bench.start("sft", "sft", settings, inputs=INPUTS, process=runs_out).wait()
+    assert ended.result["reason"] == "OutOfMemory", ended.errors
+    done = bench.run("sft", "sft", settings, inputs=INPUTS, attempt=2)
+    assert done.resumed_after == 2
+    assert (done.numbers["per_device_batch"], done.numbers["steps"]) == (2, 4)
+    whole = bench.run("sft", "whole", settings, inputs=INPUTS)
+    assert whole.numbers["per_device_batch"] == 4
+    divided, undisturbed = (load_file(bench.model(name) / "model.safetensors") for name in ("sft", "whole"))
+    for name, weight in undisturbed.items():
+        torch.testing.assert_close(divided[name], weight, rtol=0, atol=2e-5)
+
+
 def test_what_the_user_states_is_kept_to_and_named(bench: Bench) -> None:
     for number in (1, 2):
         ended = attempt(bench, number, perDeviceBatchSize=2)
-        assert ended.result["message"].startswith("settings.perDeviceBatchSize: 2 examples a forward pass do not fit")
+        assert ended.result["message"].startswith(
+            "training.sft.perDeviceBatchSize: 2 examples a forward pass do not fit"
+        )
 
 
 def test_the_fewest_that_were_too_many_count_of_as_many_processes(bench: Bench) -> None:
@@ -54,6 +75,8 @@ def test_the_fewest_that_were_too_many_count_of_as_many_processes(bench: Bench) 
     assert (one.limit(), two.limit()) == (3, None)
     one.note(1)
     assert one.limit() == 1
+    last = one.failure("training.dpo", DpoSettings(), 1)
+    assert str(last).startswith("training.dpo: one example a forward pass does not fit into the GPU")
 
 
 @pytest.mark.parametrize(
