@@ -56,6 +56,29 @@ def test_last_words(tmp_path: Path, line: bytes, text: str) -> None:
     assert tail_of(tmp_path, line).last_line == text
 
 
+def test_a_stage_is_what_a_loading_server_says_of_its_loading(tmp_path: Path) -> None:
+    stages = []
+    for line in (
+        "INFO 11-30 16:21:40 [model.py:733] Resolved architecture: LlamaForCausalLM",
+        "INFO 11-30 16:21:54 [core.py:133] Initializing an engine with config: download_dir=None, " + "x" * 200,
+        "INFO 11-30 16:22:11 [cpu_model_runner.py:68] Starting to load model /models/m1...",
+        "FutureWarning: loading so is deprecated",
+        "Loading safetensors checkpoint shards:  50% Completed | 1/2",
+        "INFO 11-30 16:22:17 [utils.py:347] Using LBHNC KV cache layout.",
+        "Capturing CUDA graphs (decode, FULL):  40%",
+        "INFO 11-30 16:22:19 [core.py:402] init engine (profile, create kv cache, warmup model) took 2.04 s",
+    ):
+        stages.append(tail_of(tmp_path, f"{line}\n".encode()).last_stage)
+    assert stages == [
+        "",
+        "",
+        *["Starting to load model /models/m1..."] * 2,
+        *["Loading safetensors checkpoint shards:  50% Completed | 1/2"] * 2,
+        "Capturing CUDA graphs (decode, FULL):  40%",
+        "init engine (profile, create kv cache, warmup model) took 2.04 s",
+    ]
+
+
 def test_an_error_is_remembered_over_what_follows(tmp_path: Path) -> None:
     tail = tail_of(tmp_path, b"ValueError: no such dtype\nshutting down\n")
     assert (tail.last_error, tail.last_line) == ("ValueError: no such dtype", "shutting down")

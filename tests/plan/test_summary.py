@@ -54,6 +54,12 @@ def test_step_and_progress(total: int | None, told: str) -> None:
     assert (status.step, status.progress) == ("evaluate-m1, prompts-1", told)
 
 
+def test_what_a_step_does_before_it_counts_is_told_without_a_number() -> None:
+    moment = scene("prompts-1").served("m1").active("prompts-1", running_at=ago(9))
+    moment.child("prompts-1", ChildPhase.RUNNING, progress=progress(0, ago(1), None))
+    assert moment.decide().status.progress == "candidates"
+
+
 def test_pairs_and_accuracy_are_the_newest() -> None:
     moment = scene("dpo-2", iterations=2)
     moment.put("evaluate-m1", metrics={"judge_pairwise_accuracy": 0.651}).put("pairs-1", metrics={"pairs": 40.0})

@@ -61,7 +61,7 @@ class _Session:
         self.rows = rows
         self.ranks = Ranks.from_environment()
         self.batches = self._batches(self.settings.per_device_batch_size or EXAMPLES_UNMEASURED)
-        context.progress.update(0, None, "steps")
+        context.progress.update(0, None, "loading the model")
         self.work = context.scratch / "trainer"
         self.folder = context.scratch / "model"
         self.dtype = torch.bfloat16 if in_bfloat16(self.settings.precision) else torch.float32

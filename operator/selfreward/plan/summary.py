@@ -87,6 +87,8 @@ def _iteration(draft: Draft) -> int:
 
 
 def _progress(progress: Progress) -> str:
+    if progress.total is None and progress.done == 0:
+        return progress.unit  # what it does before it counts
     total = "" if progress.total is None else f"/{progress.total}"
     return f"{progress.done}{total} {progress.unit}".strip()
 

@@ -19,6 +19,13 @@ _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RANK: Final = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)")
 _FALLEN: Final = re.compile(r"traceback : Signal (\d+) \(\w+\) received by PID \d+")
 """Lines of torchrun's last words, which name the process that ended first after all others."""
+_STAGE: Final = re.compile(
+    r"\b(?:loading|to load|download\w*|compiling|torch\.compile takes?|took|captur\w+|kv cache size|starting)\b",
+    re.IGNORECASE,
+)
+"""Words for how far a server is that loads a model, among all that it says."""
+_LONGEST_STAGE: Final = 200
+"""Longer lines list settings, some of which are called so too."""
 _VLLM_PREFIX: Final = re.compile(r"^(\([^)]*\)\s*)*(INFO|WARNING|ERROR)\s+\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\]\s*")
 
 
@@ -40,6 +47,8 @@ class LogTail:
         """When the newest progress line was read."""
         self.last_line = ""
         """The newest line of text, without the colours and the time in front."""
+        self.last_stage = ""
+        """The newest line that says how far a server is that loads a model, if any does."""
         self.last_error = ""
         """The newest line that says an error, if any does."""
         self.fallen: FallenRank | None = None
@@ -86,6 +95,8 @@ class LogTail:
         if not text:
             return
         self.last_line = text[:500]
+        if len(text) <= _LONGEST_STAGE and _STAGE.search(text) is not None and "warning" not in text.lower():
+            self.last_stage = self.last_line
         if "Error" in text or "error:" in text:
             self.last_error = self.last_line
         if (rank := _RANK.fullmatch(text)) is not None:

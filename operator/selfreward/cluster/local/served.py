@@ -152,10 +152,12 @@ class Served(Child):
         return None
 
     def _waiting(self) -> str:
-        """Why it does not answer yet: what it does, in the words of its own log."""
+        """Why it does not answer yet: how far it is, in the words of its own log."""
         if self._ready and self._exchange is not None:
             return self._exchange.waiting
         running = next((pod for pod in self._pods if not pod.has_ended), self._server)
-        doing = "loading" if running is self._server else "fetching the model"
-        words = running.output.last_line
+        loads = running is self._server
+        # What else a server says is of use to whoever looks for a fault, in its log.
+        words = running.output.last_stage if loads else running.output.last_line
+        doing = "loading" if loads else "fetching the model"
         return f"{doing}: {words}" if words else doing
