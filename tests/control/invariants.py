@@ -237,6 +237,9 @@ def _configurations(value: Any) -> Iterator[str]:
 
 
 def _is_ready(pod: Object) -> bool:
+    """Whether a Service sends requests to the pod: to one that is being deleted it does not, whatever its conditions."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 

@@ -23,10 +23,12 @@ EVERY = 20
 
 def manifest(folder: Path, seed: int = 1) -> dict[str, Any]:
     serving: dict[str, Any] = {"generationShards": 1}
+    # In one of some thousand schedules no request to create a step's child succeeds for five minutes.
+    deadlines = {"step": 1000, "start": 3600, "serving": 300, "progress": 200}
     if seed % EVERY:
-        return small_manifest(folder, serving=serving)
+        return small_manifest(folder, serving=serving, deadlines=deadlines)
     serving |= {"keep": "awake"} if seed % (2 * EVERY) else {"deviceClassName": "gpu.example.com"}
-    return small_manifest(folder, serving=serving, iterations=2, workloads={})
+    return small_manifest(folder, serving=serving, deadlines=deadlines, iterations=2, workloads={})
 
 
 @pytest.mark.parametrize("seed", range(int(FIRST), int(LAST)))
