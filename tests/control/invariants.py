@@ -237,7 +237,7 @@ def _configurations(value: Any) -> Iterator[str]:
 
 
 def _is_ready(pod: Object) -> bool:
-    """Whether a Service sends requests to the pod: to one that is being deleted it does not, whatever its conditions."""
+    """Whether a Service sends requests to the pod: to one that is being deleted it sends none, whatever it says."""
     if "deletionTimestamp" in pod["metadata"]:
         return False
     conditions = (pod.get("status") or {}).get("conditions") or []
