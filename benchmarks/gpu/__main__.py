@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from busy import Busy  # noqa: E402
 from product import run_product  # noqa: E402
-from setting import Setting, first_prompts  # noqa: E402
+from setting import Setting, first_prompts, put_product_first  # noqa: E402
 from table import table  # noqa: E402
 
 PARTS: Final = ("product", "script", "limit", "sequential")
@@ -50,9 +50,7 @@ def main() -> int:
     (out / "setting.json").write_text(json.dumps(asdict(setting), indent=1))
     model, prompts = given["model"].resolve(), first_prompts(given["prompts"], out, setting)
     os.environ["CUDA_VISIBLE_DEVICES"] = given["gpus"]
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT / "operator"), str(ROOT / "images"), str(HERE), os.environ.get("PYTHONPATH", "")]
-    )
+    put_product_first()
     for part in filter(None, given["parts"].split(",")):
         result = out / f"{part}.json"
         if not result.exists():

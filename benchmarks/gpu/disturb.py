@@ -34,7 +34,7 @@ import psutil  # noqa: E402
 from disturbed import report, table  # noqa: E402
 from processes import SERVER, Member, family, holdings, memory_used  # noqa: E402
 from product import NAME, prepared  # noqa: E402
-from setting import Setting, first_prompts  # noqa: E402
+from setting import Setting, first_prompts, put_product_first  # noqa: E402
 from watch import newest_progress  # noqa: E402
 
 _LOOK: Final = 0.1
@@ -66,7 +66,7 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "disturbed.json").exists():
         os.environ["CUDA_VISIBLE_DEVICES"] = given["gpus"]
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images")])
+        put_product_first()
         command = prepared(
             given["model"].resolve(), first_prompts(given["prompts"], out, setting), out / "run", setting
         )

@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 from busy import Busy, largest  # noqa: E402
 from processes import SERVER  # noqa: E402
 from product import CLI, NAME, drop_weights, moment, prepared, run_product  # noqa: E402
-from setting import Setting, first_prompts  # noqa: E402
+from setting import Setting, first_prompts, put_product_first  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
 _GIB: Final = 1 << 30
@@ -55,7 +55,7 @@ def main() -> int:
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["CUDA_VISIBLE_DEVICES"] = given["gpus"]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images")])
+    put_product_first()
     prompts = first_prompts(given["prompts"], out, setting)
     model: Path = given["model"].resolve()
     plan, held = out / "plan.json", out / "held.json"

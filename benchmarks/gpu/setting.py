@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,13 @@ def arguments() -> tuple[Path, Path, Path, Setting]:
     """What a script of the benchmark was called with."""
     first, second, third = map(Path, sys.argv[1:4])
     return first, second, third, Setting(**json.loads(sys.argv[4]))
+
+
+def put_product_first() -> None:
+    """Let the processes that are started import the product of this checkout, and then whatever their path named."""
+    here = Path(__file__).parent
+    own = [str(here.parents[1] / "operator"), str(here.parents[1] / "images"), str(here)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*own, os.environ.get("PYTHONPATH", "")])
 
 
 def first_prompts(file: Path, out: Path, setting: Setting) -> Path:

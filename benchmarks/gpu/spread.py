@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 
 from busy import Busy, largest  # noqa: E402
 from product import NAME, drop_weights, run_product  # noqa: E402
-from setting import Setting, first_prompts  # noqa: E402
+from setting import Setting, first_prompts, put_product_first  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
 
@@ -79,7 +79,7 @@ def measure(name: str, gpus: str, model: Path, prompts: Path, out: Path, setting
     if result.exists():
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images")])
+    put_product_first()
     folder.mkdir(parents=True, exist_ok=True)
     csv, watched = folder / "gpu.csv", folder / "watch.jsonl"
     with Busy(csv, gpus), Watch(watched, folder / NAME):
