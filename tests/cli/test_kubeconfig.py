@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,9 @@ def test_a_pod_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kubeconfig(Place()) is None
     with pytest.raises(CommandError, match="no kubeconfig"):
         kubeconfig(Place(context="lab"))
+
+
+def test_a_question_to_a_cluster_does_without_what_only_the_operator_needs() -> None:
+    code = "import sys, selfreward.cli.cluster.asking; print(sorted({'kopf', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

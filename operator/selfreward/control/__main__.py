@@ -14,13 +14,14 @@ from kubernetes.aio.client import ApiClient
 
 from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.cluster.stores import THREADS, Stores
-from selfreward.control.credentials import kopf_login, load_configuration
+from selfreward.control.credentials import load_configuration
 from selfreward.control.election import Election
 from selfreward.control.endpoints import answering
 from selfreward.control.logs import configure
 from selfreward.control.metrics import Metrics
 from selfreward.control.operator import Operator
 from selfreward.control.settings import Settings, read_settings
+from selfreward.control.watching import kopf_login
 
 logger = logging.getLogger(__name__)
 

@@ -1,16 +1,11 @@
-"""The operator's credentials for the API server, for its own client and for kopf's watches alike."""
+"""Credentials for the API server, of the operator and of the command line, which does without kopf."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Final
 
-import kopf
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
-
-_TOKEN_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 async def load_configuration(kubeconfig: str | None = None, context: str | None = None) -> Configuration:
@@ -26,19 +21,3 @@ async def load_configuration(kubeconfig: str | None = None, context: str | None 
     else:
         await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
     return configuration
-
-
-def kopf_login(configuration: Configuration) -> kopf.ConnectionInfo:
-    """The same for kopf, which asks again when its token was refused: a service account's is rotated on disk."""
-    scheme, _, token = str((configuration.api_key or {}).get("BearerToken", "")).partition(" ")
-    if _TOKEN_FILE.exists() and token:
-        token = _TOKEN_FILE.read_text(encoding="utf-8").strip()
-    return kopf.ConnectionInfo(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        scheme=scheme or None,
-        token=token or None,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-    )

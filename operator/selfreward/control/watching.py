@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import kopf
+from kubernetes.aio.client import Configuration
 
 from selfreward.cluster.kubernetes.client import CHUNK
 from selfreward.cluster.kubernetes.resources import ALWAYS, RUNS, View
@@ -25,11 +27,29 @@ INACTIVITY_SECONDS: Final = 70.0
 """Bookmarks come every 60 s; a watch that brings not even one of them is opened again."""
 
 _IDLE_SECONDS: Final = 0.1
+_TOKEN_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 Told = Callable[[Resource, str | None, View], Awaitable[None]]
 """Called with each event: the resource type, what happened (`ADDED`, `MODIFIED`, `DELETED`; None for an object that
 was listed when the watch was opened), and the object."""
 Login = Callable[[], kopf.ConnectionInfo]
+
+
+def kopf_login(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The operator's credentials for kopf, which asks again when its token was refused."""
+    scheme, _, token = str((configuration.api_key or {}).get("BearerToken", "")).partition(" ")
+    # A service account's is rotated on disk.
+    if _TOKEN_FILE.exists() and token:
+        token = _TOKEN_FILE.read_text(encoding="utf-8").strip()
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
 
 
 async def watch(
