@@ -30,6 +30,19 @@ def test_another_architecture_has_the_shape_that_its_weights_allow() -> None:
     assert shape_of(other, 9_000) == ModelShape(9_000, 32, 4096, 14336, 1024)
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param({"intermediate_size": [16384, 8192]}, id="other sizes in each layer"),
+        pytest.param({"num_key_value_heads": [8, 4]}, id="other heads in each layer"),
+        pytest.param({"num_attention_heads": 0}, id="no attention"),
+        pytest.param({"num_attention_heads": None}, id="heads unknown"),
+    ],
+)
+def test_sizes_that_are_not_one_number_make_no_shape(sizes: dict[str, Any]) -> None:
+    assert shape_of({**LLAMA_8B, **sizes}, 9_000) is None
+
+
 def test_keys_and_values_take_what_vllm_says() -> None:
     # 128 KiB a token of Llama 3 8B.
     shape = shape_of(LLAMA_8B)

@@ -152,6 +152,9 @@ EIGHT = ModelSize(8_030_261_248, 131_072)
         pytest.param("143771", None, {}, ["0.97"], id="size-unknown"),
         pytest.param(None, EIGHT, {}, [], id="gpu-unknown"),
         pytest.param("143771", EIGHT, {"args": ["--max-num-seqs=8"]}, ["8"], id="own"),
+        pytest.param("143771", EIGHT, {"args": ["--no_enable_chunked_prefill"]}, [], id="own-underscores"),
+        pytest.param("143771", EIGHT, {"args": ["--config", "/etc/vllm.yaml"]}, [], id="own-file"),
+        pytest.param("143771", EIGHT, {"args": ["--performance-mode=throughput"]}, [], id="own-mode"),
     ],
 )
 def test_a_server_runs_as_many_requests_as_its_cache_holds(

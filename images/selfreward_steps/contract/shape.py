@@ -12,6 +12,7 @@ CACHE_BYTES_PER_TOKEN: Final = "cache_bytes_per_token"
 _LLAMA_LIKE: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """Architectures with the parts that :func:`parameters_of_config` counts."""
 _SIZES: Final = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
+_OPTIONAL_SIZES: Final = ("head_dim", "num_key_value_heads")
 _BYTES: Final = 2
 """Of a number in bfloat16, as weights are stored and keys and values are kept."""
 
@@ -42,10 +43,12 @@ class ModelShape:
 
 def shape_of(config: Mapping[str, Any], parameters: int | None = None) -> ModelShape | None:
     """The shape that a `config.json` describes; `parameters` where the weights tell. None where neither says, and for
-    an architecture that names its sizes otherwise."""
+    an architecture that names its sizes otherwise, or has others in each layer."""
     text = config.get("text_config") or config
     count = parameters or parameters_of_config(text)
-    if count is None or any(text.get(name) is None for name in _SIZES):
+    sizes = [text.get(name) for name in _SIZES]
+    sizes += [text[name] for name in _OPTIONAL_SIZES if text.get(name) is not None]
+    if count is None or not all(isinstance(size, int) and size > 0 for size in sizes):
         return None
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
     size = text.get("head_dim") or hidden // heads

@@ -42,6 +42,9 @@ _OWN_CAPACITY: Final = (
     "--no-enable-chunked-prefill",
     "--enable-chunked-prefill=",
     "--num-gpu-blocks-override",
+    "--performance-mode",
+    # A file of arguments gives way to the command line.
+    "--config",
 )
 _OWN_CHOICE: Final = ("--compilation-config", "-cc", "-O", "--optimization-level", "--enforce-eager")
 
@@ -62,15 +65,20 @@ def gpu_arguments(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | N
 
 def compiles(spec: SelfRewardRunSpec, serving: Serving) -> bool:
     """Whether vLLM is left to compile the model: where the user says so or otherwise, and where it is worth it."""
-    own = any(word.startswith(_OWN_CHOICE) for word in serving.args)
-    return own or not serving.runs_vllm or most_answer_tokens(spec) >= _WORTH_COMPILING
+    return _has(serving, _OWN_CHOICE) or not serving.runs_vllm or most_answer_tokens(spec) >= _WORTH_COMPILING
+
+
+def _has(serving: Serving, names: tuple[str, ...]) -> bool:
+    """Whether the user has given one of these arguments; vLLM takes underscores for dashes in their names."""
+    words = (word.partition("=") for word in serving.args)
+    return any((name.replace("_", "-") + rest + value).startswith(names) for name, rest, value in words)
 
 
 def _capacity(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None) -> Iterator[str]:
     """vLLM's own choice knows the GPU and not the model: 1,024 requests on the largest, 256 on the others, of which a
     large model's cache holds fewer and a small one's many more."""
     memory = gpu_bytes(spec.workloads.serving.node_selector)
-    if memory is None or any(word.startswith(_OWN_CAPACITY) for word in serving.args):
+    if memory is None or _has(serving, _OWN_CAPACITY):
         return
     share = math.floor(100 * served_share(memory)) / 100
     yield f"--gpu-memory-utilization={share}"
