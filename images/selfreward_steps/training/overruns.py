@@ -57,13 +57,13 @@ class Overruns:
     def failure(self, field: str, settings: TrainingSettings, examples: int) -> StepFailed:
         """The failure of an attempt that took so many examples a forward pass, noted where the next may take fewer;
         `field` is where the user has set the `settings`."""
-        if settings.per_device_batch_size is not None:
-            told = "lower it, or leave it out: then as many are taken as fit, and half as many if these were too many"
-            message = f"{field}.perDeviceBatchSize: {examples} examples a forward pass do not fit into the GPU: {told}"
-        elif examples > 1:
-            self.note(examples)
-            message = f"{examples} examples a forward pass do not fit into the GPU: the next attempt takes half as many"
-        else:
+        if examples == 1:
             remedies = "gradientCheckpointing: true, lora, a smaller maxLength, or more GPUs"
             message = f"{field}: one example a forward pass does not fit into the GPU: {remedies} would help"
+        elif settings.per_device_batch_size is not None:
+            told = "lower it, or leave it out: then as many are taken as fit, and half as many if these were too many"
+            message = f"{field}.perDeviceBatchSize: {examples} examples a forward pass do not fit into the GPU: {told}"
+        else:
+            self.note(examples)
+            message = f"{examples} examples a forward pass do not fit into the GPU: the next attempt takes half as many"
         return StepFailed("OutOfMemory", message)

@@ -1,6 +1,7 @@
 """A file that was hashed on this machine is not hashed again, and one that was touched since is."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.store import open_store
 from selfreward_steps.store.file_store import FileStore
 from selfreward_steps.store.hashed import VARIABLE, Hashed
+from selfreward_steps.store.manifest import FileEntry
 
 from .small_files import FILES, write
 from .stored_bytes import A
@@ -81,12 +83,39 @@ def test_a_file_that_was_touched_is_hashed_and_refused(
         store.local_folder("m1", tmp_path / "scratch")
 
 
-def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path: Path) -> None:
-    hashed, path = Hashed(tmp_path / "hashed"), tmp_path / NAME
-    path.write_bytes(FILES[NAME])
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Path, FileEntry]:
+    """A file as it was committed once, old enough to be known by its times."""
     manifest = FileStore(tmp_path / "store").commit("m1", write(tmp_path / "new", FILES), inputs_digest=A, step="dpo")
+    time.sleep(0.03)
     (own,) = (each for each in manifest.files if each.name == NAME)
+    return tmp_path / "store" / "m1" / NAME, own
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path: Path, kept: tuple[Path, FileEntry]) -> None:
+    hashed, (path, own) = Hashed(tmp_path / "hashed"), kept
     assert hashed.problem(path, own, lambda: flip(path)) is None
+    assert not hashed.holds(path, own)
+
+
+def test_of_a_file_that_was_only_just_written_nothing_is_remembered(
+    tmp_path: Path, kept: tuple[Path, FileEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another write within the same tick of the clock would have the same times.
+    hashed, (path, own) = Hashed(tmp_path / "hashed"), kept
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time_ns", lambda: path.stat().st_ctime_ns + 4_000_000)
+        assert hashed.problem(path, own, lambda: None) is None
+    assert not hashed.holds(path, own)
+    assert hashed.problem(path, own, lambda: None) is None
+    assert hashed.holds(path, own)
+
+
+def test_a_file_that_is_gone_by_then_is_not_remembered(tmp_path: Path, kept: tuple[Path, FileEntry]) -> None:
+    hashed, (path, own) = Hashed(tmp_path / "hashed"), kept
+    path.unlink()
+    hashed.add(path, own)
+    assert hashed.problem(path, own, lambda: None) is None
     assert not hashed.holds(path, own)
 
 
