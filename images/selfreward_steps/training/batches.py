@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import torch
 from torch.nn.functional import pad
 
 from selfreward_steps.contract import (
     EXAMPLES_UNMEASURED,
+    DpoLoss,
+    DpoSettings,
     ModelShape,
     TrainingSettings,
     examples_that_fit,
@@ -18,6 +20,9 @@ from selfreward_steps.contract import (
     states_bytes,
 )
 from selfreward_steps.errors import PermanentError
+
+_OF_A_PASS: Final = frozenset({DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.SFT})
+"""Losses that TRL takes over all examples of a forward pass together: what is learnt hangs on how many they are."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,20 @@ class Memory:
 
     def examples(self, settings: TrainingSettings, free: int | None) -> int:
         """Examples a forward pass: as the settings say, else as many of the longest as `free` bytes of the GPU take
-        (None: there is no GPU)."""
+        (None: there is no GPU), but for losses of a whole pass, which must not hang on memory."""
         if settings.per_device_batch_size is not None:
             return settings.per_device_batch_size
-        if free is None or self.shape is None:
+        if free is None or self.shape is None or not _OF_A_PASS.isdisjoint(_losses(settings)):
             return EXAMPLES_UNMEASURED
         kept = saved_bytes_per_token(self.shape, halves=self.halves, checkpointing=settings.gradient_checkpointing)
         states = states_bytes(self.shape, self.bytes_per_parameter, processes=self.processes, halves=self.halves)
         return examples_that_fit(free, states, self.tokens * kept)
+
+
+def _losses(settings: TrainingSettings) -> list[DpoLoss]:
+    if not isinstance(settings, DpoSettings):
+        return []
+    return [settings.loss_type, *(each.type for each in settings.additional_losses)]
 
 
 def free_memory() -> int | None:

@@ -92,6 +92,10 @@ LARGE = Memory(
         pytest.param({"per_device_batch_size": 3}, 1, LARGE, 3, id="stated"),
         pytest.param({}, None, LARGE, EXAMPLES_UNMEASURED, id="no-gpu"),
         pytest.param({}, 140 * GB, replace(LARGE, shape=None), EXAMPLES_UNMEASURED, id="unknown-architecture"),
+        pytest.param({"loss_type": "aot"}, 140 * GB, LARGE, EXAMPLES_UNMEASURED, id="loss-of-a-pass"),
+        pytest.param(
+            {"additional_losses": [{"type": "sft", "weight": 1}]}, 140 * GB, LARGE, EXAMPLES_UNMEASURED, id="beside"
+        ),
         # 64 GB of states and 1 of gathered layers; a pair keeps 2,048 x 32 x 242,176 bytes of activations: 15.9 GB.
         pytest.param({}, 140 * GB, LARGE, 3, id="large"),
         pytest.param({}, 140 * GB, replace(LARGE, tokens=2 * 256), 15, id="shorter"),
