@@ -63,10 +63,10 @@ test-bare:  ## README's commands in Debians with nothing prepared; as root, afte
 test-cluster: setup  ## Whole runs on the cluster that KUBECONFIG names (see docs/development.md)
 	$(BIN)/pytest -n 0 -v -s --durations=0 -o python_files='check_*.py' tests/real_cluster
 
-nightly: setup  ## Hours: 10,000 schedules of faults, 5,000 hostile runs, a run of each model (see docs/development.md)
+nightly: setup  ## Hours: 10,000 schedules of faults, 5,000 hostile runs, a run of each model, two engines (see docs/development.md)
 	SCHEDULES=0:10000 $(BIN)/pytest -n auto -q tests/control/test_schedules.py
 	HOSTILE=5000 $(BIN)/pytest -n auto -q tests/control/test_hostile.py
-	$(BIN)/pytest -n auto -v -o python_files='check_*.py' tests/lookalikes
+	$(BIN)/pytest -n auto -v -o python_files='check_*.py' tests/lookalikes tests/cluster
 
 evidence: setup  ## The known world on five seeds, with one thing changed at a time (WORLD=careless; see docs/evidence.md)
 	PYTHONPATH=examples $(BIN)/python -m known_world.evidence evidence/$(WORLD) --world $(WORLD) --jobs 2

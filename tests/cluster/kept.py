@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,20 @@ class KeptEngine:
         assert self.server.observed().phase is ChildPhase.RUNNING, "it does not answer while its model changes"
         await seen(self.server, lambda child: child.phase is phase, 120)
 
-    async def ask(self, model: str) -> tuple[int, str]:
-        """The status and the text of a greedy answer."""
+    async def ask(self, model: str, rank: int | None = None) -> tuple[int, str]:
+        """The status and the text of a greedy answer; of the server's engine of this `rank`, where it has several."""
         body = {"model": model, "temperature": 0, "max_tokens": TOKENS, "messages": QUESTION}
-        answer = await self.send("POST", "/v1/chat/completions", body, self.key)
+        of_engine = {} if rank is None else {"X-data-parallel-rank": str(rank)}
+        answer = await self.send("POST", "/v1/chat/completions", body, self.key, of_engine)
         return answer.status_code, answer.json()["choices"][0]["message"]["content"] if answer.is_success else ""
 
-    async def send(self, method: str, path: str, body: dict[str, Any], key: str) -> httpx.Response:
+    async def send(
+        self, method: str, path: str, body: dict[str, Any], key: str, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             url = f"http://127.0.0.1:{self.server.port}{path}"
-            return await client.request(method, url, json=body, headers={"Authorization": f"Bearer {key}"})
+            headers = {"Authorization": f"Bearer {key}", **(headers or {})}
+            return await client.request(method, url, json=body, headers=headers)
 
 
 async def check_exchanges(engine: KeptEngine) -> None:
