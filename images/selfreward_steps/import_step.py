@@ -29,6 +29,7 @@ from selfreward_steps.importing.seed.datasets import import_seed
 from selfreward_steps.importing.sources import Place
 from selfreward_steps.importing.templates import import_template
 from selfreward_steps.judging.custom_template import ROLE, with_own_template
+from selfreward_steps.store import Manifest
 
 FIELDS: Final = {
     artifact_names.JUDGE_MODEL: "judge.source",
@@ -53,8 +54,11 @@ def run(context: StepContext[ImportConfig]) -> StepOutcome:
         context.commit(Output(artifact_names.JUDGE_TEMPLATE, folder))
     for item in config.models:
         context.progress.update(_done(context), total, "artifacts")
-        if context.committed(item.output) is None:
+        manifest = context.committed(item.output)
+        if manifest is None:
             metrics.update(_model(context, place, item.output))
+        elif item.output == artifact_names.BASE_MODEL:
+            metrics.update(_kept(manifest, "metrics"))
     context.progress.update(total, total, "artifacts")
     return StepOutcome([], metrics)
 
@@ -69,9 +73,14 @@ def _seed(context: StepContext[ImportConfig], place: Place) -> Mapping[str, floa
         folder = context.scratch / "seed"
         metadata = import_seed(context.config, place, folder, os.environ)
         manifest = context.commit(Output(context.config.output, folder, metadata))
-    counts = manifest.metadata.get("counts")
-    assert isinstance(counts, dict)
-    return {name: float(count) for name, count in counts.items() if isinstance(count, int)}
+    return _kept(manifest, "counts")
+
+
+def _kept(manifest: Manifest, name: str) -> dict[str, float]:
+    """The numbers that an artifact was committed with, for the attempts after that."""
+    numbers = manifest.metadata.get(name)
+    found = numbers.items() if isinstance(numbers, dict) else ()
+    return {key: float(number) for key, number in found if isinstance(number, int | float)}
 
 
 def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Mapping[str, float]:
@@ -85,11 +94,12 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Map
         if not imported.system_role:
             _refuse_system_messages(context, item.source.uri)
     # Before the commit: what refuses the run must refuse it again at the next attempt.
-    found: dict[str, float] = {}
+    too_long: Mapping[str, float] = {}
+    size: Mapping[str, float] = {}
     if output == artifact_names.BASE_MODEL:
-        found = {**_too_long(context, imported.folder), **_size(imported.folder)}
-    context.commit(Output(output, imported.folder, imported.metadata))
-    return found
+        too_long, size = _too_long(context, imported.folder), _size(imported.folder)
+    context.commit(Output(output, imported.folder, imported.metadata).with_metrics(size))
+    return {**too_long, **size}
 
 
 def _size(folder: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -121,8 +122,13 @@ def test_what_is_committed_stays_while_the_rest_is_mended(run: Run) -> None:
     assert seed is not None
     assert [entry.name for entry in seed.files] == ["instructions.jsonl", "rankings.jsonl"]
 
+    both = [model(good.as_uri()), model(f"file://{run.root}/judge", "judge-model")]
+    half = run.launch(both, data)
+    assert (half.reason, run.store.artifacts()) == ("SourceNotFound", ["m0", "seed"])
+
     (run.root / "instructions.jsonl").unlink()  # what is committed is not read again
-    done = run.launch([model(good.as_uri()), model(good.as_uri(), "judge-model")], data)
+    shutil.copytree(good, run.root / "judge")
+    done = run.launch(both, data)
     assert (done.reason, set(done.outputs)) == ("Committed", {"seed", "m0", "judge-model"})
     assert done.metrics == {"instructions": 1, "rankings": 1, **size_of(good)}
     assert done.outputs["seed"] == seed.digest
@@ -133,7 +139,7 @@ def test_what_is_committed_stays_while_the_rest_is_mended(run: Run) -> None:
     assert not any(path.is_symlink() for path in folder.iterdir())
     assert list((run.root / "scratch").rglob("*.safetensors")) == []
 
-    again = run.launch([model(good.as_uri()), model(good.as_uri(), "judge-model")], data)
+    again = run.launch(both, data)
     assert (again.reason, again.outputs) == ("AlreadyCommitted", done.outputs)
 
 
