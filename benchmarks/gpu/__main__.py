@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from busy import Busy  # noqa: E402
 from product import run_product  # noqa: E402
-from setting import Setting, first_prompts, put_product_first  # noqa: E402
+from setting import Setting, asked, first_prompts, put_product_first  # noqa: E402
 from table import table  # noqa: E402
 
 PARTS: Final = ("product", "script", "limit", "sequential")
@@ -36,15 +36,9 @@ PARTS: Final = ("product", "script", "limit", "sequential")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("prompts", type=Path)
-    parser.add_argument("out", type=Path)
     parser.add_argument("--parts", default=",".join(PARTS), help="which to run, in this order")
     parser.add_argument("--gpus", default=os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
-    for name, value in asdict(Setting()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    given = vars(parser.parse_args())
-    setting = Setting(**{name: given[name] for name in asdict(Setting())})
+    given, setting = asked(parser, Setting())
     out: Path = given["out"].resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / "setting.json").write_text(json.dumps(asdict(setting), indent=1))

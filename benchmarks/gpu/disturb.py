@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ import psutil  # noqa: E402
 from disturbed import report, table  # noqa: E402
 from processes import SERVER, Member, family, holdings, memory_used  # noqa: E402
 from product import NAME, prepared  # noqa: E402
-from setting import Setting, first_prompts, put_product_first  # noqa: E402
+from setting import Setting, asked, first_prompts, put_product_first  # noqa: E402
 from watch import newest_progress  # noqa: E402
 
 _LOOK: Final = 0.1
@@ -53,15 +52,9 @@ DEFAULT: Final = Setting(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("prompts", type=Path)
-    parser.add_argument("out", type=Path)
     parser.add_argument("--gpus", default="0,1")
     parser.add_argument("--acts", default="rank@dpo-1,engine@respond-2,memory@pairs-2")
-    for name, value in asdict(DEFAULT).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    given = vars(parser.parse_args())
-    setting = Setting(**{name: given[name] for name in asdict(DEFAULT)})
+    given, setting = asked(parser, DEFAULT)
     out: Path = given["out"].resolve()
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "disturbed.json").exists():

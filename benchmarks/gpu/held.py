@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 from busy import Busy, largest  # noqa: E402
 from processes import SERVER  # noqa: E402
 from product import CLI, NAME, drop_weights, moment, prepared, run_product  # noqa: E402
-from setting import Setting, first_prompts, put_product_first  # noqa: E402
+from setting import Setting, asked, first_prompts, put_product_first  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
 _GIB: Final = 1 << 30
@@ -42,15 +42,9 @@ DEFAULT: Final = Setting(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("prompts", type=Path)
-    parser.add_argument("out", type=Path)
     parser.add_argument("--gpus", default="0,1")
     parser.add_argument("--gpu", default="h200", help="what the plan is asked for")
-    for name, value in asdict(DEFAULT).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    given = vars(parser.parse_args())
-    setting = Setting(**{name: given[name] for name in asdict(DEFAULT)})
+    given, setting = asked(parser, DEFAULT)
     out: Path = given["out"].resolve()
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from argparse import ArgumentParser
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +60,16 @@ def engine_arguments(setting: Setting) -> dict[str, Any]:
         "max_model_len": setting.context,
         "tensor_parallel_size": setting.tensor_parallel,
     }
+
+
+def asked(parser: ArgumentParser, default: Setting) -> tuple[dict[str, Any], Setting]:
+    """What the command line says: MODEL, PROMPTS and OUT, the parser's own options, and one for each size."""
+    for place in ("model", "prompts", "out"):
+        parser.add_argument(place, type=Path)
+    for name, value in asdict(default).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    given = vars(parser.parse_args())
+    return given, Setting(**{name: given[name] for name in asdict(default)})
 
 
 def arguments() -> tuple[Path, Path, Path, Setting]:

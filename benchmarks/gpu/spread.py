@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "operator"), str(ROOT / "images")]
 
 from busy import Busy, largest  # noqa: E402
 from product import NAME, drop_weights, run_product  # noqa: E402
-from setting import Setting, first_prompts, put_product_first  # noqa: E402
+from setting import Setting, asked, first_prompts, put_product_first  # noqa: E402
 from watch import Watch, Watched  # noqa: E402
 
 
@@ -52,15 +52,9 @@ DEFAULT: Final = Setting(prompt_count=200, per_device=4)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("prompts", type=Path)
-    parser.add_argument("out", type=Path)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="which to run, in this order")
     parser.add_argument("--gpus", default="0,1", help="the GPUs; the first variants take the first of them")
-    for name, value in asdict(DEFAULT).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    given = vars(parser.parse_args())
-    setting = Setting(**{name: given[name] for name in asdict(DEFAULT)})
+    given, setting = asked(parser, DEFAULT)
     out: Path = given["out"].resolve()
     out.mkdir(parents=True, exist_ok=True)
     for name in filter(None, given["variants"].split(",")):
