@@ -168,6 +168,13 @@ def test_a_server_runs_as_many_requests_as_its_cache_holds(
     assert [word.partition("=")[2] for word in server["command"] if word.startswith(named)] == expected
 
 
+def test_a_server_on_a_part_of_a_gpu_is_not_told_of_the_whole_ones_memory() -> None:
+    part = {"limits": {"nvidia.com/mig-1g.10gb": 1}}
+    whole = {GPU_MEMORY_LABEL: "81920"}
+    server = server_of(run_of(workloads={"serving": {"resources": part, "nodeSelector": whole}}))
+    assert "--gpu-memory-utilization" not in str(server["command"])
+
+
 @pytest.mark.parametrize("serving", [{"command": ["my-server"]}, {"engine": "transformers"}])
 def test_another_engine_gets_nothing_of_vllms(serving: dict[str, Any]) -> None:
     server = server_of(run_of(serving=serving))
