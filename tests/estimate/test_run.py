@@ -139,8 +139,11 @@ def test_what_cannot_fit_and_what_may_not() -> None:
     refused = estimate(PLAIN, billions=70)
     assert any(line.startswith("spec.training.dpo: 70.0 billion parameters") for line in refused.refusals)
     (warned,) = estimate({**PLAIN, "training": {"dpo": {"perDeviceBatchSize": 16}}}, billions=3).warnings
-    assert warned.startswith("spec.training.dpo.perDeviceBatchSize: 16: a batch of the longest examples (2,048 tokens)")
-    assert "gradientCheckpointing: true" in warned
+    assert warned.startswith("spec.training.dpo: perDeviceBatchSize 16 of the longest examples (2,048 tokens)")
+    assert "lower it, or set gradientCheckpointing: true" in warned
+    (chosen,) = estimate(PLAIN, billions=6).warnings
+    assert chosen.startswith("spec.training.dpo: one alone of the longest examples")
+    assert chosen.endswith(": gradientCheckpointing: true")
     assert estimate({**PLAIN, "training": {"dpo": {"gradientCheckpointing": True}}}, billions=3).warnings == ()
 
 

@@ -262,13 +262,13 @@ def _warnings(
         longest = memory.longest_example(spec, settings)
         needed = memory.training_bytes(shape, settings, limit, longest)
         if needed > gpu.memory:
-            asked = settings.per_device_batch_size or 1
-            less = "" if asked == 1 else "lower it, or set "
+            asked = settings.per_device_batch_size
+            less = "lower it, or set " if asked is not None and asked > 1 else ""
             remedy = "more GPUs" if settings.gradient_checkpointing else f"{less}gradientCheckpointing: true"
+            batch = "one alone" if asked is None else f"perDeviceBatchSize {asked}"
             yield (
-                f"{name}.perDeviceBatchSize: {asked}: a batch of the longest "
-                f"examples ({longest:,} tokens) takes {needed / memory.GIB:,.0f} GiB of each GPU's "
-                f"{gpu.memory / memory.GIB:,.0f}, though shorter ones may fit: {remedy}"
+                f"{name}: {batch} of the longest examples ({longest:,} tokens) takes {needed / memory.GIB:,.0f} GiB of "
+                f"each GPU's {gpu.memory / memory.GIB:,.0f}, though shorter ones may fit: {remedy}"
             )
     longest = spec.serving.max_model_length or spec.responses.sampling.max_tokens
     room = memory.cache_of(gpu, shape, spec.serving.tensor_parallel)
