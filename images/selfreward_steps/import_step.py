@@ -89,31 +89,29 @@ def _model(context: StepContext[ImportConfig], place: Place, output: str) -> Map
 
     item = next(model for model in context.config.models if model.output == output)
     imported = import_model(item, FIELDS.get(output, "model"), place)
-    if output not in FIELDS:
-        _refuse_too_large(context.config, imported.folder)
-        if not imported.system_role:
-            _refuse_system_messages(context, item.source.uri)
     # Before the commit: what refuses the run must refuse it again at the next attempt.
     too_long: Mapping[str, float] = {}
     size: Mapping[str, float] = {}
-    if output == artifact_names.BASE_MODEL:
-        too_long, size = _too_long(context, imported.folder), _size(imported.folder)
+    if output not in FIELDS:
+        parameters, _ = check_safetensors(imported.folder, "model")
+        _refuse_too_large(context.config, parameters)
+        if not imported.system_role:
+            _refuse_system_messages(context, item.source.uri)
+        too_long, size = _too_long(context, imported.folder), _size(imported.folder, parameters)
     context.commit(Output(output, imported.folder, imported.metadata).with_metrics(size))
     return {**too_long, **size}
 
 
-def _size(folder: Path) -> dict[str, float]:
-    """What servers of the model and of those trained from it are started by; empty for an unknown architecture."""
-    parameters, _ = check_safetensors(folder, "model")
+def _size(folder: Path, parameters: int) -> dict[str, float]:
+    """What servers of the model and of those trained from it are started by, if the architecture is known."""
     shape = shape_of(json.loads((folder / "config.json").read_bytes()), parameters)
     sizes = {} if shape is None else {CACHE_BYTES_PER_TOKEN: float(shape.cache_bytes_per_token)}
     return {PARAMETERS: float(parameters), **sizes}
 
 
-def _refuse_too_large(config: ImportConfig, folder: Path) -> None:
+def _refuse_too_large(config: ImportConfig, parameters: int) -> None:
     """Before any GPU is asked for: a training that cannot fit would be found by the first one, or by a later one that
     needs more."""
-    parameters, _ = check_safetensors(folder, "model")
     refused = [refusal for limit in config.memory_limits or () if (refusal := limit.refusal(parameters)) is not None]
     if refused:
         raise PermanentError("ModelTooLarge", "; ".join(refused))

@@ -64,7 +64,6 @@ from selfreward_steps.contract.fetching import (
     ModelExchange,
 )
 from selfreward_steps.contract.memory import (
-    ENGINE_BYTES,
     FULL_BYTES,
     WEIGHT_BYTES,
     MemoryLimit,
@@ -142,7 +141,6 @@ __all__ = [
     "CACHE_BYTES_PER_TOKEN",
     "COMPARISON_FILES",
     "CONFIG_VARIABLE",
-    "ENGINE_BYTES",
     "EXAMPLES_UNMEASURED",
     "EXCHANGE_PATH",
     "FETCH_VARIABLE",

@@ -19,10 +19,10 @@ WEIGHT_BYTES: Final = 4
 """Bytes of a parameter that is trained or kept beside it: float32, whatever is computed in."""
 FULL_BYTES: Final = 16
 """Bytes of a parameter in full fine-tuning: weight 4, gradient 4, Adam's moments 8."""
-ENGINE_BYTES: Final = 1 << 30
+_GIB: Final = 1 << 30
+_ENGINE: Final = 1 * _GIB
 """Of a server's share of a GPU, what is neither weights nor cache: graphs and the largest activations (measured: 0.65
 to 1.05 GiB)."""
-_GIB: Final = 1 << 30
 _COMPUTED: Final = 2
 """Bytes of a weight in the format that is computed in, a copy that lasts from a forward pass to its backward."""
 _FOR_BATCHES: Final = 0.8
@@ -121,5 +121,5 @@ def served_share(gpu_bytes: float) -> float:
 def cache_tokens(gpu_bytes: float, gpus: int, weight_bytes: float, bytes_per_token: float, share: float) -> float:
     """Tokens that the cache of keys and values holds of a server that takes this share of its GPUs' memory; 0 where the
     weights leave no room."""
-    room = (gpu_bytes * share - ENGINE_BYTES) * gpus - weight_bytes
+    room = (gpu_bytes * share - _ENGINE) * gpus - weight_bytes
     return max(0.0, room) / bytes_per_token

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from transformers import PrinterCallback
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
-from selfreward_steps.contract import EXAMPLES_UNMEASURED, TRAINING_CURVE, shape_of
+from selfreward_steps.contract import EXAMPLES_UNMEASURED, TRAINING_CURVE, WEIGHT_BYTES, shape_of
 from selfreward_steps.rows import write_rows
 from selfreward_steps.store.disk import require_room
 from selfreward_steps.training import models, sharding
@@ -156,7 +156,7 @@ class _Session:
         self.model.register_forward_pre_hook(lambda *_: self.context.progress.alive())
         fields = ", ".join(self.dropout_fields) or "no field, as the architecture has none"
         self.notes["Dropout"] = f"{self.settings.dropout:g} in {fields}"
-        weights = 4 * self.model.num_parameters()
+        weights = WEIGHT_BYTES * self.model.num_parameters()
         checkpoints = counts.examples * self.settings.epochs > self.settings.checkpoint_steps * self.settings.batch_size
         # A full checkpoint has two moments beside the weights; one is uploaded while the next is written.
         each = 0 if not checkpoints else weights // 2 if self.settings.lora else 3 * weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from selfreward_steps.contract import ModelShape, StepName
+from selfreward_steps.contract import WEIGHT_BYTES, ModelShape, StepName
 
 from selfreward.api import SelfRewardRunSpec
 from selfreward.estimate.work import Work
@@ -13,7 +13,6 @@ from selfreward.plan.graph import ChildKind, Node
 
 _BYTES_A_TOKEN: Final = 5.0
 """Of text in JSON, with the keys around it."""
-_FLOAT: Final = 4
 _MOMENTS: Final = 3
 """A resumable checkpoint: the weights and Adam's two moments, in float32."""
 
@@ -33,7 +32,7 @@ def scratch_bytes(spec: SelfRewardRunSpec, node: Node, work: Work, shape: ModelS
     if node.kind is not ChildKind.TRAINING:
         return shape.weight_bytes if node.step in (StepName.IMPORT, StepName.PUBLISH) else 0.0
     settings = spec.training.dpo if node.step is StepName.DPO else spec.training.sft
-    weights = _FLOAT * shape.parameters
+    weights = WEIGHT_BYTES * shape.parameters
     keeps = work.training.steps > settings.checkpoint_steps
     each = 0.0 if not keeps else weights / 2 if settings.lora else _MOMENTS * weights
     return weights + 2 * each

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from selfreward_steps.contract import (
+    WEIGHT_BYTES,
     DpoSettings,
     MemoryLimit,
     ModelShape,
@@ -30,7 +31,6 @@ _TRAINER_BASE: Final = 2 * GIB
 """A process with torch, transformers and TRL, before it has read a weight."""
 _CLIENT_BASE: Final = GIB // 4
 """A process that asks a server."""
-_FLOAT: Final = 4
 
 
 def cache_of(gpu: Gpu, shape: ModelShape, tensor_parallel: int) -> float:
@@ -71,7 +71,7 @@ def training_bytes(shape: ModelShape, settings: TrainingSettings, limit: MemoryL
 def training_host_bytes(shape: ModelShape, processes: int) -> float:
     """Of the node with the first process, which gathers the trained weights in float32 and writes them into a model
     that it opens in float32."""
-    return processes * _TRAINER_BASE + 2 * _FLOAT * shape.parameters
+    return processes * _TRAINER_BASE + 2 * WEIGHT_BYTES * shape.parameters
 
 
 def client_host_bytes() -> float:
