@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy
 import pytest
-from safetensors.numpy import save_file
 from selfreward_steps.contract import ImportConfig, MemoryLimit, Remedy, StoreConfig
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.identity import settings
 from selfreward_steps.import_step import _refuse_too_large
+
+PARAMETERS = 1_000
 
 
 def config(gpu_bytes: int | None) -> ImportConfig:
@@ -25,25 +23,17 @@ def config(gpu_bytes: int | None) -> ImportConfig:
     return ImportConfig(run="r", store=StoreConfig(uri="file:///s"), output="seed", models=[], memory_limits=limits)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A thousand parameters."""
-    (tmp_path / "config.json").write_text("{}")
-    save_file({"a": numpy.zeros((100, 10), dtype=numpy.float32)}, tmp_path / "model.safetensors")
-    return tmp_path
-
-
-def test_what_does_not_fit_is_permanent(model: Path) -> None:
+def test_what_does_not_fit_is_permanent() -> None:
     with pytest.raises(PermanentError) as caught:
-        _refuse_too_large(config(19_999), model)
+        _refuse_too_large(config(19_999), PARAMETERS)
     assert caught.value.reason == "ModelTooLarge"
     assert str(caught.value).startswith("spec.training.dpo: 0.0 billion parameters take ")
     assert "training.dpo.lora: {}" in str(caught.value)
 
 
 @pytest.mark.parametrize("gpu_bytes", [20_000, None])
-def test_what_may_fit_is_imported(model: Path, gpu_bytes: int | None) -> None:
-    _refuse_too_large(config(gpu_bytes), model)
+def test_what_may_fit_is_imported(gpu_bytes: int | None) -> None:
+    _refuse_too_large(config(gpu_bytes), PARAMETERS)
 
 
 def test_the_gpus_are_no_part_of_what_is_imported() -> None:
