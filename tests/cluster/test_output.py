@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from selfreward.cluster.local.output import FallenRank, LogTail
+from selfreward.cluster.local.output import LogTail
 from selfreward.cluster.progress import summed_progress
+from selfreward.cluster.ranks import FallenRank
 from selfreward_steps.contract import Progress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,15 +6,24 @@ from typing import Any
 
 import pytest
 from selfreward.cluster.kubernetes.failures import pod_failure, workload_failures
+from selfreward.cluster.ranks import FallenRank
 from selfreward_steps.contract import FailureClass, StepName, StepResult
 
 PERMANENT, APPLICATION, INFRASTRUCTURE = FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE
 
 
-def a_pod(code: int = 1, *, kind: FailureClass | None = None, shard: int = 0, told: str = "", **status: Any) -> Any:
+def a_pod(
+    code: int = 1,
+    *,
+    kind: FailureClass | None = None,
+    says: str = "Own",
+    shard: int = 0,
+    told: str = "",
+    **status: Any,
+) -> Any:
     """A pod whose only container ended with `code`; with `kind` its step reported a failure of that class."""
     if kind is not None:
-        result = StepResult(step=StepName.DPO, succeeded=False, reason="Own", message="own words", failure_class=kind)
+        result = StepResult(step=StepName.DPO, succeeded=False, reason=says, message="own words", failure_class=kind)
         told = result.model_dump_json(by_alias=True)
     ended = {"exitCode": code, "message": told}
     return {
@@ -66,3 +75,44 @@ def test_a_single_pod_needs_no_number() -> None:
 def test_pods_that_nobody_sees_any_more_were_taken_away() -> None:
     (failure,) = workload_failures([], "BackoffLimitExceeded")
     assert (failure.failure_class, failure.message) == (INFRASTRUCTURE, "its pods are gone: BackoffLimitExceeded")
+
+
+LAUNCHER = """
+Root Cause (first observed failure):
+[0]:
+  rank      : 3 (local_rank: 1)
+  exitcode  : -9 (pid: 5613)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 5613
+============================================================
+"""
+KILLED = "was killed (SIGKILL), most likely because memory ran out"
+STOPPED = a_pod(kind=INFRASTRUCTURE, says="Stopped")
+
+
+@pytest.mark.parametrize(
+    ("pod", "fallen", "expected"),
+    [
+        pytest.param(STOPPED, FallenRank(1, 9), (APPLICATION, "Killed"), id="of those that rank 0 is one of"),
+        pytest.param(STOPPED, FallenRank(1, 15), (INFRASTRUCTURE, "Stopped"), id="stopped from outside"),
+        pytest.param(STOPPED, FallenRank(1, 999), (INFRASTRUCTURE, "Stopped"), id="no signal that there is"),
+        pytest.param(STOPPED, None, (INFRASTRUCTURE, "Stopped"), id="nobody says more"),
+        pytest.param(a_pod(kind=APPLICATION), FallenRank(1, 9), (APPLICATION, "Own"), id="after a failure of its own"),
+        pytest.param(a_pod(kind=INFRASTRUCTURE), FallenRank(1, 9), (INFRASTRUCTURE, "Own"), id="its store is away"),
+        pytest.param(a_pod(told=LAUNCHER), None, (APPLICATION, "Killed"), id="on a node without rank 0"),
+        pytest.param(a_pod(told="rank : " + "9" * 5000), None, (APPLICATION, "ExitCode"), id="no launcher's words"),
+        pytest.param(
+            {**STOPPED, "status": STOPPED["status"] | DISRUPTED},
+            FallenRank(1, 9),
+            (INFRASTRUCTURE, "Disrupted"),
+            id="of a pod that was taken down",
+        ),
+    ],
+)
+def test_a_killed_rank_is_told_in_place_of_those_that_were_stopped_for_it(
+    pod: Any, fallen: FallenRank | None, expected: tuple[FailureClass, str]
+) -> None:
+    (failure,) = workload_failures([pod], "", lambda _: fallen)
+    assert (failure.failure_class, failure.reason) == expected
+    if failure.reason == "Killed":
+        assert failure.message == f"process {1 if fallen else 3} of the training {KILLED}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from selfreward.cluster.kubernetes.failures import container_failure
 from selfreward.cluster.local.failures import failure_of
-from selfreward.cluster.local.output import FallenRank
 from selfreward.cluster.local.process import Exit
+from selfreward.cluster.ranks import FallenRank
 from selfreward_steps.contract import FailureClass, StepName, StepResult
 
 RESULT = StepResult(

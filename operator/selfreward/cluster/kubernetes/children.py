@@ -88,7 +88,7 @@ def _step(
     waits = None if phase is not ChildPhase.PENDING else pending_of(pods)
     failures: tuple[Failure, ...] = ()
     if phase is ChildPhase.FAILED and verdict is not None:
-        failures = workload_failures(pods, verdict.message)
+        failures = workload_failures(pods, verdict.message, lambda pod: heard(pod).fallen)
     return ObservedChild(
         name=name_of(workload),
         uid=uid_of(workload),

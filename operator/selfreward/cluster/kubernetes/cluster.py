@@ -106,12 +106,12 @@ class KubernetesCluster:
         quota = await self._reservations.look(run)
         run = self._reservations.placed(run)
         await self._ask_for_missing(run, graph)
-        await self._logs.read(list(_speaking(run, self._objects(run).pods)))
         await self._engines.read(list(engines_of(self._objects(run).pods)))
         await self._warnings.read(run.metadata.namespace, waiting(self._objects(run)))
-        # Once more: reading took its time. The commits come after the children, so that what one of them
-        # committed before it ended is sure to be seen.
-        objects = self._objects(run)
+        # Once more after each: reading took its time, and of a pod that has ended the log's end counts. The commits
+        # come after the children, so that what one of them committed before it ended is sure to be seen.
+        while await self._logs.read(list(_speaking(run, (objects := self._objects(run)).pods))):
+            pass
         children = tuple(observed_children(run, graph, objects, self._logs.heard, self._engines, self._images))
         found = await self._observe_commits(run, graph, artifacts)
         return Observed(

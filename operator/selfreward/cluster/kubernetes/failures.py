@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | a result that says Permanent | Permanent | the step knows best, and exit codes get lost: torchrun turns 64 into 1 |
 | DisruptionTarget, Evicted, NodeLost, … | Infrastructure | it was taken down, whatever the dying step said of it |
+| a rank killed by a signal, as torchrun tells, the others stopped | as of that signal | only its launcher knows |
 | any other result of a failure | its class | the step knows best |
 | OOMKilled | Application | it would happen again for ever if it did not count |
 | the container cannot be started | Permanent | no such program in the image |
@@ -17,7 +18,7 @@ failures counts is decided in :mod:`selfreward.plan.failures`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from selfreward_steps.contract import ExitCode, FailureClass
 
 from selfreward.cluster.kubernetes.pods import is_over, phase_of, result_of, shard_of, statuses, termination_message
 from selfreward.cluster.kubernetes.resources import View, name_of
+from selfreward.cluster.ranks import STOPPED, FallenRank, RankReader
 from selfreward.plan import Failure, of_last_words
 
 _DISRUPTED: Final = frozenset(
@@ -49,19 +51,21 @@ _STOPPED: Final = frozenset({130, 143})
 _MAX_WORDS: Final = 500
 
 
-def workload_failures(pods: Iterable[View], verdict: str) -> tuple[Failure, ...]:
+def workload_failures(
+    pods: Iterable[View], verdict: str, fallen: Callable[[View], FallenRank | None] = lambda _: None
+) -> tuple[Failure, ...]:
     """The failures of a failed workload's pods, one for each pod that failed.
 
-    `verdict` is the workload's own message. A workload that failed while none of its pods is to be seen has lost
-    them: they were deleted, by a drain or by somebody.
+    `verdict` is the workload's own message; `fallen` the rank that a signal ended, as a pod's log tells. A workload
+    that failed while none of its pods is to be seen has lost them: they were deleted, by a drain or by somebody.
     """
     failed = [pod for pod in pods if phase_of(pod) == "Failed"]
     if not failed:
         gone = f"its pods are gone: {verdict}".rstrip(": ")
         return (Failure(FailureClass.INFRASTRUCTURE, "PodsGone", gone),)
     if len(failed) == 1:
-        return (pod_failure(failed[0]),)
-    return tuple(_of_shard(pod, pod_failure(pod)) for pod in failed)
+        return (pod_failure(failed[0], fallen(failed[0])),)
+    return tuple(_of_shard(pod, pod_failure(pod, fallen(pod))) for pod in failed)
 
 
 def _of_shard(pod: View, failure: Failure) -> Failure:
@@ -69,11 +73,18 @@ def _of_shard(pod: View, failure: Failure) -> Failure:
     return failure if failure.reported else replace(failure, message=f"shard {shard_of(pod)}: {failure.message}")
 
 
-def pod_failure(pod: View) -> Failure:
-    """The failure of one pod whose phase is `Failed`."""
+def pod_failure(pod: View, fallen: FallenRank | None = None) -> Failure:
+    """The failure of one pod whose phase is `Failed`.
+
+    Where no rank has reported anything, the launcher's own words are the termination message.
+    """
     reported, disruption = Failure.reported_by(result_of(pod)), _disruption(pod)
     if disruption is not None and (reported is None or reported.failure_class is not FailureClass.PERMANENT):
         return disruption
+    if reported is None or reported.reason == STOPPED:
+        fallen = fallen or RankReader(line.strip() for line in termination_message(pod).splitlines()).fallen
+        if fallen is not None and fallen.failure is not None:
+            return fallen.failure
     if reported is not None:
         return reported
     for status in statuses(pod):
@@ -96,7 +107,7 @@ def container_failure(name: str, ended: View) -> Failure:
         message = f"container {name} cannot be started (is spec.workloads' image the right one?){told}"
         return Failure(FailureClass.PERMANENT, "ContainerCannotRun", message)
     if code in _STOPPED:
-        return Failure(FailureClass.INFRASTRUCTURE, "Stopped", f"container {name} was stopped from outside")
+        return Failure(FailureClass.INFRASTRUCTURE, STOPPED, f"container {name} was stopped from outside")
     match code:
         case ExitCode.CONFIGURATION:
             return Failure(FailureClass.PERMANENT, "ConfigurationError", words or f"container {name}: exit code 64")

@@ -1,7 +1,7 @@
-"""The progress of pods, read from their logs, so that no pod needs any right in the cluster.
+"""The progress of pods, and the rank of a training that a signal ended, read from their logs.
 
-Each running pod's log end is read at most once a :data:`PERIOD`. A log that cannot be read is no sign of a hang:
-the pod then counts as heard.
+So no pod needs any right in the cluster. Each running pod's log end is read at most once a :data:`PERIOD`. A log that
+cannot be read is no sign of a hang: the pod then counts as heard.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import KubernetesError
 from selfreward.cluster.kubernetes.pods import is_over, main_container, phase_of, running_since
 from selfreward.cluster.kubernetes.resources import View, name_of, uid_of
+from selfreward.cluster.ranks import FallenRank, RankReader
 
 PERIOD: Final = 30.0
 """Seconds; steps print a line at least as often."""
@@ -33,10 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Heard:
-    """The newest progress of one pod, and when its log was last read."""
+    """What one pod has said, and when its log was last read."""
 
     progress: Progress | None = None
     progress_at: datetime | None = None
+    fallen: FallenRank | None = None
+    """The process of a training that a signal ended, if its launcher says so."""
     looked_at: datetime | None = None
     was_over: bool = False
 
@@ -50,9 +53,11 @@ class PodLogs:
         self._heard: dict[str, Heard] = {}
         self._slots = asyncio.Semaphore(_PARALLEL)
 
-    async def read(self, pods: Sequence[View]) -> None:
-        """Bring up to date what these pods have said; quick when all were looked at lately."""
-        await asyncio.gather(*(self._look(pod) for pod in pods if self._is_due(pod)))
+    async def read(self, pods: Sequence[View]) -> bool:
+        """Bring up to date what these pods have said; returns False, at once, when all were looked at lately."""
+        due = [pod for pod in pods if self._is_due(pod)]
+        await asyncio.gather(*(self._look(pod) for pod in due))
+        return bool(due)
 
     def heard(self, pod: View) -> Heard:
         """What the pod has said, as of the last look."""
@@ -83,6 +88,7 @@ class PodLogs:
             if heard.progress is not None:
                 heard.progress_at = self._now()
             return
+        heard.fallen = RankReader(line.partition(" ")[2].strip() for line in text.splitlines()).fallen
         newest = newest_progress(text)
         if newest is not None:
             heard.progress, heard.progress_at = newest

@@ -20,25 +20,19 @@ exit code says less, a signal least:
 from __future__ import annotations
 
 import signal
-from typing import Final
 
 from selfreward_steps.contract import ExitCode, FailureClass, StepResult
 
-from selfreward.cluster.local.output import FallenRank
 from selfreward.cluster.local.process import Exit
+from selfreward.cluster.ranks import STOPPED, FallenRank, signal_failure
 from selfreward.plan import Failure, of_last_words
-
-STOPPED: Final = "Stopped"
-"""Reason of a failure, a step's own too, that is no more than having been told to stop."""
-_STOPPED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 def failure_of(exit: Exit, result: StepResult | None, last_words: str, fallen: FallenRank | None = None) -> Failure:
     """The failure of a process that did not end with 0; `fallen` is the one of its ranks that a signal ended first."""
     reported = Failure.reported_by(result)
-    number = None if fallen is None else _signal(-fallen.signal)
-    if fallen is not None and number is not None and (reported is None or reported.reason == STOPPED):
-        return _by_signal(number, f"process {fallen.rank} of the training ")
+    if fallen is not None and fallen.failure is not None and (reported is None or reported.reason == STOPPED):
+        return fallen.failure
     if reported is not None:
         return reported
     words = f": {last_words}" if last_words else ""
@@ -49,16 +43,7 @@ def failure_of(exit: Exit, result: StepResult | None, last_words: str, fallen: F
         return _by_code(exit.code, last_words or f"ended with exit code {exit.code} and no word")
     if number is signal.SIGKILL:
         words = f"; the log ends with{words or ' nothing'}"
-    return _by_signal(number, words=words)
-
-
-def _by_signal(number: signal.Signals, who: str = "", words: str = "") -> Failure:
-    if number in _STOPPED:
-        return Failure(FailureClass.INFRASTRUCTURE, STOPPED, f"{who}was stopped by {number.name} from outside")
-    if number is signal.SIGKILL:
-        message = f"{who}was killed (SIGKILL), most likely because memory ran out{words}"
-        return Failure(FailureClass.APPLICATION, "Killed", message)
-    return Failure(FailureClass.APPLICATION, "Crashed", f"{who}crashed with {number.name}{words}")
+    return signal_failure(number, words=words)
 
 
 def _by_code(code: int, message: str) -> Failure:

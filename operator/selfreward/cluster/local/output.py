@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -11,14 +10,13 @@ from typing import Final
 from pydantic import ValidationError
 from selfreward_steps.contract import Progress
 
+from selfreward.cluster.ranks import FallenRank, RankReader
+
 _CHUNK: Final = 1 << 18
 _LONGEST_LINE: Final = 1 << 16
 _PROGRESS: Final = b'{"kind":"progress"'
 _JSON: Final = (b'{"kind":', b'{"kind": ')
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_RANK: Final = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)")
-_FALLEN: Final = re.compile(r"traceback : Signal (\d+) \(\w+\) received by PID \d+")
-"""Lines of torchrun's last words, which name the process that ended first after all others."""
 _STAGE: Final = re.compile(
     r"\b(?:loading|to load|download\w*|compiling|torch\.compile takes?|took|captur\w+|kv cache size|starting)\b",
     re.IGNORECASE,
@@ -27,14 +25,6 @@ _STAGE: Final = re.compile(
 _LONGEST_STAGE: Final = 200
 """Longer lines list settings, some of which are called so too."""
 _VLLM_PREFIX: Final = re.compile(r"^(\([^)]*\)\s*)*(INFO|WARNING|ERROR)\s+\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\]\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class FallenRank:
-    """A process of a training that a signal ended, as its launcher tells it."""
-
-    rank: int
-    signal: int
 
 
 class LogTail:
@@ -51,11 +41,14 @@ class LogTail:
         """The newest line that says how far a server is that loads a model, if any does."""
         self.last_error = ""
         """The newest line that says an error, if any does."""
-        self.fallen: FallenRank | None = None
-        """The process that torchrun found ended by a signal, and named as the root cause."""
-        self._rank = 0
+        self._ranks = RankReader()
         self._offset = 0
         self._rest = b""
+
+    @property
+    def fallen(self) -> FallenRank | None:
+        """The process of a training that a signal ended, if its launcher says so."""
+        return self._ranks.fallen
 
     def read(self, now: datetime) -> None:
         """Take in what was written since the last read."""
@@ -99,7 +92,4 @@ class LogTail:
             self.last_stage = self.last_line
         if "Error" in text or "error:" in text:
             self.last_error = self.last_line
-        if (rank := _RANK.fullmatch(text)) is not None:
-            self._rank, self.fallen = int(rank[1]), None
-        elif (signal := _FALLEN.fullmatch(text)) is not None:
-            self.fallen = FallenRank(self._rank, int(signal[1]))
+        self._ranks.take(text)
