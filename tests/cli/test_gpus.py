@@ -10,6 +10,7 @@ from selfreward.api import SelfRewardRunSpec
 from selfreward.cli.errors import CommandError
 from selfreward.cli.machine import gpus
 from selfreward.cli.validating import validate_file
+from selfreward.render.memory import memory_limits
 
 RUN = """
 metadata: {name: demo}
@@ -35,6 +36,16 @@ def test_the_smallest_counts(two_gpus: None) -> None:
     assert gpus.gpu_memory() == [24564, 16376]
     spec = gpus.on_these_gpus(SelfRewardRunSpec.model_validate({"model": {"uri": "hf://a/b"}}), gpus.gpu_memory())
     assert spec.workloads.training.node_selector == {"nvidia.com/gpu.memory": "16376"}
+
+
+def test_parts_of_a_clusters_gpus_are_none_of_this_machines(two_gpus: None) -> None:
+    part = {"resources": {"limits": {"nvidia.com/mig-1g.10gb": 1, "memory": "8Gi"}}}
+    workloads = {"serving": part, "training": part}
+    model, serving = {"uri": "hf://a/b"}, {"deviceClassName": "mig.nvidia.com"}
+    asked = SelfRewardRunSpec.model_validate({"model": model, "serving": serving, "workloads": workloads})
+    spec = gpus.on_these_gpus(asked, [24564])
+    assert spec.workloads.training.resources.limits == {"memory": "8Gi"}
+    assert {limit.gpu_bytes >> 20 for limit in memory_limits(spec)} == {24564}
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo 'No devices were found'"])

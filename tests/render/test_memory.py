@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from selfreward.api import SelfRewardRunSpec
-from selfreward.render.memory import gpu_bytes, memory_limits
+from selfreward.api import SelfRewardRunSpec, Workload
+from selfreward.render.memory import gpu_bytes, labelled_bytes, memory_limits
 from selfreward_steps.contract import ImportConfig, ModelImport, ModelSource, StoreConfig, parse_config
 
 EIGHT_BILLION = 8_030_261_248
@@ -117,8 +117,41 @@ def test_a_server_holds_two_bytes_of_a_weight_and_shares_them() -> None:
     ],
 )
 def test_memory_of_the_nodes_that_are_selected(labels: dict[str, str], gib: int | None) -> None:
-    found = gpu_bytes(labels)
+    found = labelled_bytes(labels)
     assert (None if found is None else found >> 30) == gib
+
+
+@pytest.mark.parametrize(
+    ("named", "gib"),
+    [
+        ({"limits": {"nvidia.com/mig-3g.71gb": 1}}, 71),
+        ({"requests": {"nvidia.com/mig-1g.10gb.me": "1"}, "limits": {"nvidia.com/mig-1g.10gb.me": "1"}}, 10),
+        ({"limits": {"nvidia.com/mig-1c.3g.40gb": 1}}, None),
+        ({"limits": {"nvidia.com/mig-3g.40gb": 1, "nvidia.com/mig-1g.10gb": 1}}, None),
+        ({"limits": {"nvidia.com/mig-small": 1}}, None),
+        ({"limits": {"nvidia.com/mig-1g.0gb": 1}}, None),
+        ({"limits": {"nvidia.com/gpu": 1}}, 141),
+    ],
+)
+def test_a_part_of_a_gpu_has_the_memory_that_its_name_says(named: dict[str, Any], gib: int | None) -> None:
+    selector = {"nvidia.com/gpu.memory": str(141 * 1024)}
+    found = gpu_bytes(Workload.model_validate({"resources": named, "nodeSelector": selector}))
+    assert (None if found is None else found >> 30) == gib
+
+
+@pytest.mark.parametrize(
+    ("device_class", "gib"), [("mig.nvidia.com", None), ("gpu.nvidia.com", 80), ("amigo", 80), (None, 80)]
+)
+def test_parts_by_a_device_class_have_not_the_whole_ones_memory(device_class: str | None, gib: int | None) -> None:
+    found = gpu_bytes(Workload.model_validate(H100), device_class)
+    assert (None if found is None else found >> 30) == gib
+
+
+def test_what_does_not_fit_a_part_is_refused_though_it_fits_the_whole() -> None:
+    part = {"resources": {"limits": {"nvidia.com/mig-1g.10gb": 1}}, **H100}
+    limits = memory_limits(spec(workloads={"serving": part, "training": part}))
+    assert {limit.gpu_bytes >> 30 for limit in limits} == {10}
+    assert [limit.field for limit in limits if limit.refusal(8_000_000_000)] == [limit.field for limit in limits]
 
 
 def test_the_limits_reach_the_import_as_they_are() -> None:

@@ -168,11 +168,13 @@ def test_a_server_runs_as_many_requests_as_its_cache_holds(
     assert [word.partition("=")[2] for word in server["command"] if word.startswith(named)] == expected
 
 
-def test_a_server_on_a_part_of_a_gpu_is_not_told_of_the_whole_ones_memory() -> None:
-    part = {"limits": {"nvidia.com/mig-1g.10gb": 1}}
+@pytest.mark.parametrize(("part", "share"), [("mig-1g.10gb", "0.92"), ("mig-7g.141gb", "0.97"), ("mig-1c.1g.10gb", "")])
+def test_a_server_on_a_part_of_a_gpu_is_not_told_of_the_whole_ones_memory(part: str, share: str) -> None:
     whole = {GPU_MEMORY_LABEL: "81920"}
-    server = server_of(run_of(workloads={"serving": {"resources": part, "nodeSelector": whole}}))
-    assert "--gpu-memory-utilization" not in str(server["command"])
+    resources = {"limits": {f"nvidia.com/{part}": 1}}
+    server = server_of(run_of(workloads={"serving": {"resources": resources, "nodeSelector": whole}}))
+    told = [word for word in server["command"] if word.startswith("--gpu-memory-utilization")]
+    assert told == ([f"--gpu-memory-utilization={share}"] if share else [])
 
 
 @pytest.mark.parametrize("serving", [{"command": ["my-server"]}, {"engine": "transformers"}])

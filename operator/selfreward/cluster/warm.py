@@ -20,24 +20,27 @@ _LOOK_SECONDS = 0.02
 def main() -> None:
     """Import, wait, and run; ends as the program does."""
     path, *modules = sys.argv[1:]
+    before = dict(os.environ)
     for module in modules:
         importlib.import_module(module)
+    # Imports prepare their process (which GPUs it sees, that no hub is asked), and are not done a second time.
+    prepared = {name: text for name, text in os.environ.items() if before.get(name) != text}
     while not os.path.exists(path):
         time.sleep(_LOOK_SECONDS)
     with open(path, encoding="utf-8") as file:
         order = json.load(file)
     os.unlink(path)
-    module = _become(order)
+    module = _become(order, prepared)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def _become(order: dict[str, object]) -> str:
-    """Take on the process's environment, folder, output and arguments; returns the module that it runs."""
+def _become(order: dict[str, object], prepared: dict[str, str]) -> str:
+    """Take on the process's environment, above what is `prepared`, folder, output and arguments; returns its module."""
     environment, argv = order["env"], order["argv"]
     assert isinstance(environment, dict)
     assert isinstance(argv, list)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({**prepared, **environment})
     os.chdir(str(order["cwd"]))
     log = os.open(str(order["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()
