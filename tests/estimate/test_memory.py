@@ -11,7 +11,7 @@ from selfreward.api import SelfRewardRunSpec
 from selfreward.estimate import GPUS, ModelShape
 from selfreward.estimate.memory import example_bytes, longest_example, training_bytes
 from selfreward.render.memory import GPU_MEMORY_LABEL, memory_limits
-from selfreward_steps.contract import DpoSettings, Precision, SftSettings, TrainingSettings, cache_tokens
+from selfreward_steps.contract import DpoSettings, Precision, SftSettings, TrainingSettings, cache_tokens, states_bytes
 
 MEASURED = json.loads((Path(__file__).parents[2] / "benchmarks/gpu/measurements.json").read_text())
 SHAPES = {name: ModelShape(**shape) for name, shape in MEASURED["models"].items()}
@@ -98,6 +98,26 @@ def test_what_is_chosen_by_memory_is_at_least_what_was_seen_to_fit(measured: dic
         return training_bytes(shape, DpoSettings(per_device_batch_size=per_device), limit, longest)
 
     assert of(measured["per_device"]) <= of(None) < 0.95 * limit.gpu_bytes
+
+
+@pytest.mark.parametrize(
+    ("settings", "examples"),
+    [
+        pytest.param({"batchSize": 16, "perDeviceBatchSize": 5}, 4, id="the largest divisor within what is asked for"),
+        pytest.param({"batchSize": 17, "perDeviceBatchSize": 16}, 1, id="of a prime one"),
+        pytest.param({"batchSize": 8, "perDeviceBatchSize": 16}, 8, id="no more than there are"),
+        pytest.param({"batchSize": 17}, 17, id="as memory takes"),
+        pytest.param({"batchSize": 32, "lossType": "aot"}, 4, id="of a loss that memory must not change"),
+    ],
+)
+def test_a_forward_pass_has_the_examples_that_training_gives_it(settings: dict[str, Any], examples: int) -> None:
+    workloads = {"training": {"nodeSelector": {GPU_MEMORY_LABEL: "143771"}}}
+    spec = SelfRewardRunSpec.model_validate({"model": {"uri": "hf://a/b"}, "workloads": workloads})
+    (limit,) = [each for each in memory_limits(spec) if each.field == "spec.training.dpo"]
+    dpo, shape = DpoSettings.model_validate(settings), SHAPES["135m"]
+    states = states_bytes(shape, limit.bytes_per_parameter, processes=1, halves=True)
+    taken = training_bytes(shape, dpo, limit, 100) - states
+    assert taken == pytest.approx(examples * example_bytes(shape, dpo, 100))
 
 
 @pytest.mark.parametrize("measured", MEASURED["cache"], ids=lambda each: each["model"])

@@ -113,6 +113,11 @@ def examples_that_fit(room: float, states: float, bytes_per_example: float) -> i
     return max(1, int((room - states) * _FOR_BATCHES / bytes_per_example))
 
 
+def even_examples(share: int, limit: int) -> int:
+    """Examples of a forward pass: the most within the limit that divide a process's `share` of the batch evenly."""
+    return max(size for size in range(1, min(share, limit) + 1) if share % size == 0)
+
+
 def served_share(gpu_bytes: float) -> float:
     """The share of a GPU's memory that a server takes: all but what others need of it, which does not grow with it."""
     return min(_MOST_SHARE, max(_LEAST_SHARE, 1 - _OUTSIDE / gpu_bytes))

@@ -87,6 +87,11 @@ class TrainingSettings(ContractModel):
     lora: LoraSettings | None = None
     """Train adapters; absent means full fine-tuning."""
 
+    @property
+    def learns_by_pass(self) -> bool:
+        """Whether what is learnt hangs on how many examples share a forward pass, which memory must not choose then."""
+        return False
+
 
 class SftSettings(TrainingSettings):
     """Supervised fine-tuning: 5.5e-6 → 1.1e-6 cosine, batch 16, dropout 0.1."""
@@ -124,6 +129,10 @@ class DpoLoss(StrEnum):
     APO_DOWN = "apo_down"
     DISCOPOP = "discopop"
     SFT = "sft"
+
+
+_OF_A_PASS: Final = frozenset({DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.SFT})
+"""Losses that TRL takes over all examples of a forward pass together."""
 
 
 class AdditionalLoss(ContractModel):
@@ -176,3 +185,7 @@ class DpoSettings(TrainingSettings):
     """Choose the model among checkpoints by pairwise wins, judged by the round's judge; absent, the end is taken."""
     precompute_ref_log_probs: bool = False
     """Compute the reference's log-probabilities first, so that it leaves the GPU."""
+
+    @property
+    def learns_by_pass(self) -> bool:
+        return not _OF_A_PASS.isdisjoint({self.loss_type, *(each.type for each in self.additional_losses)})

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch.nn.functional import pad
 
 from selfreward_steps.contract import (
     EXAMPLES_UNMEASURED,
-    DpoLoss,
-    DpoSettings,
     ModelShape,
     TrainingSettings,
+    even_examples,
     examples_that_fit,
     saved_bytes_per_token,
     states_bytes,
 )
 from selfreward_steps.errors import PermanentError
-
-_OF_A_PASS: Final = frozenset({DpoLoss.AOT, DpoLoss.AOT_UNPAIRED, DpoLoss.SFT})
-"""Losses that TRL takes over all examples of a forward pass together: what is learnt hangs on how many they are."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class BatchPlan:
                 f"use a multiple of {world}, or fewer GPUs",
             )
         share = batch_size // world
-        per_device = max(size for size in range(1, min(share, per_device_limit) + 1) if share % size == 0)
+        per_device = even_examples(share, per_device_limit)
         return cls(per_device, share // per_device, world, adapted=per_device < min(share, per_device_limit))
 
 
@@ -71,17 +67,11 @@ class Memory:
         (None: there is no GPU), but for losses of a whole pass, which must not hang on memory."""
         if settings.per_device_batch_size is not None:
             return settings.per_device_batch_size
-        if free is None or self.shape is None or not _OF_A_PASS.isdisjoint(_losses(settings)):
+        if free is None or self.shape is None or settings.learns_by_pass:
             return EXAMPLES_UNMEASURED
         kept = saved_bytes_per_token(self.shape, halves=self.halves, checkpointing=settings.gradient_checkpointing)
         states = states_bytes(self.shape, self.bytes_per_parameter, processes=self.processes, halves=self.halves)
         return examples_that_fit(free, states, self.tokens * kept)
-
-
-def _losses(settings: TrainingSettings) -> list[DpoLoss]:
-    if not isinstance(settings, DpoSettings):
-        return []
-    return [settings.loss_type, *(each.type for each in settings.additional_losses)]
 
 
 def free_memory() -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from selfreward_steps.contract import (
+    EXAMPLES_UNMEASURED,
     WEIGHT_BYTES,
     DpoSettings,
     MemoryLimit,
@@ -17,6 +18,7 @@ from selfreward_steps.contract import (
     PromptGenerator,
     TrainingSettings,
     cache_tokens,
+    even_examples,
     examples_that_fit,
     saved_bytes_per_token,
     served_share,
@@ -63,9 +65,9 @@ def training_bytes(shape: ModelShape, settings: TrainingSettings, limit: MemoryL
     halves = settings.precision is not Precision.FP32
     states = states_bytes(shape, limit.bytes_per_parameter, processes=limit.processes, halves=halves)
     each = example_bytes(shape, settings, longest)
+    fitting = EXAMPLES_UNMEASURED if settings.learns_by_pass else examples_that_fit(limit.gpu_bytes, states, each)
     share = settings.batch_size // limit.processes
-    chosen = settings.per_device_batch_size or examples_that_fit(limit.gpu_bytes, states, each)
-    return states + min(share, chosen) * each
+    return states + even_examples(share, settings.per_device_batch_size or fitting) * each
 
 
 def training_host_bytes(shape: ModelShape, processes: int) -> float:
