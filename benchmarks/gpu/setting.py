@@ -40,6 +40,8 @@ class Setting:
     """Pairs a forward pass on one GPU; 0: as many as the product takes by itself."""
     tensor_parallel: int = 1
     replicas: int = 1
+    engines: int = 1
+    """Of the part `limit`: how many share the GPU."""
     training_processes: int = 1
     sequential_prompts: int = 3
     seed: int = 7

@@ -4,13 +4,15 @@ The numbers are of prompts, and of tokens of an answer and of a judgement at mos
 way to judge, answers each prompt four times and judges these answers both ways: three critiques of each, or every two
 of them in both orders, 12 judgements a prompt either way. The prompts are in parts, each judged once either way, so
 that the prefix cache has nothing of it; the first part warms the server up and is not counted, and the ways take turns
-in going first. The steps are the product's, each a process as in a run.
+in going first. The steps are the product's, each a process as in a run. Of the judgements' prompts the server says how
+many tokens it was given, each judgement with a prompt of its own, and how many of them its prefix cache held.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -81,7 +83,10 @@ def main() -> None:
         for shard in range(SHARDS):
             _step(answers, shard, folder)
             for mode in MODES if shard % 2 else reversed(MODES):
-                parts[mode].append(_step(ways[mode], shard, folder))
+                before = _prompt_tokens(url)
+                judged = _step(ways[mode], shard, folder)
+                read = {name: count - before[name] for name, count in _prompt_tokens(url).items()}
+                parts[mode].append(judged | read)
     for mode, found in parts.items():
         counted = found[1:]
         sums: dict[str, Any] = {name: sum(each[name] for each in counted) for name in counted[0]}
@@ -113,6 +118,15 @@ def _step(config: RespondConfig | JudgeConfig, shard: int, folder: Path) -> dict
         "tokens": metrics["completion_tokens"],
         "with_a_score": metrics.get("parse_rate", 0.0),
     }
+
+
+def _prompt_tokens(url: str) -> dict[str, float]:
+    """Tokens of all prompts that the server was given so far, and those of them that its prefix cache held."""
+    with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=30) as reply:
+        told = reply.read().decode()
+    names = {"prompt_tokens": "vllm:prefix_cache_queries_total", "cached_tokens": "vllm:prefix_cache_hits_total"}
+    lines = {name: re.findall(rf"^{counter}(?:{{.*}})? (\S+)$", told, re.MULTILINE) for name, counter in names.items()}
+    return {name: sum(map(float, found)) for name, found in lines.items()}
 
 
 def _put_prompts(uri: str, folder: Path, asked: list[str]) -> None:

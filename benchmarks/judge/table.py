@@ -55,12 +55,21 @@ def _other_judge(reward: Mapping[str, Any]) -> Iterator[str]:
 
 def _modes(told: Mapping[str, Any]) -> Iterator[str]:
     yield _row(
-        [f"step `judge`, {told['counted']} prompts", "seconds", "of them asking", "requests", "tokens", "scores"]
+        [
+            f"step `judge`, {told['counted']} prompts",
+            "seconds",
+            "of them asking",
+            "requests",
+            "tokens",
+            "scores",
+            "prompt tokens computed",
+        ]
     )
-    yield _row(["---"] * 6)
+    yield _row(["---"] * 7)
     for name, mode in told["modes"].items():
         cells = [f"{mode['seconds']:.1f}", f"{mode['asking']:.1f}", f"{mode['requests']:.0f}", f"{mode['tokens']:.0f}"]
-        yield _row([name, *cells, f"{mode['with_a_score']:.0%}"])
+        computed = 1 - mode["cached_tokens"] / mode["prompt_tokens"]
+        yield _row([name, *cells, f"{mode['with_a_score']:.0%}", f"{computed:.0%} of {mode['prompt_tokens']:.0f}"])
     cot, pairwise = told["modes"]["cot"], told["modes"]["pairwise"]
     ratios = ", ".join(f"{each['seconds'] / other['seconds']:.2f}" for each, other in zip(*_parts(told), strict=True))
     yield ""
