@@ -74,7 +74,9 @@ def test_json_has_bytes_seconds_and_both_ends(selfreward: Command, file: Path) -
     [
         pytest.param({"gpu": None}, [], "--gpu: is needed", id="no-gpu"),
         pytest.param({"gpu": "abacus"}, [], "--gpu: abacus: is not known here: one of b200", id="gpu"),
-        pytest.param({"model": None}, [], "--model: is needed: hf://a/b is not on this machine", id="no-model"),
+        pytest.param(
+            {"model": None}, [], "--model: is needed: nothing on this machine tells the size of hf://a/b", id="no-model"
+        ),
         pytest.param({"model": "big"}, [], "--model: big: is no size such as 8B", id="model"),
         pytest.param({"lengths": "2"}, [], "--lengths: 2: give two shares", id="lengths"),
         pytest.param({"lengths": "0.5:0.2"}, [], "--lengths: 0.5:0.2: both are shares", id="order"),

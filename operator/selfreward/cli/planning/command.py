@@ -28,7 +28,7 @@ from selfreward.cli.options import OUTPUT, PRESET, SET
 @click.option(
     "--model",
     metavar="SIZE|FILE",
-    help="Where the model is not on this machine: its size, such as 8B, or its config.json, which says more.",
+    help="Where nothing on this machine tells the model's size: that, such as 8B, or its config.json, which says more.",
 )
 @click.option(
     "--lengths",

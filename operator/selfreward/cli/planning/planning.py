@@ -123,8 +123,8 @@ def _shapes(spec: SelfRewardRunSpec, asked: Asked) -> tuple[ModelShape, dict[str
     if shape is None:
         raise CommandError(
             [
-                f"--model: is needed: {spec.model.uri} is not on this machine: give its size, such as 8B, or the path "
-                "of its config.json"
+                f"--model: is needed: nothing on this machine tells the size of {spec.model.uri}: give it, such as 8B, "
+                "or the path of its config.json"
             ]
         )
     judges: dict[str, ModelSource | None] = {
