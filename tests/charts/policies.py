@@ -19,6 +19,7 @@ VALUES: Final[Mapping[str, Any]] = {
     "images": ["registry.example.com/team", "registry.example.com:5000/", "mirror.example.com"],
     "serviceAccounts": ["default", "runs-*"],
     "secrets": ["selfreward-*", "bucket"],
+    "deviceClasses": ["gpu.nvidia.com", "team-*"],
 }
 """`admissionPolicy` of the cases."""
 
@@ -67,6 +68,7 @@ def _volumes(**volume: Any) -> list[Object]:
     return [{"name": "scratch"}, {"name": "v", **volume}]
 
 
+_CLASS: Final = "deviceclass.resource.kubernetes.io/"
 _DIGEST: Final = "sha256:" + "a" * 64
 _KIND_CASES: Final[list[tuple[str, str, Any, str]]] = [
     ("an image below a prefix", "image", "registry.example.com/team/own:1", ""),
@@ -103,6 +105,10 @@ _KIND_CASES: Final[list[tuple[str, str, Any, str]]] = [
     ("a variable from a ConfigMap", "env", _env(configMapKeyRef={"name": "others", "key": "k"}), ""),
     ("a variable from another's Secret", "env", _env(secretKeyRef={"name": "others", "key": "k"}), "env"),
     ("a variable from no Secret", "env", _env(secretKeyRef={"key": "k"}), "env"),
+    ("devices by a resource", "resources", {"limits": {f"{_CLASS}gpu.nvidia.com": 1}, "requests": {"cpu": 1}}, ""),
+    ("others by a resource", "resources", {"limits": {f"{_CLASS}gpuxnvidia.com": 1}}, "resources"),
+    ("others by a request", "resources", {"limits": {"cpu": 1}, "requests": {f"{_CLASS}my-team-a": 1}}, "resources"),
+    ("a resource of no class", "resources", {"limits": {"nvidia.com/gpu": 1}}, ""),
     ("a pull secret", "imagePullSecrets", ["bucket"], ""),
     ("another's pull secret", "imagePullSecrets", ["bucket", "others"], "imagePullSecrets"),
 ]

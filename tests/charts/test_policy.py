@@ -54,6 +54,21 @@ def test_every_field_that_names_a_secret_is_fenced(policy: Object, path: tuple[s
     assert said.endswith("allowed are [selfreward-*, bucket]")
 
 
+def test_the_devices_that_a_server_and_its_training_share_are_fenced(helm: Helm, policy: Object) -> None:
+    def named(name: str, policy: Object = policy) -> list[str]:
+        return refusals(policy, run_with("serving", "deviceClassName", value=name))
+
+    assert named("gpu.nvidia.com") == named("team-a") == []
+    said = "a DeviceClass that runs may not use: allowed are"
+    assert named("gpu-nvidia.com") == [f"spec.serving.deviceClassName: {said} [gpu.nvidia.com, team-*]"]
+    plain = only(helm.render({"admissionPolicy": {"enabled": True}}), "ValidatingAdmissionPolicy")
+    assert named("gpu.nvidia.com", plain) == [f"spec.serving.deviceClassName: {said} []"]
+    opened = only(
+        helm.render({"admissionPolicy": {"enabled": True, "deviceClasses": ["*"]}}), "ValidatingAdmissionPolicy"
+    )
+    assert named("any", opened) == []
+
+
 def test_pods_of_which_nothing_is_said_run_as_default(helm: Helm) -> None:
     policy = only(
         helm.render({"admissionPolicy": {**VALUES, "serviceAccounts": ["runs"]}}), "ValidatingAdmissionPolicy"
@@ -94,8 +109,8 @@ def test_lint_finds_nothing(helm: Helm) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"secrets": ["a*b"]}, {"serviceAccounts": ["A"]}, {"images": ["a b"]}, {"volumes": ["hostPath: x"]}, {"x": 1}],
-    ids=["star-within", "no-name", "no-image", "no-type", "unknown"],
+    [{"secrets": ["a*b"]}, {"deviceClasses": ["a/b"]}, {"serviceAccounts": ["A"]}, {"images": ["a b"]}, {"volumes": ["hostPath: x"]}, {"x": 1}],
+    ids=["star-within", "no-class", "no-name", "no-image", "no-type", "unknown"],
 )
 def test_bad_lists_are_refused(helm: Helm, value: dict[str, Any]) -> None:
     assert helm("template", "demo", str(CHART), values={"admissionPolicy": value}).returncode != 0
