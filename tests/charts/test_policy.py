@@ -109,7 +109,14 @@ def test_lint_finds_nothing(helm: Helm) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"secrets": ["a*b"]}, {"deviceClasses": ["a/b"]}, {"serviceAccounts": ["A"]}, {"images": ["a b"]}, {"volumes": ["hostPath: x"]}, {"x": 1}],
+    [
+        {"secrets": ["a*b"]},
+        {"deviceClasses": ["a/b"]},
+        {"serviceAccounts": ["A"]},
+        {"images": ["a b"]},
+        {"volumes": ["hostPath: x"]},
+        {"x": 1},
+    ],
     ids=["star-within", "no-class", "no-name", "no-image", "no-type", "unknown"],
 )
 def test_bad_lists_are_refused(helm: Helm, value: dict[str, Any]) -> None:

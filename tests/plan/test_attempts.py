@@ -225,6 +225,32 @@ def test_numbers_come_from_the_manifests_when_nobody_is_left_to_tell_them() -> N
     assert row(decision, "judge-1").metrics == {"parsed": 8, "parse_rate": 0.2}
 
 
+def test_a_shard_that_was_committed_before_counts_with_the_numbers_of_its_manifest() -> None:
+    moment = scene("judge-1").active("judge-1").commit("iteration-1/judgements")
+    moment.measured = {"iteration-1/judgements": [{"parsed": 3, "parse_rate": 0.1}, {"parsed": 5, "parse_rate": 0.3}]}
+    found, told = result("judge-1"), result("judge-1", metrics={"parsed": 5, "parse_rate": 0.3})
+    results = (found.model_copy(update={"reason": "AlreadyCommitted"}), told)
+    moment.child("judge-1", ChildPhase.SUCCEEDED, results=results)
+    assert row(moment.decide(), "judge-1").metrics == {"parsed": 8, "parse_rate": 0.2}
+    moment.measured = {}
+    assert row(moment.decide(), "judge-1").metrics == {"parsed": 5, "parse_rate": 0.3}, "an older version's artifact"
+
+
+@pytest.mark.parametrize("way", ["found before it began", "its pods are gone", "found by another attempt"])
+def test_the_size_of_the_base_model_is_known_however_the_import_was_found_to_be_done(way: str) -> None:
+    moment = scene("import")
+    node = build_graph(moment.run.spec).node("import")
+    assert node.outputs[:2] == ("seed", "m0")
+    moment.commit(*node.outputs)
+    size = {"parameters": 8e9, "cache_bytes_per_token": 1e5}
+    moment.measured = {artifact: [size if artifact == "m0" else {}] for artifact in node.outputs}
+    if way != "found before it began":
+        done = result("import").model_copy(update={"reason": "AlreadyCommitted"})
+        results = (done,) if way == "found by another attempt" else ()
+        moment.active("import").child("import", ChildPhase.SUCCEEDED, results=results)
+    assert row(moment.decide(), "import").metrics == size
+
+
 def test_a_gate_weighs_the_numbers_of_a_manifest() -> None:
     moment = scene("pairs-1", gates={"parseRate": {"action": "stop"}}).active("pairs-1").commit("iteration-1/pairs")
     moment.measured = {"iteration-1/pairs": [{"parse_rate": 0.1, "pairs": 20}]}

@@ -29,6 +29,7 @@ from selfreward_steps.attempt.reporting import report
 from selfreward_steps.attempt.runtime import StepContext, StepOutcome, rank_from
 from selfreward_steps.attempt.wording import ROOM, in_users_words
 from selfreward_steps.contract import (
+    ALREADY_COMMITTED,
     CONFIG_VARIABLE,
     SCRATCH_VARIABLE,
     SHARD_VARIABLE,
@@ -157,7 +158,7 @@ def _run(config: StepConfig, shard: int | None) -> StepResult:
         manifests = {artifact: context.committed(artifact) for artifact in context.outputs}
         done = {artifact: manifest.digest for artifact, manifest in manifests.items() if manifest is not None}
         if len(done) == len(manifests):
-            return _succeeded(config, shard, "AlreadyCommitted", done, {})
+            return _succeeded(config, shard, ALREADY_COMMITTED, done, {})
         context.scratch.mkdir(parents=True, exist_ok=True)
         outcome = _step(config.step)(context)
         if not outcome.commit:

@@ -77,6 +77,7 @@ from selfreward_steps.contract.memory import (
 )
 from selfreward_steps.contract.publishing import PUBLISHED, Publishing
 from selfreward_steps.contract.results import (
+    ALREADY_COMMITTED,
     MAX_RESULT_BYTES,
     TERMINATION_LOG_VARIABLE,
     ExitCode,
@@ -139,6 +140,7 @@ from selfreward_steps.contract.training import (
 
 __all__ = [
     "AGENT_VARIABLE",
+    "ALREADY_COMMITTED",
     "CACHE_BYTES_PER_TOKEN",
     "COMPARISON_FILES",
     "CONFIG_VARIABLE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -48,6 +48,10 @@ class Progress(ContractModel):
     """What is counted: `prompts`, `candidates`, `steps`, …"""
     metrics: dict[str, float] = {}
     """Newest values of a few metrics (`loss`, `tokens_per_second`, …)."""
+
+
+ALREADY_COMMITTED: Final = "AlreadyCommitted"
+"""Reason of a result that found its output committed by an earlier attempt, and so has no numbers."""
 
 
 class StepResult(ContractModel):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from selfreward_steps.contract import FailureClass, StepResult
+from selfreward_steps.contract import ALREADY_COMMITTED, FailureClass, StepResult
 
 from selfreward.api import Reason, StepState, StepStatus
 from selfreward.api.status import Progress
@@ -34,7 +34,7 @@ def take_commits(draft: Draft) -> bool:
     for node in draft.graph.nodes:
         row = draft.rows[node.key]
         if row.state is StepState.SUCCEEDED:
-            _complete_metrics(draft, row)
+            _complete_metrics(draft, node, row)
         elif row.state is not StepState.FAILED and all(name in draft.observed.committed for name in node.outputs):
             _succeed(draft, node, row)
             has_found = has_found or row.attempt == 0
@@ -81,22 +81,30 @@ def _succeed(draft: Draft, node: Node, row: StepStatus) -> None:
         reason="",
         message="",
     )
-    _complete_metrics(draft, row)
+    _complete_metrics(draft, node, row)
     draft.tell(EventReason.STEP_SUCCEEDED, f"{row.key}: {', '.join(node.outputs)} committed")
 
 
-def _complete_metrics(draft: Draft, row: StepStatus) -> None:
+def _complete_metrics(draft: Draft, node: Node, row: StepStatus) -> None:
     """Take a step's numbers once its child has ended, which is a moment after its output was committed.
 
-    Where the child is gone, or its pods are (a lost node), the output's manifest has them.
+    Where the child is gone, or its pods are (a lost node), or one of these found its output committed by an earlier
+    attempt, the outputs' manifests have them; of several outputs the first that has any.
     """
     child = draft.child(row)
     if row.metrics or (child is not None and not child.phase.is_terminal):
         return
-    kept = (draft.observed.measured.get(artifact) for artifact in row.outputs)
-    metrics = total_metrics(child.results if child is not None else ()) or _total(next(filter(None, kept), ()))
+    results = child.results if child is not None else ()
+    is_whole = len(results) >= (node.shards or 1) and all(each.reason != ALREADY_COMMITTED for each in results)
+    told, kept = total_metrics(results), _kept_metrics(draft, row)
+    metrics = (told or kept) if is_whole else (kept or told)
     if metrics:
         draft.put(row, metrics=metrics)
+
+
+def _kept_metrics(draft: Draft, row: StepStatus) -> dict[str, float]:
+    totals = (_total(draft.observed.measured.get(artifact, ())) for artifact in row.outputs)
+    return next(filter(None, totals), {})
 
 
 def _follow(draft: Draft, node: Node, row: StepStatus) -> None:
