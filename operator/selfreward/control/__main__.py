@@ -6,14 +6,16 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from kubernetes.aio.client import ApiClient
 
 from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.cluster.stores import THREADS, Stores
+from selfreward.control.candidacy import Candidacy, standing
 from selfreward.control.credentials import load_configuration
 from selfreward.control.election import Election
 from selfreward.control.endpoints import answering
@@ -44,8 +46,10 @@ async def run(settings: Settings) -> int:
     take_signals()
     configuration = await load_configuration()
     metrics = Metrics(run_series=settings.run_series)
-    async with ApiClient(configuration) as api:
-        client = KubernetesClient(api)
+    async with AsyncExitStack() as stack:
+        election = await stack.enter_async_context(standing(lambda: _election(settings))) if settings.elect else None
+        api = await stack.enter_async_context(ApiClient(configuration))
+        client = KubernetesClient(api, may_write=(lambda: True) if election is None else election.holds)
         # kopf takes the signals for itself each time its watches begin.
         operator = Operator(
             client,
@@ -56,28 +60,38 @@ async def run(settings: Settings) -> int:
             begun=take_signals,
             stores=Stores(ThreadPoolExecutor(THREADS, thread_name_prefix="store")),
         )
-        election = Election(client, settings.lease_namespace, settings.lease_name, settings.identity, _now)
-        async with answering(settings.port, operator.ailment, metrics):
-            return await lead(operator, election if settings.elect else None, metrics, stop)
+        await stack.enter_async_context(answering(settings.port, operator.ailment, metrics))
+        return await lead(operator, election, metrics, stop)
 
 
-async def lead(operator: Operator, election: Election | None, metrics: Metrics, stop: asyncio.Event) -> int:
+@asynccontextmanager
+async def _election(settings: Settings) -> AsyncIterator[Election]:
+    """With a connection of its own: another event loop's cannot be used."""
+    async with ApiClient(await load_configuration()) as api:
+        client = KubernetesClient(api)
+        yield Election(client, settings.lease_namespace, settings.lease_name, settings.identity, _now)
+
+
+async def lead(operator: Operator, election: Candidacy | None, metrics: Metrics, stop: asyncio.Event) -> int:
     """Act while leading, until `stop`; returns the exit code."""
     stopping = asyncio.create_task(stop.wait())
     try:
         if election is not None and not await _first(election.win(), stopping):
             return 0
         metrics.leader.set(1)
+        # First of all: the operator's first lists are long.
+        keeping = [] if election is None else [asyncio.create_task(election.keep())]
         acting = asyncio.create_task(operator.run())
-        tasks = [acting, stopping, *([] if election is None else [asyncio.create_task(election.keep())])]
+        tasks = [*keeping, acting, stopping]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         # Nobody acts any more before the lead is given back.
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
         metrics.leader.set(0)
-        if acting in done:
-            await acting
+        for task in (acting, *keeping):
+            if task in done:
+                await task
         if stopping in done and election is not None:
             await election.resign()
         return 0 if stopping in done else 1

@@ -1,8 +1,8 @@
 """The election of a leader among several replicas: a Lease, renewed by whoever leads (as controller-runtime does).
 
-It saves work, no more. A process that wakes up late may believe that it still leads; what keeps two leaders from
-doing harm is in the data path: status writes carry a resourceVersion, names of children are deterministic, commits
-are put-if-absent.
+It saves work, no more. A process that wakes up late writes nothing before it has renewed, but what it had sent may
+still arrive; what keeps two leaders from doing harm is in the data path: status writes carry a resourceVersion, names
+of children are deterministic, commits are put-if-absent.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class Election:
         self._identity = identity
         self._now = now
         self._seen: _Sighting | None = None
+        self._held_until = float("-inf")
+
+    def holds(self) -> bool:
+        """Whether the lease was renewed so lately that nobody else can have it; asked before each write."""
+        return _seconds() < self._held_until
 
     async def win(self) -> None:
         """Wait until this replica leads."""
@@ -59,22 +64,21 @@ class Election:
 
     async def keep(self) -> None:
         """Renew for as long as that works; returns when it does not any more, and then nobody may act."""
-        renewed = _seconds()
-        while _seconds() - renewed < RENEW_SECONDS:
+        while self.holds():
             await asyncio.sleep(RETRY_SECONDS)
-            left = RENEW_SECONDS - (_seconds() - renewed)
+            left = self._held_until - _seconds()
             try:
                 # The client's own timeout is longer than a leader may wait.
-                if await asyncio.wait_for(self._try(), max(left, 0.1)):
-                    renewed = _seconds()
-                elif self._is_anothers():
+                if not await asyncio.wait_for(self._try(), max(left, 0.1)) and self._is_anothers():
                     break
             except TimeoutError:
                 break
+        self._held_until = float("-inf")
         logger.error("%s leads no more", self._identity)
 
     async def resign(self) -> None:
         """Give the lease up at once, so that the next leader need not wait for it to run out."""
+        self._held_until = float("-inf")
         try:
             lease = await self._client.get(LEASES, self._namespace, self._name)
             if lease["spec"].get("holderIdentity") == self._identity:
@@ -85,6 +89,13 @@ class Election:
 
     async def _try(self) -> bool:
         """Take or renew the lease if that is possible; returns whether this replica holds it now."""
+        # Counted from before the request: when the lease was written is not known.
+        began = _seconds()
+        if held := await self._take():
+            self._held_until = began + RENEW_SECONDS
+        return held
+
+    async def _take(self) -> bool:
         try:
             lease = await self._client.get(LEASES, self._namespace, self._name)
         except NotFound:

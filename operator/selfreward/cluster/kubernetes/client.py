@@ -40,9 +40,19 @@ class Listed:
 class KubernetesClient:
     """The requests that the operator sends. Every method may raise a :class:`.errors.KubernetesError`."""
 
-    def __init__(self, client: ApiClient, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, client: ApiClient, timeout: float = TIMEOUT, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`may_write` is asked right before each request that changes anything: a process that has lost the lead must
+        not send what it decided while it had it."""
         self._client = client
+        self._may_write = may_write
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+
+    def check_lead(self, what: str) -> None:
+        """Raise Unavailable where this process must not change anything any more."""
+        if not self._may_write():
+            raise Unavailable(f"{what}: not done: the lead is lost, or not renewed in time")
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """One object as it is now; `namespace` None for a type that has none."""
@@ -166,6 +176,8 @@ class KubernetesClient:
                 body=body,
                 auth_settings=["BearerToken"],
             )
+            if method != "GET":
+                self.check_lead(f"{method} {path}")
             response = await self._client.call_api(*sent, _request_timeout=self._timeout)
             data: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:

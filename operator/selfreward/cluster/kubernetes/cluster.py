@@ -184,6 +184,7 @@ class KubernetesCluster:
 
     async def delete_artifacts(self, config: StoreConfig) -> None:
         """Delete all that lies in a run's own folder of the store, and its journals."""
+        self._client.check_lead(config.uri)
         await self._stores.ask(config, lambda: self._open_store(config).delete(""))
 
     async def _shares(self, run: SelfRewardRun) -> bool:
