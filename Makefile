@@ -97,7 +97,7 @@ images:  ## Build the images (DOCKER=buildah, REGISTRY=…, TAG=…, IMAGES="ope
 	  $(DOCKER) build --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_FLAGS) --file images/$$image/Dockerfile --tag $(REGISTRY)/$$image:$(TAG) . || exit 1; done
 
 release: setup images  ## dist/: the images, their lists of packages, the chart, checksums (arguments as for images)
-	DOCKER="$(DOCKER)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" IMAGES="$(IMAGES)" .ci/release
+	DOCKER="$(DOCKER)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" IMAGES="$(IMAGES)" BUILD_FLAGS="$(BUILD_FLAGS)" .ci/release
 
 clean:  ## Remove the environment, the runs of examples and the site
 	rm -rf .venv runs site
