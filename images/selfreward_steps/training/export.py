@@ -49,6 +49,7 @@ def write_model(
     source: Path,
     folder: Path,
     *,
+    loaded: Any,
     dtype: torch.dtype,
     rounding: Rounding,
     seed: int,
@@ -56,16 +57,19 @@ def write_model(
 ) -> dict[str, torch.Tensor]:
     """Write the artifact's folder from the gathered `state` of a model that came from `source`; returns its weights.
 
+    `loaded` is what :func:`load_model` made of `source`: its weights are stored by the names under which it found them.
     `adapters` are the LoRA settings whose adapters are in `state`: they are merged into the source's weights, in
     float32, before anything is rounded to `dtype`; stochastic `rounding` draws from `seed`. Raises PermanentError
     WeightsNotFinite.
     """
-    model = load_model(source)
     if adapters is not None:
-        wrapped = get_peft_model(model, lora_config(adapters))
+        wrapped = get_peft_model(load_model(source), lora_config(adapters))
         set_peft_model_state_dict(wrapped, get_peft_model_state_dict(wrapped, state_dict=state))
         model = wrapped.merge_and_unload()
     else:
+        # Every weight is in the state: reading the source's would take longer than writing these.
+        model = load_model(source, weights=False)
+        model._weight_conversions = loaded._weight_conversions
         model.load_state_dict(state, assign=True)
         model.tie_weights()
     _check_finite(model)
@@ -131,8 +135,13 @@ def _copy_other_files(source: Path, folder: Path, dtype: torch.dtype) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _is_finite(weight: torch.Tensor) -> bool:
+    """Whether all of it is. What has a finite sum is, which a CPU says soonest; that of large weights may overflow."""
+    return bool(torch.isfinite(weight.sum())) or bool(torch.isfinite(weight).all())
+
+
 def _check_finite(model: Any) -> None:
-    broken = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    broken = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
     if broken:
         raise PermanentError(
             "WeightsNotFinite",

@@ -268,6 +268,7 @@ class _Session:
                 state,
                 self.source,
                 self.folder,
+                loaded=self.model,
                 dtype=self.dtype,
                 rounding=self.settings.rounding,
                 seed=self.context.seed,

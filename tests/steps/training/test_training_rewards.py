@@ -9,6 +9,7 @@ from datasets import Dataset
 from selfreward_steps.contract import Rounding
 from selfreward_steps.training import rounding
 from selfreward_steps.training.export import write_model
+from selfreward_steps.training.models import load_model
 from selfreward_steps.training.rewards import HELD_OUT, TRAINED, split
 from selfreward_steps.training.rounding import round_stochastically, round_weights
 from tiny_model import make_tiny_model
@@ -163,7 +164,10 @@ def test_an_update_is_kept_over_two_rounds(
         for how in Rounding:
             exported[how] = tmp_path / f"{end}-{how}"
             state = AutoModelForCausalLM.from_pretrained(bench.model(f"{end}-exact")).state_dict()
-            write_model(state, bench.model(start), exported[how], dtype=torch.bfloat16, rounding=how, seed=1)
+            loaded = load_model(bench.model(start))
+            write_model(
+                state, bench.model(start), exported[how], loaded=loaded, dtype=torch.bfloat16, rounding=how, seed=1
+            )
         trained = sum(_margins(bench.model(f"{end}-exact"), bench.model(start), rows))
         kept = {how: sum(_margins(folder, bench.model(start), rows)) / trained for how, folder in exported.items()}
         assert kept[Rounding.STOCHASTIC] == pytest.approx(1, abs=0.05)
