@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final
+from threading import Thread
+from typing import Any, Final, TypeVar
 
 import torch
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
@@ -22,6 +24,8 @@ from selfreward_steps.errors import PermanentError
 from selfreward_steps.store.names import MANIFEST
 from selfreward_steps.training.models import load_model, lora_config
 from selfreward_steps.training.rounding import round_weights
+
+T = TypeVar("T")
 
 MAX_SHARD: Final = "4GB"
 """Largest weights file: several are fetched in parallel."""
@@ -42,6 +46,20 @@ def gather(trainer: Any) -> dict[str, torch.Tensor]:
     """The whole state on rank 0's CPU; empty on the others. Collective."""
     state: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model)
     return state
+
+
+def beside(work: Callable[[], T]) -> Future[T]:
+    """What `work` will return, begun in a thread that a process which is told to stop does not wait for."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
 
 
 def write_model(

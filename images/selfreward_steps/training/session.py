@@ -30,7 +30,7 @@ from selfreward_steps.training.card import licence_of, model_card
 from selfreward_steps.training.checkpoints import Shelf, Uploader
 from selfreward_steps.training.conversations import ChatTemplate
 from selfreward_steps.training.examples import Counts, Example, load, prepare
-from selfreward_steps.training.export import curve, gather, put_back, set_weights, write_model
+from selfreward_steps.training.export import beside, curve, gather, put_back, set_weights, write_model
 from selfreward_steps.training.interruption import Interruption
 from selfreward_steps.training.overruns import Overruns, is_overrun
 from selfreward_steps.training.quiet import quieten
@@ -260,20 +260,13 @@ class _Session:
 
         With `goes_on` the trainer's model is left as it was.
         """
-        meter = self.method.meter(self.trainer, self.context.progress.alive)
         state, exported = gather(self.trainer), {}
         trained = {name: weight.detach().to("cpu", copy=True) for name, weight in state.items()} if goes_on else {}
-        if self.ranks.first:
-            exported = write_model(
-                state,
-                self.source,
-                self.folder,
-                loaded=self.model,
-                dtype=self.dtype,
-                rounding=self.settings.rounding,
-                seed=self.context.seed,
-                adapters=self.settings.lora,
-            )
+        writing = beside(lambda: self._write(state)) if self.ranks.first else None
+        # On the GPU, while the processor rounds and writes.
+        meter = self.method.meter(self.trainer, self.context.progress.alive)
+        if writing is not None:
+            exported = writing.result()
             write_rows(self.folder / TRAINING_CURVE, curve(self.trainer.state.log_history, self.method.logged))
         # What rank 0 has just done may take longer than a collective waits.
         self.council.wait()
@@ -284,6 +277,18 @@ class _Session:
         if goes_on:
             set_weights(self.trainer, trained, sharded=self.ranks.world > 1)
         return measured
+
+    def _write(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return write_model(
+            state,
+            self.source,
+            self.folder,
+            loaded=self.model,
+            dtype=self.dtype,
+            rounding=self.settings.rounding,
+            seed=self.context.seed,
+            adapters=self.settings.lora,
+        )
 
     def _outcome(self, metrics: dict[str, float], seconds: dict[str, float]) -> StepOutcome:
         """The artifact and its numbers. How long it took is no part of the artifact, whose bytes are to be the same."""

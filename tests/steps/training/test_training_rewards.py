@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from meanwhile import run_side_by_side
 from selfreward_steps.contract import Rounding
 from selfreward_steps.training import rounding
 from selfreward_steps.training.export import write_model
@@ -173,3 +174,12 @@ def test_an_update_is_kept_over_two_rounds(
         assert kept[Rounding.STOCHASTIC] == pytest.approx(1, abs=0.05)
         assert kept[Rounding.NEAREST] < left_by_nearest
         bench.put_folder(end, exported[Rounding.STOCHASTIC])
+
+
+def test_the_reference_is_measured_while_the_model_is_written(bench: Bench) -> None:
+    """The one is a GPU's work and the other a processor's; what is written and measured is the same."""
+    plain = bench.run("dpo", "plain", FAST, inputs=INPUTS, iteration=1)
+    both = bench.start("dpo", "both", FAST, inputs=INPUTS, iteration=1, process=run_side_by_side).wait()
+    assert both.result["succeeded"], both.errors
+    assert both.numbers == plain.numbers
+    assert bench.weights("both") == bench.weights("plain")
