@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from selfreward.api import Keeping
-from selfreward.render.memory import GPU_PRODUCT_LABEL, gpu_bytes
+from selfreward.render.memory import GPU_PRODUCT_LABEL, labelled_bytes
 
 TERA: Final = 10**12
 
@@ -30,7 +30,7 @@ class Gpu:
     @property
     def memory(self) -> int:
         """Bytes."""
-        found = gpu_bytes({GPU_PRODUCT_LABEL: self.product})
+        found = labelled_bytes({GPU_PRODUCT_LABEL: self.product})
         assert found is not None, self.product
         return found
 

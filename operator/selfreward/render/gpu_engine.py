@@ -74,17 +74,11 @@ def _has(serving: Serving, names: tuple[str, ...]) -> bool:
     return any((name.replace("_", "-") + rest + value).startswith(names) for name, rest, value in words)
 
 
-def _on_parts(spec: SelfRewardRunSpec) -> bool:
-    """Whether parts of GPUs are asked for by name (MIG, strategy `mixed`): nodes' labels then tell of whole ones."""
-    resources = spec.workloads.serving.resources
-    return any("/mig-" in name for name in (*resources.requests, *resources.limits))
-
-
 def _capacity(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None) -> Iterator[str]:
     """vLLM's own choice knows the GPU and not the model: 1,024 requests on the largest, 256 on the others, of which a
     large model's cache holds fewer and a small one's many more."""
-    memory = gpu_bytes(spec.workloads.serving.node_selector)
-    if memory is None or _on_parts(spec) or _has(serving, _OWN_CAPACITY):
+    memory = gpu_bytes(spec.workloads.serving, serving.device_class_name)
+    if memory is None or _has(serving, _OWN_CAPACITY):
         return
     share = math.floor(100 * served_share(memory)) / 100
     yield f"--gpu-memory-utilization={share}"

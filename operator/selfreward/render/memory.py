@@ -23,7 +23,7 @@ from selfreward_steps.contract import (
     StepName,
 )
 
-from selfreward.api import SelfRewardRunSpec
+from selfreward.api import SelfRewardRunSpec, Workload
 from selfreward.plan.graph import build_graph
 
 _SERVED: Final = 2
@@ -49,13 +49,39 @@ _MODELS: Final = {
 }
 """GiB of NVIDIA's models; the largest where there are several, so that none is refused that might fit."""
 
+_PART: Final = "/mig-"
+"""In the name of a resource that is a part of a GPU (MIG, the device plugin's strategy `mixed`)."""
+_SLICE: Final = re.compile(r"/mig-\d+g\.(\d{1,4})gb\b")
+"""The name of one with memory of its own, in GB: `nvidia.com/mig-3g.71gb`. Of `1c.3g.71gb` several share those."""
+
 
 def memory_limits(spec: SelfRewardRunSpec) -> list[MemoryLimit]:
     """What must fit where; empty where the spec does not say on which GPUs."""
     return [*_training(spec), *_serving(spec)]
 
 
-def gpu_bytes(node_selector: Mapping[str, str]) -> int | None:
+def gpu_bytes(workload: Workload, device_class: str | None = None) -> int | None:
+    """Memory of each GPU, or part of one, that the pods get, as far as the spec tells.
+
+    Of parts that are asked for by name, the name tells; nodes' labels tell of whole GPUs then, as they do where
+    `device_class` has parts.
+    """
+    parts = [name for name in (*workload.resources.requests, *workload.resources.limits) if is_part(name)]
+    if parts:
+        sizes = {None if (found := _SLICE.search(name)) is None else int(found[1]) for name in parts}
+        size = sizes.pop()
+        return None if sizes or not size else size << 30
+    if device_class is not None and "mig" in re.split(r"[^a-z0-9]+", device_class):
+        return None
+    return labelled_bytes(workload.node_selector)
+
+
+def is_part(resource: str) -> bool:
+    """Whether a resource is a part of a GPU."""
+    return _PART in resource
+
+
+def labelled_bytes(node_selector: Mapping[str, str]) -> int | None:
     """Memory of each GPU of the nodes that are selected, as far as their labels tell."""
     stated = node_selector.get(GPU_MEMORY_LABEL) or node_selector.get("karpenter.k8s.aws/instance-gpu-memory")
     if stated is not None and stated.isdecimal() and int(stated):
@@ -72,7 +98,7 @@ def gpu_bytes(node_selector: Mapping[str, str]) -> int | None:
 
 
 def _training(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
-    memory = gpu_bytes(spec.workloads.training.node_selector)
+    memory = gpu_bytes(spec.workloads.training, spec.serving.device_class_name)
     if memory is None:
         return
     training = spec.training
@@ -147,8 +173,8 @@ def _remedies(spec: SelfRewardRunSpec) -> Iterator[Remedy]:
 
 
 def _serving(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
-    memory = gpu_bytes(spec.workloads.serving.node_selector)
     serving = spec.serving
+    memory = gpu_bytes(spec.workloads.serving, serving.device_class_name)
     halves = serving.dtype not in ("float", "float32")
     if memory is None or serving.args or not serving.runs_vllm:
         return

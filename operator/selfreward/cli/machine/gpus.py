@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from selfreward.api import SelfRewardRunSpec, Workload
+from selfreward.api import Resources, SelfRewardRunSpec, Workload
 from selfreward.cluster.local.devices import VISIBLE
-from selfreward.render.memory import GPU_MEMORY_LABEL
+from selfreward.render.memory import GPU_MEMORY_LABEL, is_part
 
 
 def has_gpu() -> bool:
@@ -70,7 +70,8 @@ def on_these_gpus(spec: SelfRewardRunSpec, memory: list[int]) -> SelfRewardRunSp
         return spec
     workloads = spec.workloads
     changes = {kind: _labelled(getattr(workloads, kind), min(memory)) for kind in ("serving", "training")}
-    return spec.model_copy(update={"workloads": workloads.model_copy(update=changes)})
+    serving = spec.serving.model_copy(update={"device_class_name": None})
+    return spec.model_copy(update={"serving": serving, "workloads": workloads.model_copy(update=changes)})
 
 
 def too_few(spec: SelfRewardRunSpec, count: int) -> Iterator[str]:
@@ -85,4 +86,10 @@ def too_few(spec: SelfRewardRunSpec, count: int) -> Iterator[str]:
 
 
 def _labelled(workload: Workload, memory: int) -> Workload:
-    return workload.model_copy(update={"node_selector": {**workload.node_selector, GPU_MEMORY_LABEL: str(memory)}})
+    asked = workload.resources
+    here = Resources(
+        requests={name: amount for name, amount in asked.requests.items() if not is_part(name)},
+        limits={name: amount for name, amount in asked.limits.items() if not is_part(name)},
+    )
+    labels = {**workload.node_selector, GPU_MEMORY_LABEL: str(memory)}
+    return workload.model_copy(update={"resources": here, "node_selector": labels})
