@@ -106,9 +106,11 @@ class _FencedClient(KubernetesClient):
         super().__init__(client)
         self._fence = fence
 
-    async def _send(self, method: str, path: str, query: Any = None, body: Any = None, *rest: Any) -> bytes:
+    async def _send(
+        self, method: str, path: str, query: Any = None, body: Any = None, *rest: Any, **more: Any
+    ) -> bytes:
         self._fence.note_request(method, path, body)
-        return await super()._send(method, path, query, body, *rest)
+        return await super()._send(method, path, query, body, *rest, **more)
 
 
 class _FencedStore(FileStore):

@@ -69,13 +69,14 @@ class Invariants:
                 self._commits |= {path: path.read_bytes() for path in manifest.parent.iterdir() if path.is_file()}
 
     def _one_child_an_attempt(self) -> None:
-        live: dict[tuple[str, str], str] = {}
+        live: dict[tuple[str, str, str], str] = {}
         for kind in _CHILDREN:
             for item in self.cluster.peek(kind):
                 told = item["metadata"].get("labels") or {}
                 if item["metadata"].get("deletionTimestamp") or _is_over(item):
                     continue
-                place = (told.get(labels.RUN_UID, ""), str(told.get(labels.KEY) or told.get(labels.MODEL)))
+                run = (item["metadata"]["namespace"], told.get(labels.RUN_UID, ""))
+                place = (*run, str(told.get(labels.KEY) or told.get(labels.MODEL)))
                 name = item["metadata"]["name"]
                 assert place not in live, f"invariant 1: {live[place]} and {name} both live"
                 live[place] = name

@@ -195,9 +195,22 @@ def _parsed(text: str, content_type: str) -> Any:
     if content_type.endswith("yaml"):
         # What clients send as YAML is JSON most of the time, and that is read a hundred times as fast.
         with contextlib.suppress(ValueError):
-            return json.loads(text)
+            return _strict(text)
         return yaml.safe_load(text)
-    return json.loads(text)
+    return _strict(text)
+
+
+def _strict(text: str) -> Any:
+    """JSON as Go reads it: NaN and infinity are none, and a whole number beyond 64 bits is no integer."""
+    return json.loads(text, parse_constant=_no_number, parse_int=_of_64_bits)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+def _of_64_bits(text: str) -> int | float:
+    return int(text) if len(text) < 20 and abs(int(text)) < 1 << 63 else float(text)
 
 
 async def _json(body: Object) -> web.StreamResponse:

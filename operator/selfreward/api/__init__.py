@@ -3,7 +3,7 @@
 The lowest room: types, defaults and validation. It does no I/O but reading the file it is given to load.
 """
 
-from selfreward.api.annotations import APPROVED, PAUSED, RETRY
+from selfreward.api.annotations import APPROVED, PAUSED, RETRY, numbered
 from selfreward.api.gates import ACCEPTED, GateAction, Gates
 from selfreward.api.run import API_VERSION, GROUP, KIND, PLURAL, VERSION, ObjectMeta, SelfRewardRun
 from selfreward.api.schedule import Schedule
@@ -79,4 +79,5 @@ __all__ = [
     "TrainingBackend",
     "Workload",
     "Workloads",
+    "numbered",
 ]

@@ -15,6 +15,7 @@ from selfreward_steps.store.digests import digest_of
 
 from selfreward.api import SelfRewardRun
 from selfreward.cluster.ownership import Ownership, paired_shards
+from selfreward.cluster.spoken import kept_numbers
 from selfreward.plan import Graph, Node
 
 _Manifests = Mapping[str, Manifest | None]
@@ -119,5 +120,4 @@ class Commits:
 def _metrics(manifest: Manifest) -> dict[str, float]:
     """The step's numbers; those that are not finite are text there, and no number of a status."""
     kept = manifest.metadata.get("metrics")
-    numbers = kept.items() if isinstance(kept, dict) else ()
-    return {name: float(value) for name, value in numbers if isinstance(value, int | float)}
+    return kept_numbers(kept) if isinstance(kept, dict) else {}

@@ -15,6 +15,7 @@ from selfreward.plan import RunEvent
 
 _COMPONENT: Final = "selfreward-operator"
 _MAX_MESSAGE: Final = 1024
+_NAME_LENGTH: Final = 40
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,10 @@ class Events:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{name_of(raw)[:40]}.{uuid.uuid4().hex[:16]}", "namespace": metadata["namespace"]},
+            "metadata": {
+                "name": f"{name_of(raw)[:_NAME_LENGTH].rstrip('-.')}.{uuid.uuid4().hex[:16]}",
+                "namespace": metadata["namespace"],
+            },
             "involvedObject": {
                 "apiVersion": RUNS.api_version,
                 "kind": RUNS.kind,

@@ -13,7 +13,7 @@ from typing import Final
 
 from selfreward_steps.contract import StepName, artifact_names
 
-from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus
+from selfreward.api import ACCEPTED, GateAction, Gates, SelfRewardRun, StepState, StepStatus, numbered
 from selfreward.plan.draft import Draft, Tripped
 from selfreward.plan.gate_checks import CHECKS, Measured
 from selfreward.plan.graph import Graph, evaluation_key, model_artifact, step_key
@@ -63,8 +63,8 @@ def awaits_numbers(draft: Draft, key: str) -> bool:
 
 def accepted_iteration(run: SelfRewardRun) -> int:
     """The last iteration whose tripped gates somebody has accepted; -1 for none, or when it is no number."""
-    text = run.metadata.annotations.get(ACCEPTED, "").strip()
-    return int(text) if text.isdecimal() else -1
+    accepted = numbered(run.metadata.annotations.get(ACCEPTED, ""))
+    return -1 if accepted is None else accepted
 
 
 def gate_readings(run: SelfRewardRun, graph: Graph, rows: Rows) -> Iterator[GateReading]:

@@ -7,13 +7,17 @@ away is made up for. Evaluation of the last model goes on meanwhile. This module
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from selfreward.api import APPROVED, Reason, Schedule, SelfRewardRun, StepState
+from selfreward.api import APPROVED, Reason, Schedule, SelfRewardRun, StepState, numbered
 from selfreward.plan.draft import Draft, Wait
 from selfreward.plan.graph import Node
 from selfreward.plan.quota import quota_wait
 from selfreward.plan.suspension import Hold
 from selfreward.plan.types import EventReason
+
+_QUOTED: Final = 40
+"""Characters of an annotation that are quoted."""
 
 
 def wait_for_next(draft: Draft, hold: Hold) -> None:
@@ -39,8 +43,7 @@ def wait_for_next(draft: Draft, hold: Hold) -> None:
 
 def approved_iteration(run: SelfRewardRun) -> int | None:
     """The last iteration that may start; None when the annotation is no number."""
-    text = run.metadata.annotations.get(APPROVED, "0").strip()
-    return int(text) if text.isdecimal() else None
+    return numbered(run.metadata.annotations.get(APPROVED, "0"))
 
 
 def _entry(draft: Draft) -> Node | None:
@@ -61,7 +64,7 @@ def _wait(draft: Draft, schedule: Schedule, iteration: int, since: datetime) -> 
         approved = approved_iteration(draft.run)
         if approved is not None and approved >= iteration:
             return None
-        wrong = "" if approved is not None else f" (it is {draft.run.metadata.annotations[APPROVED]!r})"
+        wrong = "" if approved is not None else f" (it is {draft.run.metadata.annotations[APPROVED][:_QUOTED]!r})"
         message = f'iteration {iteration} waits for approval: set the annotation {APPROVED} to "{iteration}"{wrong}'
         return Wait(iteration, Reason.WAITING_FOR_APPROVAL, message)
     opens = schedule.opens_at(since)

@@ -67,6 +67,6 @@ def _size(draft: Draft, model: str) -> ModelSize | None:
     """The size of a model that was trained from the base model, as the import told it, or of that itself."""
     imported = draft.rows.get(StepName.IMPORT)
     told = {} if imported is None or model in _OF_THEIR_OWN else imported.metrics
-    if PARAMETERS not in told or CACHE_BYTES_PER_TOKEN not in told:
+    if told.get(PARAMETERS, 0) < 1 or told.get(CACHE_BYTES_PER_TOKEN, 0) < 1:
         return None
     return ModelSize(int(told[PARAMETERS]), int(told[CACHE_BYTES_PER_TOKEN]))

@@ -18,6 +18,7 @@ from selfreward.plan.draft import ACTIVE, Draft
 from selfreward.plan.graph import BASELINE_EVALUATION_KEY, model_artifact
 
 PAIRS_METRIC: Final = "pairs"
+_MOST_PAIRS: Final = 2.0**53
 ACCURACY_METRIC: Final = "judge_pairwise_accuracy"
 
 
@@ -104,7 +105,8 @@ def _newest_model(draft: Draft) -> str:
 
 def _pairs(draft: Draft, before: int | None) -> int | None:
     counts = [row.metrics[PAIRS_METRIC] for row in _succeeded(draft, StepName.PAIRS) if PAIRS_METRIC in row.metrics]
-    return int(counts[-1]) if counts else before
+    # Whoever can write to the store can claim any number; a status has integers of 64 bits.
+    return int(max(0.0, min(counts[-1], _MOST_PAIRS))) if counts else before
 
 
 def _judge_accuracy(draft: Draft) -> str:

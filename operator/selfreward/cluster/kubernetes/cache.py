@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from sys import intern
 from typing import Any, Final
 
-from selfreward.cluster.kubernetes.resources import PODS, Object, View, is_going, label_of, uid_of, version_of
+from selfreward.cluster.kubernetes.resources import PODS, Object, View, belongs, is_going, label_of, uid_of, version_of
 from selfreward.render.metadata import RUN_UID
 from selfreward.render.resource import Resource
 
@@ -75,13 +75,17 @@ class Cache:
         return news + gone
 
     def of_run(self, resource: Resource, run_uid: str) -> list[Object]:
-        """The run's objects of a type, oldest first."""
+        """The objects of a type that bear the run's label, oldest first. Anybody may have put it on."""
         found = self._objects.get(resource, {}).get(run_uid, {})
         return sorted(found.values(), key=lambda item: (item["metadata"].get("creationTimestamp") or "", uid_of(item)))
 
-    def find(self, resource: Resource, run_uid: str, name: str) -> Object | None:
-        """The run's object of that name; one that is not on its way out comes first."""
-        named = [item for item in self.of_run(resource, run_uid) if item["metadata"]["name"] == name]
+    def find(self, resource: Resource, namespace: str, run_uid: str, name: str) -> Object | None:
+        """The object of that name which the run owns; one that is not on its way out comes first."""
+        named = [
+            item
+            for item in self.of_run(resource, run_uid)
+            if item["metadata"]["name"] == name and belongs(item, namespace, run_uid)
+        ]
         return min(named, key=is_going, default=None)
 
     def all(self, resource: Resource) -> list[Object]:

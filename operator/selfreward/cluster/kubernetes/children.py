@@ -20,7 +20,7 @@ from selfreward.cluster.kubernetes.logs import Heard
 from selfreward.cluster.kubernetes.pending import Pending, pending_of, serving_words
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, phase_of, result_of, running_since, shard_of, statuses
 from selfreward.cluster.kubernetes.queues import admitted_at, is_queued
-from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, uid_of
+from selfreward.cluster.kubernetes.resources import View, condition_of, is_going, label_of, name_of, number_of, uid_of
 from selfreward.cluster.kubernetes.verdicts import Verdict, verdict_of
 from selfreward.cluster.kubernetes.warnings import without_pod
 from selfreward.cluster.progress import summed_progress
@@ -75,7 +75,8 @@ def observed_children(
 def place_of(item: View) -> tuple[str, str, int]:
     """Step, server (its model, or the name of a kept engine) and attempt: one of the first two is empty."""
     server = label_of(item, ENGINE) or label_of(item, MODEL)
-    return label_of(item, KEY), server, int(label_of(item, ATTEMPT) or 1)
+    attempt = label_of(item, ATTEMPT)
+    return label_of(item, KEY), server, 1 if not attempt else number_of(attempt)
 
 
 def _step(

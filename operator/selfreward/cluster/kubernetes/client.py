@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.rest import RESTResponse
 
 from selfreward.cluster.kubernetes.errors import Conflict, NotFound, Unavailable, error_of
 from selfreward.cluster.kubernetes.resources import PODS, Object, View, name_of
@@ -23,6 +24,8 @@ from selfreward.render.resource import Resource
 FIELD_MANAGER: Final = "selfreward"
 TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 5.0
+LOG_BYTES: Final = 1 << 18
+"""Of a log's end, what is read at least; up to twice as much is kept meanwhile."""
 CHUNK: Final = 250
 """Objects in one page of a list."""
 _APPLY: Final = "application/apply-patch+yaml"
@@ -128,9 +131,12 @@ class KubernetesClient:
         await self._json("DELETE", resource.path(namespace, name), {}, options)
 
     async def log(self, namespace: str, pod: str, container: str, lines: int) -> str:
-        """The last lines of a container's log, each after the time at which it was written."""
+        """The last lines of a container's log, each after the time at which it was written.
+
+        No more than :data:`LOG_BYTES` of them are in memory at a time: a line may be as long as a file.
+        """
         query = {"container": container, "tailLines": str(lines), "timestamps": "true"}
-        return (await self._send("GET", PODS.path(namespace, pod, "log"), query)).decode(errors="replace")
+        return (await self._send("GET", PODS.path(namespace, pod, "log"), query, read=_end)).decode(errors="replace")
 
     async def version(self) -> str:
         """The API server's version, such as `v1.36.0`."""
@@ -166,6 +172,7 @@ class KubernetesClient:
         query: Mapping[str, str] | None = None,
         body: View | None = None,
         content_type: str = "application/json",
+        read: Callable[[RESTResponse], Awaitable[bytes]] = RESTResponse.read,
     ) -> bytes:
         try:
             sent = await self._client.param_serialize(
@@ -179,7 +186,7 @@ class KubernetesClient:
             if method != "GET":
                 self.check_lead(f"{method} {path}")
             response = await self._client.call_api(*sent, _request_timeout=self._timeout)
-            data: bytes = await response.read()
+            data = await read(response)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise Unavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
         except ApiException as error:
@@ -189,6 +196,17 @@ class KubernetesClient:
         reason, message, seconds = _told(data)
         seconds = max(seconds, _seconds(response.headers.get("Retry-After")))
         raise error_of(response.status, reason, f"{method} {path}: {message or response.reason}", seconds)
+
+
+async def _end(response: RESTResponse) -> bytes:
+    """The end of an answer that is not kept whole; the line that it begins in is left out."""
+    kept = bytearray()
+    async for chunk in response.response.content.iter_any():
+        kept += chunk
+        if len(kept) > 2 * LOG_BYTES:
+            del kept[:-LOG_BYTES]
+            kept = kept[kept.find(b"\n") + 1 :]
+    return bytes(kept)
 
 
 def _told(data: bytes) -> tuple[str, str, float]:

@@ -128,7 +128,7 @@ class KubernetesCluster:
         run = self._reservations.placed(run)
         if node.kind is ChildKind.TRAINING:
             # Made before the cluster served, or stopped serving, another type: one child an attempt.
-            if any(self._cache.find(each, run.metadata.uid, create.name) is not None for each in OPTIONAL):
+            if any(self._find(run, each, create.name) is not None for each in OPTIONAL):
                 return
             backend = choose(run.spec.training.backend, self.served)
             shares = await self._shares(run)
@@ -148,7 +148,7 @@ class KubernetesCluster:
         await self._apply(run, deployment)
 
     async def assign(self, run: SelfRewardRun, assign: AssignModel) -> None:
-        deployment = self._cache.find(DEPLOYMENTS, run.metadata.uid, assign.name)
+        deployment = self._find(run, DEPLOYMENTS, assign.name)
         if deployment is None or uid_of(deployment) != assign.uid or is_going(deployment):
             return
         pods = engines_of(self._objects(run).pods)
@@ -212,13 +212,16 @@ class KubernetesCluster:
         own = [item for item in workloads if belongs(item, namespace, uid)]
         return RunObjects(own, pods_of(self._cache, namespace, uid))
 
+    def _find(self, run: SelfRewardRun, resource: Resource, name: str) -> Object | None:
+        return self._cache.find(resource, run.metadata.namespace, run.metadata.uid, name)
+
     async def _ask_for_missing(self, run: SelfRewardRun, graph: Graph) -> None:
         """A child that status or its pods know and the cache does not is either gone or not heard of yet.
 
         Its pods, when the answer to its creation was lost: without it they would pass for what is left of it.
         """
         for kinds, name in self._expected(run, graph):
-            if any(self._cache.find(each, run.metadata.uid, name) is not None for each in kinds):
+            if any(self._find(run, each, name) is not None for each in kinds):
                 continue
             for resource in kinds:
                 try:
@@ -229,7 +232,7 @@ class KubernetesCluster:
                     self._cache.put(resource, found)
 
     def _expected(self, run: SelfRewardRun, graph: Graph) -> Iterator[tuple[tuple[Resource, ...], str]]:
-        populated = {place_of(pod) for pod in self._cache.of_run(PODS, run.metadata.uid)}
+        populated = {place_of(pod) for pod in pods_of(self._cache, run.metadata.namespace, run.metadata.uid)}
         for serving in run.status.servings:
             places = {("", server, serving.attempt) for server in (serving.model, serving.child)}
             if serving.child_uid is not None or not places.isdisjoint(populated):

@@ -21,6 +21,7 @@ from selfreward.cluster.kubernetes.client import KubernetesClient
 from selfreward.cluster.kubernetes.errors import Conflict, KubernetesError, NotFound
 from selfreward.cluster.kubernetes.pods import is_over, is_ready, statuses
 from selfreward.cluster.kubernetes.resources import PODS, Object, View, is_going, label_of, name_of, uid_of, version_of
+from selfreward.cluster.spoken import kept_text
 from selfreward.plan import EXCHANGE_FAILED, AssignModel, ChildPhase, Failure
 from selfreward.render.kept import AGENT, assignment_patch
 from selfreward.render.metadata import ASSIGNMENT, ENGINE
@@ -118,9 +119,10 @@ def newest_report(text: str) -> EngineReport | None:
     """The last report in a log whose lines begin with their times."""
     for line in reversed(text.splitlines()):
         try:
-            return EngineReport.model_validate_json(line.partition(" ")[2])
+            report = EngineReport.model_validate_json(line.partition(" ")[2])
         except ValidationError:
             continue
+        return report.model_copy(update={"message": kept_text(report.message)})
     return None
 
 

@@ -27,6 +27,7 @@ from selfreward_steps.contract import ExitCode, FailureClass
 from selfreward.cluster.kubernetes.pods import is_over, phase_of, result_of, shard_of, statuses, termination_message
 from selfreward.cluster.kubernetes.resources import View, name_of
 from selfreward.cluster.ranks import STOPPED, FallenRank, RankReader
+from selfreward.cluster.spoken import kept_text
 from selfreward.plan import Failure, of_last_words
 
 _DISRUPTED: Final = frozenset(
@@ -121,7 +122,7 @@ def container_failure(name: str, ended: View) -> Failure:
 def last_words(text: Any) -> str:
     """The last line of a log's end that says something, cut to a sentence's length."""
     lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    return lines[-1][:_MAX_WORDS] if lines else ""
+    return kept_text(lines[-1])[:_MAX_WORDS] if lines else ""
 
 
 def _disruption(pod: View) -> Failure | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import ValidationError
 from selfreward_steps.contract import Progress
 
 from selfreward.cluster.kubernetes.client import KubernetesClient
@@ -21,6 +20,7 @@ from selfreward.cluster.kubernetes.errors import KubernetesError
 from selfreward.cluster.kubernetes.pods import is_over, main_container, phase_of, running_since
 from selfreward.cluster.kubernetes.resources import View, name_of, uid_of
 from selfreward.cluster.ranks import FallenRank, RankReader
+from selfreward.cluster.spoken import progress_in
 
 PERIOD: Final = 30.0
 """Seconds; steps print a line at least as often."""
@@ -101,7 +101,9 @@ def newest_progress(text: str) -> tuple[Progress, datetime] | None:
         if not said.startswith(_MARK):
             continue
         try:
-            return Progress.model_validate_json(said), datetime.fromisoformat(stamp)
-        except (ValidationError, ValueError):
+            at = datetime.fromisoformat(stamp)
+        except ValueError:
             continue
+        if (progress := progress_in(said)) is not None:
+            return progress, at
     return None

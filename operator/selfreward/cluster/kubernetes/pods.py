@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from pydantic import ValidationError
 from selfreward_steps.contract import StepResult
 
-from selfreward.cluster.kubernetes.resources import View
+from selfreward.cluster.kubernetes.resources import View, number_of
+from selfreward.cluster.spoken import result_in
 
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
@@ -35,7 +35,7 @@ def is_ready(pod: View) -> bool:
 
 def shard_of(pod: View) -> int:
     """Its index in an Indexed Job; 0 in all others."""
-    return int((pod["metadata"].get("annotations") or {}).get(INDEX, 0))
+    return number_of(str((pod["metadata"].get("annotations") or {}).get(INDEX, "0")))
 
 
 def main_container(pod: View) -> str:
@@ -82,8 +82,6 @@ def result_of(pod: View) -> StepResult | None:
     is the same result."""
     text = termination_message(pod)
     for candidate in (text, text.rstrip().rpartition("\n")[2]):
-        try:
-            return StepResult.model_validate_json(candidate)
-        except ValidationError:
-            continue
+        if (result := result_in(candidate)) is not None:
+            return result
     return None

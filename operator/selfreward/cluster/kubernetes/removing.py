@@ -27,7 +27,7 @@ class Removal:
     async def child(self, namespace: str, run_uid: str, child: DeleteChild) -> None:
         """Begin to delete one child, if it still has that uid."""
         for resource in WORKLOADS:
-            found = self._cache.find(resource, run_uid, child.name)
+            found = self._cache.find(resource, namespace, run_uid, child.name)
             if found is not None and uid_of(found) == child.uid:
                 await self._delete(resource, namespace, found)
                 return

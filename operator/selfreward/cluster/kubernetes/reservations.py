@@ -102,14 +102,21 @@ class Reservations:
         """Read the flavors that the queue has assigned, where they are not those of before."""
         assigned: Mapping[str, str] = {
             resource: flavor
-            for part in found["status"]["admission"].get("podSetAssignments") or []
+            for part in (found["status"].get("admission") or {}).get("podSetAssignments") or []
             for resource, flavor in (part.get("flavors") or {}).items()
         }
         known = self._flavors.get(run.metadata.uid)
         if known is None or known[0] != assigned:
-            read = {name: await self._client.get(FLAVORS, None, name) for name in set(assigned.values())}
+            read = {name: await self._flavor(name) for name in set(assigned.values())}
             flavors = {resource: read[name].get("spec") or {} for resource, name in assigned.items()}
             self._flavors[run.metadata.uid] = (assigned, flavors)
+
+    async def _flavor(self, name: str) -> View:
+        try:
+            return await self._client.get(FLAVORS, None, name)
+        except NotFound as error:
+            message = f"spec.reservation: the queue gives it ResourceFlavor {name}, and there is none"
+            raise Refused(message) from error
 
     async def _write(self, found: Object, told: list[tuple[str, str, str, str]]) -> None:
         """Write conditions; what the queue has written meanwhile is looked at first."""

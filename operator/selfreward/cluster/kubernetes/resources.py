@@ -61,6 +61,14 @@ def label_of(item: View, name: str) -> str:
     return str((item["metadata"].get("labels") or {}).get(name, ""))
 
 
+_MOST_DIGITS: Final = 9
+
+
+def number_of(text: str) -> int:
+    """The number that a label or an annotation is; 0 where it is none, since anybody may have written it."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
+
+
 def version_of(item: View) -> int:
     """resourceVersion as a number. Of one type they grow with every write (KEP-5504: comparable since 1.35; with
     etcd they always were)."""

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
 from selfreward_steps.contract import Progress
 
 from selfreward.cluster.ranks import FallenRank, RankReader
+from selfreward.cluster.spoken import progress_in
 
 _CHUNK: Final = 1 << 18
 _LONGEST_LINE: Final = 1 << 16
@@ -75,11 +75,8 @@ class LogTail:
             self._progress(newest, now)
 
     def _progress(self, line: bytes, now: datetime) -> None:
-        try:
-            self.progress = Progress.model_validate_json(line)
-        except ValidationError:
-            return
-        self.progress_at = now
+        if (progress := progress_in(line)) is not None:
+            self.progress, self.progress_at = progress, now
 
     def _text(self, line: bytes) -> None:
         # A carriage return redraws a bar: only what is seen in the end counts.

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
 from selfreward_steps.contract import TERMINATION_LOG_VARIABLE, StepResult
 
 from selfreward.cluster.local.failures import failure_of
 from selfreward.cluster.local.output import LogTail
 from selfreward.cluster.local.process import Exit, Process, Program
 from selfreward.cluster.local.warming import Warm
+from selfreward.cluster.spoken import result_in
 from selfreward.plan import Failure
 
 
@@ -84,6 +84,6 @@ class Pod:
 
     def _read_result(self) -> StepResult | None:
         try:
-            return StepResult.model_validate_json(self._result_file.read_bytes())
-        except (OSError, ValidationError):
+            return result_in(self._result_file.read_bytes())
+        except OSError:
             return None
