@@ -201,11 +201,13 @@ class KubernetesClient:
 async def _end(response: RESTResponse) -> bytes:
     """The end of an answer that is not kept whole; the line that it begins in is left out."""
     kept = bytearray()
-    async for chunk in response.response.content.iter_any():
-        kept += chunk
-        if len(kept) > 2 * LOG_BYTES:
-            del kept[:-LOG_BYTES]
-            kept = kept[kept.find(b"\n") + 1 :]
+    # Left, it gives its connection back, also where the other side has broken off.
+    async with response.response as answer:
+        async for chunk in answer.content.iter_any():
+            kept += chunk
+            if len(kept) > 2 * LOG_BYTES:
+                del kept[:-LOG_BYTES]
+                kept = kept[kept.find(b"\n") + 1 :]
     return bytes(kept)
 
 
