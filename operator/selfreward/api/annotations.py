@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-_MOST_DIGITS: Final = 9
 PAUSED: Final = "selfreward.dev/paused"
 """With the value `true` the operator leaves the run alone, children and all."""
 RETRY: Final = "selfreward.dev/retry"
@@ -13,8 +12,10 @@ APPROVED: Final = "selfreward.dev/approved-iteration"
 """Number of the last iteration that may start, where `spec.schedule.approval` asks for one. The operator never
 changes it, so that it may come from a repository as the rest of the resource does."""
 
+_MOST_DIGITS: Final = 9
+
 
 def numbered(text: str) -> int | None:
-    """The number that an annotation says; None when it says none."""
+    """The number that a label or an annotation says; None when it says none, since anybody may have written it."""
     text = text.strip()
     return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None

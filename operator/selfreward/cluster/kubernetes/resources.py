@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from selfreward.api import GROUP, KIND, PLURAL, VERSION
+from selfreward.api import GROUP, KIND, PLURAL, VERSION, numbered
 from selfreward.render.resource import Resource
 from selfreward.render.training import BACKENDS
 
@@ -61,12 +61,9 @@ def label_of(item: View, name: str) -> str:
     return str((item["metadata"].get("labels") or {}).get(name, ""))
 
 
-_MOST_DIGITS: Final = 9
-
-
 def number_of(text: str) -> int:
     """The number that a label or an annotation is; 0 where it is none, since anybody may have written it."""
-    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
+    return numbered(text) or 0
 
 
 def version_of(item: View) -> int:
