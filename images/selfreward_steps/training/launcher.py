@@ -44,10 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def cuda_started() -> bool:
-    """Whether CUDA was started in this process: a child forked from it could not use a GPU, where there is one."""
-    # Asked of NVML, which starts nothing. Where there is none, torch takes CUDA for started once it was asked for GPUs.
-    if torch.cuda.device_count() == 0:
-        return False
+    """Whether CUDA was started in this process: a child forked from it could not use a GPU."""
     for number in os.listdir("/proc/self/fd"):
         # The descriptor that lists them is gone by now.
         with suppress(FileNotFoundError):
