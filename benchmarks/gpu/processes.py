@@ -46,17 +46,9 @@ def _below(root: int, children: dict[int, list[psutil.Process]], inherited: str)
         # An engine writes its title over the memory that its environment is read from: it is what its parent is.
         role = _role(environment) or inherited
         if role:
-            yield Member(process, role, _rank(process, environment))
+            rank = environment.get("RANK", "") if "LOCAL_RANK" in environment else ""
+            yield Member(process, role, int(rank) if rank.isdecimal() else None)
         yield from _below(process.pid, children, role)
-
-
-def _rank(process: psutil.Process, environment: dict[str, str]) -> int | None:
-    """As its name says, where it was forked and its environment is its parent's; else as torchrun has told it."""
-    named = ""
-    with suppress(psutil.Error):
-        named = process.name()
-    rank = environment.get("RANK", "") if "LOCAL_RANK" in environment else named.removeprefix("rank ")
-    return int(rank) if rank.isdecimal() else None
 
 
 def _role(environment: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 The same model, prompts, numbers and seeds, by the product, as one of these:
 
 * `one`: server and training on one GPU, in turns;
-* `sharded`: on two, in turns: one engine, training sharded over both, its processes forked from one that has imported;
+* `sharded`: on two, in turns: one engine, training sharded over both;
 * `replicas`: on two, in turns: two engines behind one address, training sharded over both;
 * `tensor`: on two, in turns: each of the server's matrices split over both, training sharded over both;
 * `apart`: on two: the server on one, awake all the time, training on the other.

@@ -1,8 +1,7 @@
 """Processes that have imported what the next steps need before their turn comes.
 
 To import torch and TRL takes a training 8 s, and vLLM a server 12 s (one H200's machine); meanwhile other steps run. A
-process that does not fit what is asked for in the end, or has died, is left, and the program is started as ever. The
-ranks of a training in several processes are forked from one that waits.
+process that does not fit what is asked for in the end, or has died, is left, and the program is started as ever.
 """
 
 from __future__ import annotations
@@ -25,35 +24,27 @@ TRAINING: Final = "training"
 VLLM: Final = "vllm"
 _STEPS: Final = "selfreward_steps"
 _SERVER: Final = "vllm.entrypoints.openai.api_server"
-_TORCHRUN: Final = "torch.distributed.run"
-_LAUNCHER: Final = f"{_STEPS}.training.launcher"
-"""A torchrun that forks its ranks."""
 _IMPORTED: Final[Mapping[str, Sequence[str]]] = {
-    TRAINING: (f"{_STEPS}.sft", f"{_STEPS}.dpo", _TORCHRUN),
+    TRAINING: (f"{_STEPS}.sft", f"{_STEPS}.dpo"),
     VLLM: (_SERVER, f"{_STEPS}.engine.known"),
 }
 """What to import for each kind of program. Other steps import nothing that takes long."""
 _TRAININGS: Final = frozenset({StepName.SFT_BASELINE, StepName.SFT, StepName.DPO})
 _READ_LATE: Final = ("SELFREWARD_", "PET_", "MASTER_", "RANK", "WORLD_SIZE")
 """Variables that a program reads when it does its work, not when it is imported, begin with one of these."""
-_NO_CUDA: Final = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-"""Set while a training's modules are imported: asking torch for a GPU must not start CUDA, which survives no fork."""
 
 
 class WarmProcess(Process):
     """A process that waits for its order."""
 
-    def __init__(
-        self, program: Program, modules: Sequence[str], more: Mapping[str, str], folder: Path, mark: str
-    ) -> None:
-        """Start it, with the program's environment and, until it becomes the program, `more`, to import `modules`."""
+    def __init__(self, program: Program, modules: Sequence[str], folder: Path, mark: str) -> None:
+        """Start it, with the program's environment, to import `modules`."""
         folder.mkdir(parents=True)
         self._order = folder / "order.json"
         self._mark = mark
         self._environment = _early(program.environment)
         command = [sys.executable, "-P", str(_SCRIPT), str(self._order), *modules]
-        environment = {**program.environment, **more}
-        super().__init__(Program("warm", command, environment), folder=folder, mark=mark)
+        super().__init__(Program("warm", command, program.environment), folder=folder, mark=mark)
 
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether it lives, and was started with what this environment says to whoever is imported."""
@@ -62,7 +53,7 @@ class WarmProcess(Process):
     def become(self, program: Program, log: Path) -> None:
         """Run this program from now on, with its output in `log`."""
         environment = {**program.environment, MARK: self._mark}
-        order = {"argv": _forking(program.argv), "env": environment, "cwd": str(Path.cwd()), "log": str(log)}
+        order = {"argv": list(program.argv), "env": environment, "cwd": str(Path.cwd()), "log": str(log)}
         log.touch()
         self.log = log
         unread = self._order.with_suffix(".part")
@@ -101,8 +92,7 @@ class Warm:
         elif self.lacks(kind):
             self._made += 1
             folder = self._folder / str(self._made)
-            more = _NO_CUDA if kind == TRAINING else {}
-            self._waiting[kind] = WarmProcess(program, _IMPORTED[kind], more, folder, self._mark)
+            self._waiting[kind] = WarmProcess(program, _IMPORTED[kind], folder, self._mark)
 
     def take(self, program: Program, log: Path) -> Process | None:
         """The waiting process, which has become this program; None where none fits."""
@@ -133,20 +123,9 @@ def _kind(program: Program) -> str | None:
     match program.argv:
         case [sys.executable, "-m", module, step] if module == _STEPS and step in _TRAININGS:
             return TRAINING
-        case [sys.executable, "-m", torchrun, "-m", module, step] if (torchrun, module) == (_TORCHRUN, _STEPS):
-            # Of several nodes each has an agent, which knows its number only later: one machine plays them in tests.
-            return TRAINING if step in _TRAININGS and "RANK" in program.environment else None
         case [sys.executable, "-m", module, *_] if module == _SERVER:
             return VLLM
     return None
-
-
-def _forking(argv: Sequence[str]) -> list[str]:
-    """The command line where ranks are forked from the process that runs it."""
-    match argv:
-        case [python, "-m", torchrun, "-m", _, *rest] if torchrun == _TORCHRUN:
-            return [python, "-m", _LAUNCHER, *rest]
-    return list(argv)
 
 
 def _early(environment: Mapping[str, str]) -> dict[str, str]:
