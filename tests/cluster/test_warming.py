@@ -28,7 +28,8 @@ PROGRAM = """
 import json, os, sys
 import slowly
 told = {"argv": sys.argv[1:], "config": os.environ.get("SELFREWARD_CONFIG"), "cwd": os.getcwd(), "pid": os.getpid()}
-print(json.dumps({**told, "imported_by": slowly.PID, "name": __name__, "own": os.environ.get("OWN")}), flush=True)
+print(json.dumps({**told, "imported_by": slowly.PID, "name": __name__, "own": os.environ.get("OWN"),
+                  "gpu": os.environ.get("GPU")}), flush=True)
 sys.exit(3)
 """
 
@@ -40,6 +41,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     code.mkdir()
     (code / "shortly.py").write_text(PROGRAM)
     (code / "slowly.py").write_text("import os\nPID = os.getpid()\n")
+    (code / "setting.py").write_text(
+        "import os\nos.environ.setdefault('GPU', '0')\nos.environ.setdefault('OWN', '9')\n"
+    )
     (code / "broken.py").write_text("raise ImportError('no such library')\n")
     monkeypatch.setattr(warming, "_SERVER", "shortly")
     monkeypatch.setattr(warming, "_IMPORTED", {VLLM: ("slowly",)})
@@ -82,9 +86,23 @@ def test_a_process_becomes_the_program_and_has_imported_already(tmp_path: Path, 
         "imported_by": waiting[0],
         "name": "__main__",
         "own": "1",
+        "gpu": None,
     }
     assert not list((tmp_path / "warm").rglob("order.json")), "it holds keys"
     assert not warm.has(VLLM)
+
+
+def test_what_an_import_has_set_holds_for_the_program_too(
+    tmp_path: Path, program: Program, warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process that sees two GPUs is data parallelism to transformers: the steps' import sets which one it sees."""
+    monkeypatch.setattr(warming, "_IMPORTED", {VLLM: ("slowly", "setting")})
+    warm.prepare(VLLM, program)
+    process = warm.take(program, tmp_path / "step.log")
+    assert process is not None
+    ended(process)
+    told = json.loads((tmp_path / "step.log").read_text())
+    assert (told["gpu"], told["own"]) == ("0", "1")
 
 
 def test_another_environment_than_it_imported_with_is_no_fit(tmp_path: Path, program: Program, warm: Warm) -> None:
