@@ -17,11 +17,10 @@ from tiny_model import make_tiny_model, make_tokenizer
 from transformers import AutoModelForCausalLM, MixtralConfig
 
 
-def write(source: Path, folder: Path, loaded: Any) -> None:
-    """Export the loaded model as it is."""
-    write_model(
-        loaded.state_dict(), source, folder, loaded=loaded, dtype=torch.float32, rounding=Rounding.NEAREST, seed=1
-    )
+def write(source: Path, folder: Path, loaded: Any, state: dict[str, torch.Tensor] | None = None) -> None:
+    """Export the loaded model as it is, or with these weights."""
+    state = loaded.state_dict() if state is None else state
+    write_model(state, source, folder, loaded=loaded, dtype=torch.float32, rounding=Rounding.NEAREST, seed=1)
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_the_weights_that_training_began_with_are_not_read_again(tmp_path: Path)
     loaded = load_model(source)
     state = {name: weight.clone() for name, weight in loaded.state_dict().items()}
     (source / "model.safetensors").write_bytes(b"")
-    write_model(state, source, tmp_path / "m1", loaded=loaded, dtype=torch.float32, rounding=Rounding.NEAREST, seed=1)
+    write(source, tmp_path / "m1", loaded, state)
     exported = load_model(tmp_path / "m1").state_dict()
     assert all(torch.equal(weight, exported[name]) for name, weight in state.items())
 
