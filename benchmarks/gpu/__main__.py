@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from busy import Busy  # noqa: E402
 from product import run_product  # noqa: E402
-from setting import Setting, asked, first_prompts, put_product_first  # noqa: E402
+from setting import Setting, asked, first_prompts, put_product_first, told_in  # noqa: E402
 from table import table  # noqa: E402
 
 PARTS: Final = ("product", "script", "limit", "sequential")
@@ -90,16 +90,13 @@ def by_hand(model: Path, prompts: Path, folder: Path, setting: Setting) -> dict[
 
 
 def child(script: str, first: Path, second: Path, third: Path, setting: Setting) -> dict[str, Any]:
-    """Run a script in a process of its own; the last line of JSON that it prints is its result."""
+    """Run a script in a process of its own; its result."""
     third.parent.mkdir(parents=True, exist_ok=True)
     log = third.parent / f"{Path(script).stem}.{third.stem}.log"
     command = [sys.executable, str(HERE / script), str(first), str(second), str(third), json.dumps(asdict(setting))]
     with log.open("w") as file:
         subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True)
-    # Engines say goodbye after it.
-    *_, told = (line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
-    result: dict[str, Any] = json.loads(told)
-    return result
+    return told_in(log.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ BEGAN = time.time()
 from selfreward.render.gpu_engine import NOT_COMPILED  # noqa: E402
 from selfreward_steps.contract import JudgeSettings  # noqa: E402
 from selfreward_steps.judging.templates import judge_template  # noqa: E402
-from setting import JUDGE, arguments, engine_arguments  # noqa: E402
+from setting import JUDGE, arguments, engine_arguments, told_in  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
 
 READY = "ready to be asked"
@@ -52,7 +52,7 @@ def together(count: int) -> dict[str, float]:
     for engine in engines:
         assert engine.stdin is not None
         print(file=engine.stdin, flush=True)
-    told = [json.loads(engine.communicate()[0].splitlines()[-1]) for engine in engines]
+    told = [told_in(engine.communicate()[0]) for engine in engines]
     seconds = max(each["ended"] for each in told) - min(each["began"] for each in told)
     sums = {name: sum(each[name] for each in told) for name in ("engine", "requests", "tokens", "answer_tokens")}
     return {"engines": count, "seconds": seconds, **sums, "tokens_per_second": sums["tokens"] / seconds}
