@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import PUBLISHED, PublishConfig
+from selfreward_steps.credentials import credential
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
 from selfreward_steps.hub import broken_connections, prepare_hub
 from selfreward_steps.proxies import require_proxies
@@ -27,12 +28,12 @@ _PASSING: Final = (408, 409, 412, 425, 429)
 def run(context: StepContext[PublishConfig]) -> StepOutcome:
     """Commits `published.json`: what was pushed, where to, and which commit it is there.
 
-    Raises PermanentError HubTokenMissing, HubAccessDenied, HubRefused, RepositoryPublic; InfrastructureError
-    HubUnavailable.
+    Raises PermanentError HubTokenMissing, BadCredential, HubAccessDenied, HubRefused, RepositoryPublic;
+    InfrastructureError HubUnavailable.
     """
     prepare_hub(context.scratch)
     config = context.config
-    token = os.environ.get(config.token_variable, "")
+    token = credential(os.environ, config.token_variable, "publish.tokenSecretRef")
     if not token:
         raise PermanentError("HubTokenMissing", f"publish.tokenSecretRef: {config.token_variable} is not set or empty")
     name = config.settings.repository

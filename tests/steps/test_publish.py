@@ -105,6 +105,8 @@ def test_a_public_repository_is_not_given_what_is_to_stay_private(bench: Bench, 
         pytest.param("hf_reads", 0, "HubAccessDenied: publish.repository: team/run-m2: the hub answered 401", id="401"),
         pytest.param(TOKEN, 403, "HubAccessDenied: publish.repository: team/run-m2: the hub answered 403", id="403"),
         pytest.param(TOKEN, 413, "HubRefused: publish.repository: team/run-m2: the hub answered 413", id="413"),
+        pytest.param(f"{TOKEN}\n{TOKEN}", 0, "BadCredential: publish.tokenSecretRef: ", id="two lines"),
+        pytest.param("hf_é", 0, "BadCredential: publish.tokenSecretRef: ", id="no ASCII"),
         pytest.param(None, 0, "HubTokenMissing: publish.tokenSecretRef: HUB_TOKEN is not set", id="no token"),
     ],
 )
@@ -114,6 +116,12 @@ def test_what_the_user_must_mend(bench: Bench, hub: Hub, token: str | None, refu
     assert ended.returncode == 64
     assert said in ended.stderr
     assert TOKEN not in ended.stderr + ended.stdout
+
+
+def test_the_line_end_that_a_secret_was_made_with_is_not_the_tokens(bench: Bench, hub: Hub) -> None:
+    """Sent, it was quoted by the HTTP library, and with it the token, in the status of a run that waited for hours."""
+    ended = publish(bench, hub, {"model": model(bench)}, token=f"{TOKEN}\n")
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_hub_that_is_not_there_is_waited_for(bench: Bench) -> None:

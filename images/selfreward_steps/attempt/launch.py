@@ -41,6 +41,7 @@ from selfreward_steps.contract import (
     artifact_names,
     parse_config,
 )
+from selfreward_steps.credentials import without_credentials
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
 from selfreward_steps.store import Manifest, Store, open_store
 from selfreward_steps.store.digests import digest_of
@@ -97,7 +98,7 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             shard=shard,
             succeeded=False,
             reason=reason,
-            message=in_users_words(message, _scratch_root()),
+            message=without_credentials(in_users_words(message, _scratch_root()), os.environ),
             failure_class=kind,
             metrics=dict(metrics or {}),
         )

@@ -23,6 +23,7 @@ from selfreward_steps.client.requests import ChatRequest, Choice, Completion, Re
 from selfreward_steps.client.retrying import RetryPolicy
 from selfreward_steps.client.traffic import Traffic
 from selfreward_steps.contract import OWN_SERVER, ServingEndpoint
+from selfreward_steps.credentials import credential
 from selfreward_steps.errors import PermanentError, StepError
 from selfreward_steps.proxies import is_inside, require_proxies
 
@@ -212,10 +213,10 @@ class ServingClient:
 
 
 def authorization(endpoint: ServingEndpoint) -> dict[str, str]:
-    """The header with the endpoint's API key, if it has one. Raises PermanentError MissingApiKey."""
+    """The header with the endpoint's API key, if it has one. Raises PermanentError MissingApiKey, BadCredential."""
     if endpoint.api_key_variable is None:
         return {}
-    key = os.environ.get(endpoint.api_key_variable, "").strip()
+    key = credential(os.environ, endpoint.api_key_variable, f"{endpoint.field}.apiKeySecretRef")
     if not key:
         raise PermanentError(
             "MissingApiKey",

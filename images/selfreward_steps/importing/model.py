@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from selfreward_steps.contract import ModelImport
+from selfreward_steps.credentials import credential
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.card import licence_of, model_card
 from selfreward_steps.importing.chat_template import Chat, prepare_chat
@@ -126,8 +127,8 @@ def _take_out(token: str, folder: Path) -> str:
 def _bring(item: ModelImport, field: str, place: Place) -> tuple[Path, str | None]:
     if not item.source.uri.startswith("hf://"):
         return locate(item.source.uri, field, place), None
-    token = os.environ.get(item.token_variable) if item.token_variable else None
-    return download_model(item.source, field, token, place)
+    token = credential(os.environ, item.token_variable, f"{field}.tokenSecretRef") if item.token_variable else ""
+    return download_model(item.source, field, token or None, place)
 
 
 def _from_gguf(path: Path, folder: Path, field: str) -> tuple[Any, dict[str, str]]:

@@ -79,5 +79,11 @@ def _unanswered(error: Exception, uri: str) -> StepError:
         )
     if isinstance(error, _BAD_SETTINGS):
         return PermanentError(StoreReason.MISCONFIGURED, f"{uri}: {error}: correct the S3 settings")
+    if "header value" in str(error):
+        # Its text is the header, and with it the key or the session's token.
+        return PermanentError(
+            StoreReason.ACCESS_DENIED,
+            f"{uri}: the AWS credentials hold a line break or another sign that no HTTP header can carry: correct them",
+        )
     # Connections, timeouts, torn answers, and identity services that did not answer: all may heal.
     return InfrastructureError(StoreReason.UNAVAILABLE, f"{uri}: {error}")

@@ -19,6 +19,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from selfreward_steps.contract import DataFormat, DataSource, EvaluationData, ImportConfig
+from selfreward_steps.credentials import credential
 from selfreward_steps.importing.seed.asked import asked_in, conversation_text, joined, with_system
 from selfreward_steps.importing.seed.columns import (
     ANSWER,
@@ -71,7 +72,8 @@ def import_seed(
     for role in roles(config):
         variable = config.token_variables.get(role.name)
         tally: Counter[str] = Counter()
-        kind = _import(role, environment.get(variable) if variable else None, place, folder, tally)
+        token = credential(environment, variable, f"{role.field}.tokenSecretRef") if variable else ""
+        kind = _import(role, token or None, place, folder, tally)
         told[role.name] = {"source": role.source.uri, "revision": role.source.revision, "format": kind}
         kept = tally.pop("kept")
         counts |= {role.name: kept, **{f"{role.name}_{what}": count for what, count in sorted(tally.items()) if count}}

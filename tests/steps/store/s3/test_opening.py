@@ -51,6 +51,14 @@ def test_no_credentials(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.reason == StoreReason.ACCESS_DENIED
 
 
+def test_credentials_that_no_header_can_carry_are_not_quoted(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "s3ssion\n")
+    _made.cache_clear()
+    with pytest.raises(PermanentError, match="no HTTP header can carry") as caught:
+        open_store("s3://artifacts/x", endpoint_url=s3_endpoint).read_manifest("m1")
+    assert "s3ssion" not in str(caught.value)
+
+
 def test_a_server_without_conditional_puts_is_refused(store: S3Store, faults: Faults, output: Path) -> None:
     faults.add("PUT", ".put-if-absent", forget_condition, times=ALWAYS)
     with pytest.raises(PermanentError, match="ignores If-None-Match") as caught:
