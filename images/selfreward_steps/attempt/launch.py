@@ -98,7 +98,7 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             shard=shard,
             succeeded=False,
             reason=reason,
-            message=without_credentials(in_users_words(message, _scratch_root()), os.environ),
+            message=_fit(without_credentials(in_users_words(message, _scratch_root()), os.environ)),
             failure_class=kind,
             metrics=dict(metrics or {}),
         )
@@ -118,6 +118,11 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             message = f"{words}: a package of this environment is missing or broken: make setup here, or mend the image"
             return failure("PackageMissing", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
         return failure("Unexpected", _unexpected(error), FailureClass.APPLICATION), ExitCode.FAILED
+
+
+def _fit(message: str) -> str:
+    """Without lone surrogates, which quoted data may hold: they have no UTF-8, and a result with one is none."""
+    return message.encode(errors="backslashreplace").decode()
 
 
 def _full_disk(error: BaseException | None) -> str | None:

@@ -9,7 +9,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import httpx
 
@@ -20,6 +21,20 @@ from selfreward_steps.client.retrying import RetryPolicy, is_retried, retry_afte
 from selfreward_steps.client.traffic import Traffic
 from selfreward_steps.contract import ServingEndpoint
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepFailed
+from selfreward_steps.json_text import parse_json
+
+MOST_BYTES: Final = 64 << 20
+"""Of an answer: 64 completions of 30,000 tokens with all that belongs to them are a tenth of it."""
+_ENCODINGS: Final = ("", "identity", "gzip", "deflate")
+"""What an answer may be packed by: what others make of a few bytes has no bound."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A whole answer, unpacked."""
+
+    response: httpx.Response
+    content: bytes
 
 
 class Rejected(Exception):
@@ -96,12 +111,14 @@ class Exchange:
         self._traffic.meter.sent()
         try:
             async with asyncio.timeout(self._endpoint.request_timeout_seconds):
-                response = await http.post(self.url, json=body)
+                answer = await self._ask(http, body)
         except httpx.ConnectTimeout as error:
             raise _Again("took no connection") from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise _Again(f"took longer than {self._endpoint.request_timeout_seconds:g} s") from error
-        except httpx.TransportError as error:
+        except httpx.DecodingError as error:
+            raise _Again(f"cannot be unpacked: {error}", nonsense=True) from error
+        except httpx.RequestError as error:
             raise _Again(f"{type(error).__name__}: {error}") from error
         except httpx.InvalidURL as error:
             raise PermanentError(
@@ -110,13 +127,31 @@ class Exchange:
         finally:
             self._traffic.meter.returned()
             self._alive()
-        if not response.is_success:
-            self._fail(response, body)
-        return self._read(response, request)
+        if not answer.response.is_success:
+            self._fail(answer, body)
+        return self._read(answer.content, request)
 
-    def _fail(self, response: httpx.Response, body: Mapping[str, Any]) -> None:
+    async def _ask(self, http: httpx.AsyncClient, body: Mapping[str, Any]) -> _Answer:
+        """Send `body`, and hold no more of what comes than an answer can be, whatever the server sends."""
+        content = bytearray()
+        async with http.stream("POST", self.url, json=body, headers={"accept-encoding": "gzip"}) as response:
+            packed = response.headers.get("content-encoding", "").lower()
+            if packed not in _ENCODINGS:
+                raise _Again(f"is packed by {packed[:40]!r}, which was not asked for", nonsense=True)
+            async for part in response.aiter_bytes():
+                content += part
+                if len(content) > MOST_BYTES:
+                    raise _Again(f"is longer than {MOST_BYTES >> 20} MiB", nonsense=True)
+        return _Answer(response, bytes(content))
+
+    def _fail(self, answer: _Answer, body: Mapping[str, Any]) -> None:
         """Raise what the error answer means for the request."""
-        error = read_error(response.status_code, response.text)
+        response = answer.response
+        text = answer.content.decode(errors="replace")
+        if response.has_redirect_location:
+            # Not followed: the key is for the host that the user names.
+            text = f"go to {response.headers['location']}"
+        error = read_error(response.status_code, text)
         if is_retried(error.status) and not error.is_out_of_credit:
             wait = retry_after_seconds(response.headers.get("retry-after"))
             raise _Again(f"HTTP {error.status}: {error.message}", retry_after=wait)
@@ -127,11 +162,12 @@ class Exchange:
             raise _Learnt
         raise Rejected(error)
 
-    def _read(self, response: httpx.Response, request: ChatRequest) -> Completion:
+    def _read(self, content: bytes, request: ChatRequest) -> Completion:
         try:
-            completion = parse_completion(response.json(), request.key)
+            completion = parse_completion(parse_json(content), request.key)
         except ValueError as error:
-            why = str(error) if isinstance(error, NonsenseAnswer) else f"is not JSON: {response.text[:60]!r}"
+            shown = content[:60].decode(errors="replace")
+            why = str(error) if isinstance(error, NonsenseAnswer) else f"is not JSON: {shown!r}"
             raise _Again(why, nonsense=True) from error
         got = len(completion.choices)
         if got not in (1, request.samples):

@@ -61,9 +61,9 @@ async def queued_requests(http: httpx.AsyncClient, url: str) -> float | None:
     except httpx.HTTPError:
         return None
     lines = [line for line in answer.text.splitlines() if line.startswith((f"{_QUEUE}{{", f"{_QUEUE} "))]
-    return sum(_value(line) for line in lines) if answer.is_success and lines else None
-
-
-def _value(line: str) -> float:
-    """The number at the end of a line of Prometheus' text format."""
-    return float(line.rsplit(maxsplit=1)[-1])
+    try:
+        # The number at the end of a line of Prometheus' text format.
+        waiting = sum(float(line.rsplit(maxsplit=1)[-1]) for line in lines)
+    except ValueError:
+        return None
+    return waiting if answer.is_success and lines and waiting >= 0 else None

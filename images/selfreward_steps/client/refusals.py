@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from selfreward_steps.json_text import parse_json
 
 _OF_THE_ROW = frozenset({400, 413, 422})
 """The request itself is wrong, and another may not be: its text is too long, or has something that is not taken."""
@@ -61,6 +62,8 @@ class ServerError:
         match self.status:
             case 401 | 403:
                 return "check the API key and its rights"
+            case 301 | 302 | 303 | 307 | 308:
+                return "it sends elsewhere, where no key is sent to: give the address that it leads to, if it is yours"
             case 404:
                 return "check the URL (it ends with /v1) and the model's name"
             case _:
@@ -77,7 +80,7 @@ def read_error(status: int, text: str) -> ServerError:
 
 def _error(text: str) -> Mapping[str, Any]:
     try:
-        body = json.loads(text)
+        body = parse_json(text)
     except ValueError:
         return {}
     if isinstance(body, list) and body:
@@ -89,8 +92,10 @@ def _error(text: str) -> Mapping[str, Any]:
 def _message(error: Mapping[str, Any], text: str) -> str:
     found = error.get("message") or error.get("detail")
     if isinstance(found, list):
-        found = "; ".join(f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg')}" for each in _details(error))
-    return " ".join(str(found or text).split())[:300] or "(empty body)"
+        found = "; ".join(f"{'.'.join(_place(each))}: {each.get('msg')}" for each in _details(error))
+    # A lone surrogate, which JSON can carry, has no UTF-8, and the words go into rows and results.
+    said = " ".join(str(found or text).split())[:300].encode(errors="replace").decode()
+    return said or "(empty body)"
 
 
 def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -99,9 +104,15 @@ def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in detail if isinstance(each, dict)] if isinstance(detail, list) else []
 
 
+def _place(fault: Mapping[str, Any]) -> list[str]:
+    """Where the fault stands, from the outside in."""
+    place = fault.get("loc")
+    return [str(each) for each in place] if isinstance(place, list) else []
+
+
 def _not_taken(error: Mapping[str, Any], message: str, codes: frozenset[str]) -> Iterator[str]:
     for each in _details(error):
-        if each.get("type") in _NOT_TAKEN_CODES and each.get("loc"):
-            yield str(each["loc"][-1])
+        if str(each.get("type")) in _NOT_TAKEN_CODES and (place := _place(each)):
+            yield place[-1]
     if codes & _NOT_TAKEN_CODES or _NOT_TAKEN.search(message):
         yield from (str(error["param"]),) if error.get("param") else re.findall(r"\w+", message)

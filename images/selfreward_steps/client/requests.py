@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from selfreward_steps.client.thoughts import without_thoughts
 from selfreward_steps.contract import Sampling
@@ -17,6 +17,11 @@ from selfreward_steps.rows import Message
 
 _SEED_BITS = 30
 """Room for seed + i below 2^31, which every server takes."""
+_MOST_TOKENS: Final = 1 << 40
+_REASON: Final = 40
+"""Characters of a `finish_reason`: the known ones have fifteen."""
+_ROUNDED: Final = 0.01
+"""How far above 0 the log-probability of what is certain may lie by rounding."""
 
 
 class NonsenseAnswer(ValueError):
@@ -105,7 +110,7 @@ def parse_completion(answer: Any, key: int) -> Completion:
     try:
         ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
         parsed = tuple(map(_choice, ordered))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise NonsenseAnswer(f"a choice without a message ({type(error).__name__}: {error})") from error
     return Completion(key, parsed, _tokens(answer))
 
@@ -118,7 +123,8 @@ def _told(answer: Any) -> str:
 def _tokens(answer: Mapping[str, Any]) -> int | None:
     usage = answer.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    return tokens if isinstance(tokens, int) else None
+    # Whatever else stands there is no count, and would break the sums.
+    return tokens if type(tokens) is int and 0 <= tokens <= _MOST_TOKENS else None
 
 
 def _choice(choice: Mapping[str, Any]) -> Choice:
@@ -129,14 +135,22 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
     # Templates that put a blank before the assistant's words (Mistral's) teach to write it: kept, each iteration would
     # learn one more.
     text = without_thoughts(_storable(content)).lstrip(" ")
-    return Choice(text, str(choice.get("finish_reason") or "unknown"), _first_token(choice))
+    return Choice(text, str(choice.get("finish_reason") or "unknown")[:_REASON], _first_token(choice))
 
 
 def _first_token(choice: Mapping[str, Any]) -> tuple[tuple[str, float], ...] | None:
     tokens = (choice.get("logprobs") or {}).get("content")
     if not tokens:
         return None
-    return tuple((str(top["token"]), math.exp(float(top["logprob"]))) for top in tokens[0]["top_logprobs"])
+    return tuple((_storable(str(top["token"])), _probability(top["logprob"])) for top in tokens[0]["top_logprobs"])
+
+
+def _probability(logprob: Any) -> float:
+    """Of the logarithm that a server states; ValueError for what is none."""
+    stated = float(logprob)
+    if not stated <= _ROUNDED:
+        raise ValueError(f"a log-probability of {stated:g}")
+    return math.exp(min(stated, 0.0))
 
 
 def _storable(text: str) -> str:

@@ -74,6 +74,11 @@ def long_message(context: Context) -> StepOutcome:
     raise StepFailed("Long", "é" * 9000)
 
 
+def repeats_a_key(context: Context) -> StepOutcome:
+    key = os.environ["SELFREWARD_JUDGE_API_KEY"]
+    raise ValueError(f"no such key: {key}, half \ud800 a pair")
+
+
 def disk_full(context: Context) -> StepOutcome:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch/part-3")
 

@@ -104,6 +104,12 @@ def test_a_step_that_forgets_to_commit_has_failed(place: Place) -> None:
     assert "without committing iteration-1/pairs" in place.result().message
 
 
+def test_a_result_has_no_key_in_it_and_is_utf_8(place: Place) -> None:
+    ended = place.launch("repeats_a_key", place.config(), SELFREWARD_JUDGE_API_KEY="sk-12345678")
+    assert place.result().message == r"ValueError: no such key: [secret], half \ud800 a pair"
+    assert last_line(ended)["message"] == place.result().message
+
+
 def test_a_long_message_fits_the_termination_log(place: Place) -> None:
     place.launch("long_message", place.config())
     assert place.log.stat().st_size <= MAX_RESULT_BYTES
