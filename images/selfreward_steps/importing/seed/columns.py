@@ -6,6 +6,7 @@ Pure. Every refusal names the field, the row and the column.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def number_in(value: object, column: str, row: Row, field: str) -> float | None:
     """A finite number; None for null and NaN, which is how tables write it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise bad_data(field, row.where, f"{column} is {_shown(value)}, expected a number")
     return float(value)
 
@@ -237,7 +238,7 @@ def _messages(item: object, column: str, row: Row, field: str) -> list[Message]:
 
 def _message(item: Mapping[str, Any], column: str, row: Row, field: str) -> Message:
     role = item.get("role", item.get("from"))
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise bad_data(field, row.where, f"{column}.role is {_shown(role)}, expected user, assistant or system")
     content = item.get("content", item.get("value"))
     if isinstance(content, list):

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfreward_steps.importing.seed.columns import number_in
-from selfreward_steps.importing.seed.rankings import Group
+from selfreward_steps.importing.seed.columns import checked_text, number_in
+from selfreward_steps.importing.seed.rankings import Group, told
 from selfreward_steps.importing.seed.reading import Row, bad_data
 from selfreward_steps.rows import Message
 
@@ -43,7 +43,7 @@ class _Forest:
         root: Mapping[str, Any] = row.values["prompt"]
         group = self._root(root, str(row.values["message_tree_id"]), row)
         if group is not None:
-            for reply in root.get("replies") or ():
+            for reply in self._replies(root, row):
                 if reply.get("role") == "assistant" and not reply.get("deleted"):
                     group.add(self._text(reply, row), number_rank(reply, row, self._name))
                     self._tally["later_turns"] += bool(reply.get("replies"))
@@ -75,19 +75,22 @@ class _Forest:
                 group.add(content, goodness)
             yield group
 
+    def _replies(self, root: Mapping[str, Any], row: Row) -> list[Mapping[str, Any]]:
+        replies = root.get("replies") or []
+        if not isinstance(replies, list) or not all(isinstance(each, Mapping) for each in replies):
+            raise bad_data(self._name, row.where, f"prompt.replies is {replies!r:.60}, expected a list of messages")
+        return replies
+
     def _root(self, message: Mapping[str, Any], identifier: str, row: Row) -> Group | None:
         if message.get("lang") not in (None, "en"):
             self._tally["other_languages"] += 1
             return None
         if message.get("role") not in ("prompter", "user") or message.get("deleted"):
             return None
-        return Group(identifier, [Message(role="user", content=self._text(message, row))], row)
+        return Group(told(identifier), [Message(role="user", content=self._text(message, row))], row)
 
     def _text(self, message: Mapping[str, Any], row: Row) -> str:
-        text = message.get("text")
-        if not isinstance(text, str) or not text.strip():
-            raise bad_data(self._name, row.where, f"text is {text!r:.60}, expected text")
-        return text
+        return checked_text(message.get("text"), "text", row, self._name)
 
 
 def number_rank(message: Mapping[str, Any], row: Row, name: str) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,7 @@ from selfreward_steps.contract import DataSource
 from selfreward_steps.errors import PermanentError
 from selfreward_steps.importing.hub import commit_of, hub_errors, split_hub
 from selfreward_steps.importing.sources import Place, in_users_words, locate
+from selfreward_steps.json_text import parse_json
 
 ENDINGS = (".jsonl", ".json", ".parquet", ".jsonl.gz")
 
@@ -44,6 +46,12 @@ def read_source(source: DataSource, field: str, token: str | None, place: Place)
     """
     rows = _hub(source, field, token) if source.uri.startswith("hf://") else _file(source, field, place)
     own = source.columns.model_dump(exclude_none=True) if source.columns is not None else {}
+    for name, times in Counter(own.values()).items():
+        if times > 1:
+            known = " and ".join(known for known, given in own.items() if given == name)
+            raise bad_data(
+                f"{field}.columns", source.uri, f"{known} are both {name!r}: name a column of its own for each"
+            )
     for row in islice(rows, source.limit):
         place.progress.alive()
         yield _renamed(row, own, field) if own else row
@@ -121,7 +129,7 @@ def _decoded(raw: bytes, offset: int, where: str, field: str) -> str:
 
 def _object(text: str, ended: bool, where: str, field: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except ValueError as error:
         cut = "" if ended else ", the last line, is cut off"
         raise bad_data(field, f"{where}{cut}", f"not JSON: {error}: {text[:60].strip()!r}") from error
@@ -138,10 +146,12 @@ def _json(file: _File, field: str) -> Iterator[Row]:
     # One JSON value: there is no reading it a row at a time.
     text = _decoded(file.path.read_bytes(), 0, file.name, field)
     try:
-        found = json.loads(text.removeprefix("\ufeff"))
+        found = parse_json(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         hint = ": if each line is an object, name it .jsonl" if error.msg == "Extra data" else ""
         raise bad_data(field, f"{file.name}, line {error.lineno}", f"not JSON: {error.msg}{hint}") from error
+    except ValueError as error:
+        raise bad_data(field, file.name, f"not JSON: {error}") from error
     if isinstance(found, dict) and isinstance(found.get("data"), list):
         found = found["data"]
     if not isinstance(found, list):
