@@ -26,13 +26,16 @@ def refusal(folder: Path, role: str, text: str, ending: str = "jsonl", **source:
 
 
 def flat(number: str) -> str:
-    return '{"prompt":"p","response":"a","score":%s}\n{"prompt":"p","response":"b","score":0}\n' % number
+    """Two answers of a prompt, the first with that score."""
+    return '{"prompt":"p","response":"a","score":NUMBER}\n{"prompt":"p","response":"b","score":0}\n'.replace(
+        "NUMBER", number
+    )
 
 
 @pytest.mark.parametrize(
     ("role", "text", "said"),
     [
-        pytest.param("instructions", DEEP, "line 1, the last line, is cut off: not JSON: it is nested", id="nested"),
+        pytest.param("instructions", DEEP + "\n", "line 1: not JSON: it is nested", id="nested"),
         pytest.param(
             "instructions",
             json.dumps(GOOD) + "\n" + '{"prompt":"p","response":' + DEEP + "\n",
@@ -42,7 +45,7 @@ def flat(number: str) -> str:
         pytest.param("rankings", flat(BIG), "line 1: score is 1000", id="a score that no float holds"),
         pytest.param(
             "eft",
-            '{"prompt":"p","response":"r","critique":"c","score":%s}' % BIG,
+            '{"prompt":"p","response":"r","critique":"c","score":' + BIG + "}",
             "line 1: score is 1000",
             id="a judgement that no float holds",
         ),
@@ -70,7 +73,7 @@ def test_a_row_that_cannot_be_meant(tmp_path: Path, role: str, text: str, said: 
     assert f"seedData.{role}: file:///data.jsonl, {said}" in refusal(tmp_path, role, text)
 
 
-@pytest.mark.parametrize("text", [DEEP, '[{"prompt":"p","response":"r","score":%s}]' % ("9" * 5000)])
+@pytest.mark.parametrize("text", [DEEP, '[{"prompt":"p","response":"r","score":' + "9" * 5000 + "}]"])
 def test_a_document_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, "instructions", text, "json").startswith(
         "seedData.instructions: file:///data.json: not JSON:"
@@ -92,8 +95,8 @@ def test_half_a_pair_in_an_id_is_no_reason_to_refuse(tmp_path: Path) -> None:
             "seedData.rankings.columns: file:///data.jsonl: chosen and rejected are both 'best'",
         ),
         (
-            {"prompt": "question", "chosen": "best"},
-            "seedData.rankings.columns.prompt: file:///data.jsonl, line 1: 'question' is no column; found q, best, worst",
+            {"prompt": "title", "chosen": "best"},
+            "seedData.rankings.columns.prompt: file:///data.jsonl, line 1: 'title' is no column; found q, best, worst",
         ),
         (
             {"prompt": "q", "chosen": "best", "rejected": "worst"},
