@@ -31,6 +31,7 @@ from selfreward.control.runs import (
 )
 from selfreward.control.storage import StoragePolicy
 from selfreward.plan import Obstacle, RunEvent, retry_failed
+from selfreward.plan.moments import later
 from selfreward.plan.types import EventReason
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Lifecycle:
         """Seconds until a finished run is deleted; None when it never is."""
         if spec.ttl_seconds_after_finished is None or status.finished_at is None:
             return None
-        ends = status.finished_at + timedelta(seconds=spec.ttl_seconds_after_finished)
+        ends = later(status.finished_at, spec.ttl_seconds_after_finished)
         return (ends - self._now()).total_seconds()
 
     async def delete(self, raw: View) -> Going:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from selfreward_steps.contract import StepName
@@ -24,6 +24,7 @@ from selfreward.api import (
 )
 from selfreward.api.status import ServingStatus
 from selfreward.plan.graph import ChildKind, Graph, Node
+from selfreward.plan.moments import later
 from selfreward.plan.types import EventReason, Observed, ObservedChild, Obstacle, RunEvent
 
 ACTIVE = frozenset({StepState.STARTING, StepState.RUNNING})
@@ -119,7 +120,7 @@ class Draft:
 
     def due(self, since: datetime, seconds: float) -> bool:
         """Whether `seconds` have passed since; otherwise the walker is asked to look again when they have."""
-        at = since + timedelta(seconds=seconds)
+        at = later(since, seconds)
         if at <= self.now:
             return True
         if self.alarm is None or at < self.alarm:

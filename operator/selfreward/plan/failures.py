@@ -7,13 +7,13 @@ again) or the user (never tried again). This module must not find failures, only
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from typing import Final
 
 from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Reason, Retry, StepState, StepStatus
 from selfreward.plan.draft import Draft
+from selfreward.plan.moments import later
 from selfreward.plan.types import EventReason, Failure, ObservedChild
 
 _SEVERITY: Final = (FailureClass.PERMANENT, FailureClass.APPLICATION, FailureClass.INFRASTRUCTURE)
@@ -107,7 +107,7 @@ def _try_again(draft: Draft, row: StepStatus, failure: Failure, wait: float) -> 
         running_at=None,
         progressed_at=None,
         finished_at=None,
-        retry_at=draft.now + timedelta(seconds=wait),
+        retry_at=later(draft.now, wait),
         reason=str(failure.reason),
         message=failure.message,
     )

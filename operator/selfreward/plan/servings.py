@@ -6,14 +6,13 @@ status tells which servers may hold GPUs. This module must not decide whose turn
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from selfreward_steps.contract import FailureClass
 
 from selfreward.api import Keeping, Reason, ServingKeep, ServingState, ServingStatus
 from selfreward.plan.draft import Draft
 from selfreward.plan.engines import is_kept, use_engine
 from selfreward.plan.failures import EXCHANGE_FAILED, OUTDATED, backoff_seconds, worst_failure
+from selfreward.plan.moments import later
 from selfreward.plan.names import serving_name
 from selfreward.plan.turns import Turn
 from selfreward.plan.types import ChildPhase, EventReason, Failure, ObservedChild
@@ -120,7 +119,7 @@ def _again(
         state=ServingState.STOPPING,
         since=draft.now,
         failures=failures,
-        retry_at=draft.now + timedelta(seconds=wait),
+        retry_at=later(draft.now, wait),
         reason=str(reason),
         message=message,
     )

@@ -62,6 +62,8 @@ _KEPT: Final = {
 }
 """What vLLM needs for what becomes of it between two turns."""
 _PROBE_SECONDS: Final = 5
+_MOST: Final = 2**31 - 1
+"""Of what Kubernetes keeps in 32 bits."""
 _QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1"))
 """The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
 
@@ -97,7 +99,7 @@ def deployment(
             "selector": {"matchLabels": selector},
             # Two generations of pods would ask for the GPUs twice.
             "strategy": {"type": "Recreate"},
-            "progressDeadlineSeconds": run.spec.deadlines.serving,
+            "progressDeadlineSeconds": min(run.spec.deadlines.serving, _MOST),
             "template": template,
         },
     }
@@ -272,7 +274,7 @@ def _probes(run: SelfRewardRun) -> dict[str, Manifest]:
             **check,
             "periodSeconds": _PROBE_SECONDS,
             "timeoutSeconds": 5,
-            "failureThreshold": -(-run.spec.deadlines.serving // _PROBE_SECONDS),
+            "failureThreshold": min(-(-run.spec.deadlines.serving // _PROBE_SECONDS), _MOST),
         },
         "readinessProbe": {**check, "periodSeconds": _PROBE_SECONDS, "timeoutSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**check, "periodSeconds": 30, "timeoutSeconds": 10, "failureThreshold": 6},
