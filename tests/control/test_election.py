@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from kube import FakeCluster, Fault
+from kube import FakeCluster, Fault, FaultKind
 from selfreward.cluster.kubernetes import KubernetesClient
-from selfreward.control.election import LEASE_SECONDS, Election
+from selfreward.control.election import LEASE_SECONDS, REQUEST_SECONDS, Election
 
 TAKE_OVER_SECONDS = 20.0
 
@@ -24,7 +24,8 @@ async def cluster_of(folder: Path) -> AsyncIterator[FakeCluster]:
 
 def candidate(cluster: FakeCluster, name: str) -> Election:
     """A replica."""
-    return Election(KubernetesClient(cluster.client(name)), "default", "operator", name, cluster.clock.now)
+    client = KubernetesClient(cluster.client(name), timeout=REQUEST_SECONDS)
+    return Election(client, "default", "operator", name, cluster.clock.now)
 
 
 async def lead(election: Election, log: list[tuple[str, float]], name: str, cluster: FakeCluster) -> None:
@@ -127,3 +128,34 @@ async def test_one_fault_of_each_renewal_costs_nobody_the_lead(tmp_path: Path) -
         for task in tasks:
             await end(task)
     assert len(log) == 1
+
+
+@pytest.mark.parametrize("verb", ["get", "update"])
+async def test_one_request_that_nobody_answers_costs_nobody_the_lead(tmp_path: Path, verb: str) -> None:
+    log: list[tuple[str, float]] = []
+    async with cluster_of(tmp_path) as cluster:
+        for nth in (5, 15, 25):
+            cluster.faults.add(
+                Fault(FaultKind.TIMEOUT_AFTER_COMMIT, on=f"{verb} leases", user_agent="a", nth=nth, seconds=3600)
+            )
+        first, second = await one_after_the_other(cluster, log)
+        await cluster.idle(120)
+        struck = len(cluster.faults.injected)
+        for task in (first, second):
+            await end(task)
+    assert struck == 3
+    assert [name for name, _ in log] == ["a leads"]
+
+
+async def test_a_request_that_nobody_answers_delays_no_follower(tmp_path: Path) -> None:
+    log: list[tuple[str, float]] = []
+    async with cluster_of(tmp_path) as cluster:
+        first, second = await one_after_the_other(cluster, log)
+        await cluster.idle(10)
+        await end(first)
+        killed = cluster.clock.seconds
+        cluster.faults.add(Fault(FaultKind.TIMEOUT_AFTER_COMMIT, on="get leases", user_agent="b", seconds=3600))
+        await cluster.until(lambda: holder(cluster) == "b", 60)
+        await cluster.idle(1)
+        await end(second)
+    assert log[1][1] - killed <= TAKE_OVER_SECONDS

@@ -17,7 +17,7 @@ from selfreward.cluster.kubernetes import KubernetesClient
 from selfreward.cluster.stores import THREADS, Stores
 from selfreward.control.candidacy import Candidacy, standing
 from selfreward.control.credentials import load_configuration
-from selfreward.control.election import Election
+from selfreward.control.election import REQUEST_SECONDS, Election
 from selfreward.control.endpoints import answering
 from selfreward.control.logs import configure
 from selfreward.control.metrics import Metrics
@@ -68,7 +68,7 @@ async def run(settings: Settings) -> int:
 async def _election(settings: Settings) -> AsyncIterator[Election]:
     """With a connection of its own: another event loop's cannot be used."""
     async with ApiClient(await load_configuration()) as api:
-        client = KubernetesClient(api)
+        client = KubernetesClient(api, timeout=REQUEST_SECONDS)
         yield Election(client, settings.lease_namespace, settings.lease_name, settings.identity, _now)
 
 

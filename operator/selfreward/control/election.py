@@ -21,6 +21,9 @@ LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 10.0
 """A leader that could not renew for this long stops leading; less than the lease, so that it stops first."""
 RETRY_SECONDS: Final = 2.0
+REQUEST_SECONDS: Final = 4.0
+"""The client's timeout, of each request. One that nobody answers, such as on a connection that was cut off silently on
+its way, must leave a leader time for another try, which goes over another connection."""
 _GRAIN: Final = 0.01
 """Seconds by which a timer may ring too early."""
 
@@ -42,6 +45,7 @@ class Election:
     def __init__(
         self, client: KubernetesClient, namespace: str, name: str, identity: str, now: Callable[[], datetime]
     ) -> None:
+        """`client`: with a timeout of :data:`REQUEST_SECONDS`."""
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -56,20 +60,24 @@ class Election:
 
     async def win(self) -> None:
         """Wait until this replica leads."""
+        began = _seconds()
         while not await self._try():
             left = 0.0 if self._seen is None else self._seen.runs_out - _seconds()
+            rest = _rest(began)
             # The lease of a leader that died is taken as soon as it runs out.
-            await asyncio.sleep(min(RETRY_SECONDS, left + _GRAIN) if left > 0 else RETRY_SECONDS)
+            await asyncio.sleep(min(rest, left + _GRAIN) if left > 0 else rest)
+            began = _seconds()
         logger.info("%s leads", self._identity)
 
     async def keep(self) -> None:
         """Renew for as long as that works; returns when it does not any more, and then nobody may act."""
+        began = _seconds()
         while self.holds():
-            await asyncio.sleep(RETRY_SECONDS)
-            left = self._held_until - _seconds()
+            await asyncio.sleep(_rest(began))
+            began = _seconds()
             try:
-                # The client's own timeout is longer than a leader may wait.
-                if not await asyncio.wait_for(self._try(), max(left, 0.1)) and self._is_anothers():
+                # Both requests of a try may take their whole time, which is longer than a leader may wait.
+                if not await asyncio.wait_for(self._try(), max(self._held_until - began, 0.1)) and self._is_anothers():
                     break
             except TimeoutError:
                 break
@@ -148,6 +156,11 @@ class Election:
             "metadata": {"name": self._name, "namespace": self._namespace},
             "spec": spec,
         }
+
+
+def _rest(began: float) -> float:
+    """Seconds from now to the next try: one that took long is followed by another at once."""
+    return max(0.0, began + RETRY_SECONDS - _seconds())
 
 
 def _seconds() -> float:

@@ -23,6 +23,9 @@ from selfreward.render.resource import Resource
 
 FIELD_MANAGER: Final = "selfreward"
 TIMEOUT: Final = 30.0
+READ_TIMEOUT: Final = 10.0
+"""Of one object or a log's end, which no admission webhook delays: where a connection was cut off silently on its way,
+nothing else tells that no answer will come."""
 CONNECT_TIMEOUT: Final = 5.0
 LOG_BYTES: Final = 1 << 18
 """Of a log's end, what is read at least; up to twice as much is kept meanwhile."""
@@ -51,6 +54,7 @@ class KubernetesClient:
         self._client = client
         self._may_write = may_write
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        self._brief = aiohttp.ClientTimeout(total=min(timeout, READ_TIMEOUT), sock_connect=CONNECT_TIMEOUT)
 
     def check_lead(self, what: str) -> None:
         """Raise Unavailable where this process must not change anything any more."""
@@ -59,7 +63,7 @@ class KubernetesClient:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """One object as it is now; `namespace` None for a type that has none."""
-        return await self._json("GET", resource.path(namespace, name))
+        return await self._json("GET", resource.path(namespace, name), timeout=self._brief)
 
     async def list(
         self,
@@ -136,7 +140,8 @@ class KubernetesClient:
         No more than :data:`LOG_BYTES` of them are in memory at a time: a line may be as long as a file.
         """
         query = {"container": container, "tailLines": str(lines), "timestamps": "true"}
-        return (await self._send("GET", PODS.path(namespace, pod, "log"), query, read=_end)).decode(errors="replace")
+        path = PODS.path(namespace, pod, "log")
+        return (await self._send("GET", path, query, read=_end, timeout=self._brief)).decode(errors="replace")
 
     async def version(self) -> str:
         """The API server's version, such as `v1.36.0`."""
@@ -157,8 +162,9 @@ class KubernetesClient:
         query: Mapping[str, str] | None = None,
         body: View | None = None,
         content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> Object:
-        data = await self._send(method, path, query, body, content_type)
+        data = await self._send(method, path, query, body, content_type, timeout=timeout)
         try:
             answer: Object = json.loads(data)
         except ValueError as error:
@@ -173,6 +179,7 @@ class KubernetesClient:
         body: View | None = None,
         content_type: str = "application/json",
         read: Callable[[RESTResponse], Awaitable[bytes]] = RESTResponse.read,
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
         try:
             sent = await self._client.param_serialize(
@@ -185,7 +192,7 @@ class KubernetesClient:
             )
             if method != "GET":
                 self.check_lead(f"{method} {path}")
-            response = await self._client.call_api(*sent, _request_timeout=self._timeout)
+            response = await self._client.call_api(*sent, _request_timeout=timeout or self._timeout)
             data = await read(response)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise Unavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
