@@ -222,7 +222,7 @@ class Reason(StrEnum):
     TRAINING_OPERATOR_MISSING = "TrainingOperatorMissing"
     """The cluster serves no resource type that could run training."""
     STORAGE_REFUSED = "StorageRefused"
-    """The store refuses: no such bucket, no right to it, or what lies there is not this run's."""
+    """The store does not answer, or refuses: no such bucket, no right to it, or what lies there is not this run's."""
     NAME_TAKEN = "NameTaken"
     """A name that the run needs belongs to an object of somebody else."""
     REFUSED = "Refused"

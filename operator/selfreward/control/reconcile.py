@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from selfreward_steps.errors import PermanentError
+from selfreward_steps.errors import InfrastructureError, PermanentError
 
 from selfreward.api import PAUSED, Reason, RunStatus, SelfRewardRun, SelfRewardRunSpec, StepState
 from selfreward.cluster.acting import carry_out
@@ -45,7 +45,7 @@ from selfreward.plan import (
     decide,
     stalled_status,
 )
-from selfreward.plan.obstacles import REFUSED_SECONDS
+from selfreward.plan.obstacles import LASTING_SECONDS, REFUSED_SECONDS
 
 _COMMIT_PERIOD: Final = 2.0
 """Seconds between two looks for the output of a child that has ended well."""
@@ -85,7 +85,7 @@ class Reconciler:
         `waited` so many seconds for its turn.
 
         Raises KubernetesError and InfrastructureError when it could not, and Refused or PermanentError when somebody
-        must act first; the status says the latter once it has lasted.
+        must act first; the status says all of them once they have lasted, but that the API server is away.
         """
         begun = self._metrics.clock() - waited
         try:
@@ -106,13 +106,13 @@ class Reconciler:
         except UnreadableRun as error:
             await self._write_stalled(raw, Obstacle(Reason.INVALID_SPEC, str(error), self._now()))
             return None
-        settled = await self._lifecycle.settle(raw, run)
-        if settled is not None:
-            return settled
         try:
+            settled = await self._lifecycle.settle(raw, run)
+            if settled is not None:
+                return settled
             wait = await self._walk(key, raw, run, begun)
-        except (Refused, PermanentError) as error:
-            await self._note_refusal(key, refusal(run, error, self._now()))
+        except (Refused, PermanentError, InfrastructureError) as error:
+            await self._note_refusal(key, refusal(run, error, self._now()), _patience(error))
             raise
         refused = self._refusals.pop(key, None)
         # What was refused has been done: the next look takes the conditions back that said so.
@@ -144,14 +144,15 @@ class Reconciler:
         await self._events.post(raw, [*decision.events, *cautions])
         return self._next_look(run, status, observed, decision)
 
-    async def _note_refusal(self, key: RunKey, obstacle: Obstacle) -> None:
+    async def _note_refusal(self, key: RunKey, obstacle: Obstacle, patience: float) -> None:
         """Remember why nothing can be done, for the next decision.
 
-        While the store refuses to be read there is no next decision, so a refusal that has lasted is written here too.
+        While the store refuses to be read, or does not answer, there is no next decision, so what has lasted for
+        `patience` seconds is written here too.
         """
         known = self._refusals.get(key)
         self._refusals[key] = obstacle if known is None else replace(obstacle, since=known.since)
-        if known is not None and (obstacle.since - known.since).total_seconds() >= REFUSED_SECONDS:
+        if known is not None and (obstacle.since - known.since).total_seconds() >= patience:
             await self._write_stalled(await self._client.get(RUNS, key.namespace, key.name), obstacle)
 
     async def _write_stalled(self, raw: View, obstacle: Obstacle) -> None:
@@ -197,6 +198,11 @@ class Reconciler:
         self._refusals.pop(key, None)
         self._graphs.pop(key, None)
         self._metrics.forget(str(key))
+
+
+def _patience(error: Exception) -> float:
+    """Seconds until it is told: a store that does not answer may come back by itself."""
+    return LASTING_SECONDS if isinstance(error, InfrastructureError) else REFUSED_SECONDS
 
 
 def _log(key: RunKey, before: RunStatus, after: RunStatus) -> None:

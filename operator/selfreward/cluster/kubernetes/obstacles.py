@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from selfreward_steps.contract import StepName
-from selfreward_steps.errors import PermanentError
+from selfreward_steps.errors import InfrastructureError, PermanentError
 
 from selfreward.api import Reason, SelfRewardRun, SelfRewardRunSpec
 from selfreward.cluster.kubernetes.children import RunObjects, place_of
@@ -96,12 +96,12 @@ def _place(item: View) -> str:
     return label_of(item, KEY) or label_of(item, MODEL) or label_of(item, ENGINE)
 
 
-def refusal(run: SelfRewardRun, error: Refused | PermanentError, now: datetime) -> Obstacle:
-    """What the API server, or the store, does not let the operator do at `now`."""
+def refusal(run: SelfRewardRun, error: Refused | PermanentError | InfrastructureError, now: datetime) -> Obstacle:
+    """What the API server, or the store, does not let the operator do at `now`; a store may also not answer."""
     if error.reason in _REFUSALS:
         return Obstacle(_REFUSALS[error.reason], str(error), now)
     told = f"{error.reason}: {error}" if error.reason else str(error)
-    if isinstance(error, PermanentError):
+    if isinstance(error, PermanentError | InfrastructureError):
         return Obstacle(Reason.STORAGE_REFUSED, f"spec.storage ({run.spec.storage.uri}): {told}", now)
     return Obstacle(Reason.REFUSED, told, now)
 
