@@ -24,6 +24,9 @@ from selfreward_steps.store.names import MANIFEST
 _PASSING: Final = (408, 409, 412, 425, 429)
 """Answers of a hub that is busy, or to whom somebody else has just pushed."""
 
+_WEIGHTS: Final = ("*.safetensors", "*.safetensors.index.json")
+"""What a push replaces as a whole."""
+
 
 def run(context: StepContext[PublishConfig]) -> StepOutcome:
     """Commits `published.json`: what was pushed, where to, and which commit it is there.
@@ -76,6 +79,8 @@ def _push(
             folder_path=folder,
             path_in_repo=inside or None,
             ignore_patterns=[MANIFEST],
+            # Of an earlier run's model: where two sets of weights lie, from_pretrained takes whole ones before parts.
+            delete_patterns=list(_WEIGHTS) if role == "model" else None,
             commit_message=f"{context.input(role).artifact} of {context.config.run}",
         )
     files = sum(path.is_file() and path.name != MANIFEST for path in Path(folder).rglob("*"))

@@ -50,6 +50,26 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "bucket without a key": ({"model": {"uri": "s3://bucket/"}}, "use s3://BUCKET/KEY, or s3://BUCKET/PREFIX"),
     "bucket of an open bracket": ({"model": {"uri": "s3://[x/y"}}, "'[x' is not a bucket name"),
+    "a repository of two dots": (
+        {"publish": {"repository": "team/a..b", "tokenSecretRef": {"name": "hub"}}},
+        "spec.publish.repository: team/a..b: a hub takes no -- and .. in a name",
+    ),
+    "a repository of two dashes": (
+        {"publish": {"repository": "team/a--b", "tokenSecretRef": {"name": "hub"}}},
+        "spec.publish.repository: team/a--b: a hub takes no -- and .. in a name",
+    ),
+    "a repository that ends in a dash": (
+        {"publish": {"repository": "team/run-", "tokenSecretRef": {"name": "hub"}}},
+        "spec.publish.repository: team/run-: a hub takes no -- and .. in a name",
+    ),
+    "a repository of an owner that ends in a dot": (
+        {"publish": {"repository": "team./run", "tokenSecretRef": {"name": "hub"}}},
+        "spec.publish.repository: team./run: a hub takes no -- and .. in a name",
+    ),
+    "a repository of an owner of two dashes": (
+        {"publish": {"repository": "te--am/run", "tokenSecretRef": {"name": "hub"}}},
+        "spec.publish.repository: te--am/run: a hub takes no -- and .. in a name",
+    ),
     "package of an open bracket": ({"model": {"uri": "package://[x/y"}}, "use package://NAME/PATH"),
     "package without a path": ({"model": {"uri": "package://name"}}, "use package://NAME/PATH"),
     "package left upwards": ({"model": {"uri": "package://name/%2e%2e/x"}}, "use package://NAME/PATH"),

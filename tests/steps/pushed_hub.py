@@ -118,6 +118,12 @@ class _Handler(BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]
             return self._send(200, {"files": modes})
+        if rest.startswith("/tree/"):
+            listed = [
+                {"type": "file", "path": name, "size": len(content), "oid": f"{place:040x}"}
+                for place, (name, content) in enumerate(repository.files.items())
+            ]
+            return self._send(200, listed)
         if rest.startswith("/commit/"):
             return self._commit(key, [json.loads(line) for line in body.splitlines()])
         return self._send(200, {"id": key.partition("/")[2], "private": repository.private, "sha": "0" * 40})
@@ -140,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
                     repository.commits.append(value["summary"])
                 case "file":
                     repository.files[value["path"]] = base64.b64decode(value["content"])
+                case "deletedFile":
+                    del repository.files[value["path"]]
                 case "lfsFile":
                     repository.files[value["path"]] = self.hub.large[value["oid"]]
         oid = f"{len(repository.commits):040x}"

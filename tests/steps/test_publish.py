@@ -99,6 +99,17 @@ def test_a_public_repository_is_not_given_what_is_to_stay_private(bench: Bench, 
     assert len(hub.repositories["models/team/run-m2"].files) == 3
 
 
+def test_no_weights_of_an_earlier_run_stay_beside_a_models_own(bench: Bench, hub: Hub) -> None:
+    """`from_pretrained` would take one or the other."""
+    earlier = {"model-00001-of-00002.safetensors": b"old", "model.safetensors.index.json": b"{}", "notes.txt": b"mine"}
+    hub.repositories["models/team/run-m2"] = Repository(private=True, files=dict(earlier))
+    ended = publish(bench, hub, {"model": model(bench)})
+    assert ended.returncode == 0, ended.stderr
+    pushed = hub.repositories["models/team/run-m2"].files
+    assert sorted(pushed) == ["README.md", "config.json", "model.safetensors", "notes.txt"]
+    assert pushed["model.safetensors"] == b"weights"
+
+
 @pytest.mark.parametrize(
     ("token", "refuse", "said"),
     [

@@ -57,6 +57,17 @@ def bad_addresses(spec: SelfRewardRunSpec) -> Iterator[str]:
     if spec.storage.uri is not None and (problem := _storage_problem(spec.storage.uri)):
         yield f"spec.storage.uri: {spec.storage.uri}: {problem}"
 
+    if spec.publish is not None and (problem := _repository_problem(spec.publish.repository)):
+        yield f"spec.publish.repository: {spec.publish.repository}: {problem}"
+
+
+def _repository_problem(name: str) -> str | None:
+    """What no hub has as OWNER/NAME-m2: it would be found once the first model is trained."""
+    owner, _, own = name.partition("/")
+    if _HUB_PART.fullmatch(owner) and _HUB_PART.fullmatch(f"{own}-m2"):
+        return None
+    return "a hub takes no -- and .. in a name, nor - and . at the end of one"
+
 
 def _source_problem(uri: str) -> str | None:
     scheme, _, rest = uri.partition("://")

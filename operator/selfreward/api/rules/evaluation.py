@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,25 @@ class Violation:
 
 def violations(run: SelfRewardRun, old: SelfRewardRun | None = None) -> list[Violation]:
     """Every rule that `run` breaks; with `old`, as an update of it, transition rules too."""
+    if unstorable := list(_unstorable(run.spec.model_dump(by_alias=True), "spec")):
+        return unstorable
     stored = None if old is None else _as_stored(old)
     return list(_broken(_as_stored(run), stored))
+
+
+def _unstorable(value: Any, path: str) -> Iterator[Violation]:
+    """Numbers that YAML and Python have and the API server has not: no number at all, without end, beyond 64 bits."""
+    match value:
+        case dict():
+            for name, each in value.items():
+                yield from _unstorable(each, f"{path}.{name}")
+        case list():
+            for place, each in enumerate(value):
+                yield from _unstorable(each, f"{path}[{place}]")
+        case float() if not math.isfinite(value):
+            yield Violation(path, f"{value:g} is no finite number")
+        case int() if not -(2**63) <= value < 2**63:
+            yield Violation(path, "has more than 64 bits")
 
 
 def _broken(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Violation]:
