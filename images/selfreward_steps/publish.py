@@ -15,7 +15,7 @@ from typing import Any, Final
 from selfreward_steps.attempt.runtime import Output, StepContext, StepOutcome
 from selfreward_steps.contract import PUBLISHED, PublishConfig
 from selfreward_steps.credentials import credential
-from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
+from selfreward_steps.errors import InfrastructureError, PermanentError, StepError, StepFailed
 from selfreward_steps.hub import broken_connections, prepare_hub
 from selfreward_steps.proxies import require_proxies
 from selfreward_steps.rows import write_json
@@ -32,7 +32,7 @@ def run(context: StepContext[PublishConfig]) -> StepOutcome:
     """Commits `published.json`: what was pushed, where to, and which commit it is there.
 
     Raises PermanentError HubTokenMissing, BadCredential, HubAccessDenied, HubRefused, RepositoryPublic;
-    InfrastructureError HubUnavailable.
+    InfrastructureError HubUnavailable; StepFailed HubNonsense.
     """
     prepare_hub(context.scratch)
     config = context.config
@@ -103,6 +103,13 @@ def _hub_errors(repository: str) -> Iterator[None]:
         raise PermanentError("HubRefused", f"publish.repository: {repository}: {error}") from error
     except errors.HfHubHTTPError as error:
         raise _answered(int(error.response.status_code), repository, str(error)) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # What the client makes of a page that is no hub's answer.
+        raise StepFailed(
+            "HubNonsense",
+            f"publish.repository: {repository}: the hub's answer is none ({type(error).__name__}: {error}): a proxy "
+            "may have given it, or HF_ENDPOINT (workloads.processing.env) is no hub's address",
+        ) from error
     except broken as error:
         # The client wraps what breaks off an upload in a RuntimeError.
         cause = error.__cause__ or error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -43,6 +43,10 @@ class Hub:
     """How many large files were sent."""
     refuse: int = 0
     """Answer every commit with this status."""
+    pages: dict[str, bytes] = field(default_factory=dict)
+    """Bodies to answer with 200 where the path holds the key, as a proxy's page of its own."""
+    elsewhere: str = ""
+    """Send whoever makes a repository to this address."""
     url: str = ""
 
 
@@ -84,6 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
         body, path = self._body(), urlsplit(self.path).path
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._send(401, {"error": "Invalid username or password."})
+        if (page := next((page for part, page in self.hub.pages.items() if part in path), None)) is not None:
+            return self._write(200, page, {"Content-Type": "text/html"})
+        if self.hub.elsewhere and path == "/api/repos/create":
+            return self._write(307, b"", {"Location": self.hub.elsewhere + path})
         if path == "/api/validate-yaml":
             return self._send(200, {"errors": [], "warnings": []})
         if path == "/api/repos/create":
@@ -161,9 +169,12 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _send(self, status: int, value: Any, kind: str = "application/json") -> None:
-        body = json.dumps(value).encode()
+        self._write(status, json.dumps(value).encode(), {"Content-Type": kind})
+
+    def _write(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from bench import Bench
 from selfreward_steps.contract import InputRef, PublishConfig, Publishing
+from steps.loopback import listening
 from steps.pushed_hub import TOKEN, Hub, Repository, taking
 
 PAIRS = [{"id": "p0", "prompt": "Why?", "chosen": "Because.", "rejected": "No."}]
@@ -133,6 +135,39 @@ def test_the_line_end_that_a_secret_was_made_with_is_not_the_tokens(bench: Bench
     """Sent, it was quoted by the HTTP library, and with it the token, in the status of a run that waited for hours."""
     ended = publish(bench, hub, {"model": model(bench)}, token=f"{TOKEN}\n")
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("place", ["/repos/create", "/preupload/", "/commit/"])
+@pytest.mark.parametrize("page", [b"<html>Sign in</html>", b"{}", b"[]"])
+def test_a_page_that_is_no_hubs_answer_is_one_line(bench: Bench, hub: Hub, place: str, page: bytes) -> None:
+    hub.pages[place] = page
+    ended = publish(bench, hub, {"model": model(bench)})
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(
+        "HubNonsense: publish.repository: team/run-m2: the hub's answer is "
+    )
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_token_does_not_follow_a_redirection_to_another_host(bench: Bench, hub: Hub) -> None:
+    sent: list[str | None] = []
+
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            sent.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with listening(Other) as other:
+        hub.elsewhere = other
+        assert publish(bench, hub, {"model": model(bench)}).returncode == 1
+    assert sent == [None]
 
 
 def test_a_hub_that_is_not_there_is_waited_for(bench: Bench) -> None:
