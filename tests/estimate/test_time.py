@@ -7,6 +7,7 @@ from selfreward.estimate import GPUS, Parameters, fitted
 from selfreward.estimate.shape import typical
 from selfreward.estimate.time import Servers, decode_tokens_per_second, generation_seconds, training_seconds
 from selfreward.estimate.work import Generation, Training
+from selfreward_steps.contract import ModelShape
 
 SMALL, LARGE = typical(135 * 10**6), typical(70 * 10**9)
 PARAMETERS = fitted()
@@ -41,6 +42,21 @@ def test_replicas_share_the_work() -> None:
     )
     # Each shard's own cost stays.
     assert together == pytest.approx(alone / 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "gpu", "gained"),
+    [
+        pytest.param(SMALL, "h200", 2.0, id="the-processor-limits"),
+        pytest.param(LARGE, "h200", 1.0, id="the-gpu-limits"),
+    ],
+)
+def test_a_second_engine_gains_where_the_engines_processor_limits(shape: ModelShape, gpu: str, gained: float) -> None:
+    alone, together = (
+        decode_tokens_per_second(PARAMETERS, Servers(GPUS[gpu], shape, tensor_parallel=4, engines=engines), 500, 300)
+        for engines in (1, 2)
+    )
+    assert together == pytest.approx(gained * alone, rel=0.05)
 
 
 def test_nothing_to_ask_takes_no_time() -> None:

@@ -151,6 +151,10 @@ EIGHT = ModelSize(8_030_261_248, 131_072)
         pytest.param("24576", SMALL, {}, ["0.92", "1024", "8192"], id="24-gib-135m"),
         pytest.param("143771", None, {}, ["0.97"], id="size-unknown"),
         pytest.param(None, EIGHT, {}, [], id="gpu-unknown"),
+        # 4 GiB beside each of two engines: 1 - 8 / 140.4, and half of it each.
+        pytest.param("143771", SMALL, {"enginesPerServer": 2}, ["0.47", "1024", "8192"], id="two-engines"),
+        pytest.param("81559", EIGHT, {"enginesPerServer": 2}, ["0.46", "192", "2048"], id="two-engines-8b"),
+        pytest.param(None, EIGHT, {"enginesPerServer": 3}, ["0.3"], id="three-engines-gpu-unknown"),
         pytest.param("143771", EIGHT, {"args": ["--max-num-seqs=8"]}, ["8"], id="own"),
         pytest.param("143771", EIGHT, {"args": ["--no_enable_chunked_prefill"]}, [], id="own-underscores"),
         pytest.param("143771", EIGHT, {"args": ["--config", "/etc/vllm.yaml"]}, [], id="own-file"),
@@ -166,6 +170,16 @@ def test_a_server_runs_as_many_requests_as_its_cache_holds(
     (server,) = deployment["spec"]["template"]["spec"]["containers"]
     named = ("--gpu-memory-utilization=", "--max-num-seqs=", "--max-num-batched-tokens=")
     assert [word.partition("=")[2] for word in server["command"] if word.startswith(named)] == expected
+
+
+def test_engines_of_one_server_share_its_gpus() -> None:
+    server = server_of(run_of(serving={"enginesPerServer": 2}))
+    assert {"--data-parallel-size=2", "--worker-cls=selfreward_steps.engine.shared_gpu.SharedGpuWorker"} <= {
+        *server["command"]
+    }
+    assert {"name": "SELFREWARD_ENGINES_PER_SERVER", "value": "2"} in server["env"]
+    alone = server_of(run_of())
+    assert not [word for word in alone["command"] if word.startswith(("--data-parallel", "--worker-cls"))]
 
 
 @pytest.mark.parametrize(("part", "share"), [("mig-1g.10gb", "0.92"), ("mig-7g.141gb", "0.97"), ("mig-1c.1g.10gb", "")])

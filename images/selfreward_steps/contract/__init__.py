@@ -51,6 +51,7 @@ from selfreward_steps.contract.evaluation import (
     LmEvalSettings,
 )
 from selfreward_steps.contract.fetching import (
+    ENGINES_VARIABLE,
     EXCHANGE_PATH,
     FETCH_VARIABLE,
     HOST_VARIABLE,
@@ -64,6 +65,7 @@ from selfreward_steps.contract.fetching import (
     ModelExchange,
 )
 from selfreward_steps.contract.memory import (
+    ENGINE_BYTES,
     FULL_BYTES,
     WEIGHT_BYTES,
     MemoryLimit,
@@ -144,6 +146,8 @@ __all__ = [
     "CACHE_BYTES_PER_TOKEN",
     "COMPARISON_FILES",
     "CONFIG_VARIABLE",
+    "ENGINES_VARIABLE",
+    "ENGINE_BYTES",
     "EXAMPLES_UNMEASURED",
     "EXCHANGE_PATH",
     "FETCH_VARIABLE",

@@ -20,8 +20,8 @@ WEIGHT_BYTES: Final = 4
 FULL_BYTES: Final = 16
 """Bytes of a parameter in full fine-tuning: weight 4, gradient 4, Adam's moments 8."""
 _GIB: Final = 1 << 30
-_ENGINE: Final = 1 * _GIB
-"""Of a server's share of a GPU, what is neither weights nor cache: graphs and the largest activations (measured: 0.65
+ENGINE_BYTES: Final = 1 * _GIB
+"""Of an engine's share of a GPU, what is neither weights nor cache: graphs and the largest activations (measured: 0.65
 to 1.05 GiB)."""
 _COMPUTED: Final = 2
 """Bytes of a weight in the format that is computed in, a copy that lasts from a forward pass to its backward."""
@@ -118,13 +118,14 @@ def even_examples(share: int, limit: int) -> int:
     return max(size for size in range(1, min(share, limit) + 1) if share % size == 0)
 
 
-def served_share(gpu_bytes: float) -> float:
-    """The share of a GPU's memory that a server takes: all but what others need of it, which does not grow with it."""
-    return min(_MOST_SHARE, max(_LEAST_SHARE, 1 - _OUTSIDE / gpu_bytes))
+def served_share(gpu_bytes: float, engines: int = 1) -> float:
+    """The share of a GPU's memory that each of a server's engines on it takes: together all but what others need of it,
+    which grows with the engines and not with the GPU."""
+    return min(_MOST_SHARE, max(_LEAST_SHARE, 1 - engines * _OUTSIDE / gpu_bytes)) / engines
 
 
 def cache_tokens(gpu_bytes: float, gpus: int, weight_bytes: float, bytes_per_token: float, share: float) -> float:
-    """Tokens that the cache of keys and values holds of a server that takes this share of its GPUs' memory; 0 where the
-    weights leave no room."""
-    room = (gpu_bytes * share - _ENGINE) * gpus - weight_bytes
+    """Tokens that the cache of keys and values holds of an engine that takes this share of its GPUs' memory; 0 where
+    the weights leave no room."""
+    room = (gpu_bytes * share - ENGINE_BYTES) * gpus - weight_bytes
     return max(0.0, room) / bytes_per_token

@@ -80,6 +80,10 @@ class Serving(ContractModel):
     """Data parallelism: servers behind one Service."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
     """GPUs that share one server's model."""
+    engines_per_server: Annotated[int, Field(ge=1, le=8)] = 1
+    """vLLM engines of each server, which share its GPUs: a small model's engine is limited by its processor, and leaves
+    the GPU idle for most of the time. Each takes a processor core and has its own copy of the weights. For dense models
+    on GPUs."""
     max_model_length: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt plus completion, in tokens; the model's own otherwise."""
     dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] = "auto"

@@ -35,15 +35,16 @@ _CLIENT_BASE: Final = GIB // 4
 """A process that asks a server."""
 
 
-def cache_of(gpu: Gpu, shape: ModelShape, tensor_parallel: int) -> float:
-    """Tokens that the server's cache of keys and values holds; 0 where the weights leave no room."""
-    share = served_share(gpu.memory)
+def cache_of(gpu: Gpu, shape: ModelShape, tensor_parallel: int, engines: int = 1) -> float:
+    """Tokens that the cache of keys and values holds of each of a server's engines; 0 where the weights leave no
+    room."""
+    share = served_share(gpu.memory, engines)
     return cache_tokens(gpu.memory, tensor_parallel, shape.weight_bytes, shape.cache_bytes_per_token, share)
 
 
-def served_bytes(gpu: Gpu) -> float:
-    """Memory of each GPU that a server holds while it is awake."""
-    return gpu.memory * served_share(gpu.memory)
+def served_bytes(gpu: Gpu, engines: int) -> float:
+    """Memory of each GPU that a server of so many engines holds while it is awake."""
+    return engines * gpu.memory * served_share(gpu.memory, engines)
 
 
 def longest_example(spec: SelfRewardRunSpec, settings: TrainingSettings) -> int:

@@ -182,7 +182,7 @@ class _Walk:
             f"serving {model}",
             seconds,
             gpus=gpus_of_server(self.spec),
-            gpu_bytes=memory.served_bytes(self.hardware.gpu),
+            gpu_bytes=memory.served_bytes(self.hardware.gpu, self.spec.serving.engines_per_server),
             host_bytes=float(shape.weight_bytes),
             scratch_bytes=float(shape.weight_bytes),
         )
@@ -205,7 +205,11 @@ class _Walk:
             first = self.parameters.engine_first if self.is_fresh and work.generation.calls else 0.0
             self.is_fresh = self.is_fresh and not work.generation.calls
             seconds = first + time.generation_seconds(self.parameters, self._servers(node.serving), work.generation)
-            return replace(row, seconds=seconds, gpu_bytes=memory.served_bytes(self.hardware.gpu))
+            return replace(
+                row,
+                seconds=seconds,
+                gpu_bytes=memory.served_bytes(self.hardware.gpu, self.spec.serving.engines_per_server),
+            )
         if node.step is StepName.IMPORT:
             seconds = time.import_seconds(self.parameters, shape)
             return replace(row, seconds=seconds, host_bytes=memory.import_host_bytes(shape))
@@ -227,7 +231,9 @@ class _Walk:
     def _servers(self, model: str) -> time.Servers:
         serving = self.spec.serving
         shape = self.shapes.get(model, self.shape)
-        return time.Servers(self.hardware.gpu, shape, serving.replicas, serving.tensor_parallel)
+        return time.Servers(
+            self.hardware.gpu, shape, serving.replicas, serving.tensor_parallel, serving.engines_per_server
+        )
 
     def _overlapping(self, node: Node, answers: _Row, judged: _Row) -> tuple[_Row, _Row]:
         """Both rows of steps that keep one server busy together: the second's is what it takes after the first, the
@@ -271,7 +277,7 @@ def _warnings(
                 f"each GPU's {gpu.memory / memory.GIB:,.0f}, though shorter ones may fit: {remedy}"
             )
     longest = spec.serving.max_model_length or spec.responses.sampling.max_tokens
-    room = memory.cache_of(gpu, shape, spec.serving.tensor_parallel)
+    room = memory.cache_of(gpu, shape, spec.serving.tensor_parallel, spec.serving.engines_per_server)
     if "spec.serving" in limits and limits["spec.serving"].refusal(shape.parameters) is None and room < longest:
         yield (
             f"spec.serving: the server's cache has room for {room:,.0f} tokens, and one request may take {longest:,}: "

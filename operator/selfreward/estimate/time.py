@@ -28,6 +28,8 @@ class Servers:
     shape: ModelShape
     replicas: int = 1
     tensor_parallel: int = 1
+    engines: int = 1
+    """Of each, on the same GPUs."""
 
 
 def engine_seconds(parameters: Parameters, shape: ModelShape, *, compiles: bool) -> float:
@@ -47,13 +49,15 @@ def import_seconds(parameters: Parameters, shape: ModelShape) -> float:
 
 def decode_tokens_per_second(parameters: Parameters, servers: Servers, sequences: float, context: float) -> float:
     """Tokens a second of all servers, by the narrowest of three: the engine's processor, the memory that holds weights
-    and cache, and arithmetic. `sequences` are decoded together on one server, each with `context` tokens behind it."""
-    shape, gpus = servers.shape, servers.tensor_parallel
-    together = max(1.0, min(sequences, MOST_SEQUENCES, cache_of(servers.gpu, shape, gpus) / max(1.0, context)))
+    and cache, and arithmetic. `sequences` are decoded together on one engine, each with `context` tokens behind it;
+    the engines of a server take turns on its GPUs."""
+    shape, gpus, engines = servers.shape, servers.tensor_parallel, servers.engines
+    room = cache_of(servers.gpu, shape, gpus, engines)
+    together = max(1.0, min(sequences, MOST_SEQUENCES, room / max(1.0, context)))
     read = shape.weight_bytes + together * context * shape.cache_bytes_per_token
     bandwidth = together * servers.gpu.bandwidth * parameters.decode_bandwidth * gpus / read
     compute = servers.gpu.flops * parameters.decode_compute * gpus / (2 * shape.parameters)
-    return servers.replicas * min(parameters.engine_tokens, bandwidth, compute)
+    return servers.replicas * min(engines * parameters.engine_tokens, bandwidth, compute)
 
 
 def generation_seconds(parameters: Parameters, servers: Servers, work: Generation) -> float:
@@ -62,12 +66,13 @@ def generation_seconds(parameters: Parameters, servers: Servers, work: Generatio
         return 0.0
     mean_answer = work.answer_tokens / work.samples
     context = work.prompt_tokens / work.calls + mean_answer / 2
-    rate = decode_tokens_per_second(parameters, servers, work.samples / work.shards / servers.replicas, context)
+    engines = servers.replicas * servers.engines
+    rate = decode_tokens_per_second(parameters, servers, work.samples / work.shards / engines, context)
     prefill = servers.gpu.flops * parameters.prefill_compute * servers.tensor_parallel * servers.replicas
     return (
         work.shards * parameters.shard
         + work.answer_tokens / rate
-        + work.calls * parameters.call / servers.replicas
+        + work.calls * parameters.call / engines
         + work.read_tokens * 2 * servers.shape.parameters / prefill
     )
 

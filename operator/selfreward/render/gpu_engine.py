@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from selfreward_steps.contract import cache_tokens, served_share
+from selfreward_steps.contract import ENGINES_VARIABLE, cache_tokens, served_share
 
 from selfreward.api import SelfRewardRunSpec, Serving
 from selfreward.plan import ModelSize
@@ -46,6 +46,9 @@ _OWN_CAPACITY: Final = (
     # A file of arguments gives way to the command line.
     "--config",
 )
+_SHARED: Final = "selfreward_steps.engine.shared_gpu.SharedGpuWorker"
+_UNKNOWN_SHARE: Final = 0.9
+"""Of a GPU whose memory nobody names, what several engines take together."""
 _OWN_CHOICE: Final = ("--compilation-config", "-cc", "-O", "--optimization-level", "--enforce-eager")
 
 
@@ -58,6 +61,8 @@ def gpu_arguments(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | N
     if not serving.runs_vllm:
         return []
     words = [*_capacity(spec, serving, size)]
+    if serving.engines_per_server > 1:
+        words += [f"--data-parallel-size={serving.engines_per_server}", f"--worker-cls={_SHARED}"]
     if not compiles(spec, serving):
         words.append(f"--compilation-config={json.dumps(NOT_COMPILED, separators=(',', ':'))}")
     return words
@@ -78,11 +83,12 @@ def _capacity(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None)
     """vLLM's own choice knows the GPU and not the model: 1,024 requests on the largest, 256 on the others, of which a
     large model's cache holds fewer and a small one's many more."""
     memory = gpu_bytes(spec.workloads.serving, serving.device_class_name)
-    if memory is None or _has(serving, _OWN_CAPACITY):
+    engines = serving.engines_per_server
+    if _has(serving, _OWN_CAPACITY) or (memory is None and engines == 1):
         return
-    share = math.floor(100 * served_share(memory)) / 100
+    share = math.floor(100 * (_UNKNOWN_SHARE / engines if memory is None else served_share(memory, engines))) / 100
     yield f"--gpu-memory-utilization={share}"
-    if size is None:
+    if memory is None or size is None:
         return
     # The cache is in the weights' format.
     width = 2 if serving.dtype in ("float", "float32") else 1
@@ -105,7 +111,10 @@ def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:
     """
     if not serving.runs_vllm or "--enforce-eager" in serving.args:
         return []
-    return [value(name, text) for name, text in (("VLLM_WORKER_MULTIPROC_METHOD", "fork"),) if name not in set(named)]
+    own = {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}
+    if serving.engines_per_server > 1:
+        own[ENGINES_VARIABLE] = str(serving.engines_per_server)
+    return [value(name, text) for name, text in own.items() if name not in set(named)]
 
 
 def most_answer_tokens(spec: SelfRewardRunSpec) -> int:

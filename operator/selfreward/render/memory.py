@@ -174,14 +174,17 @@ def _remedies(spec: SelfRewardRunSpec) -> Iterator[Remedy]:
 
 def _serving(spec: SelfRewardRunSpec) -> Iterator[MemoryLimit]:
     serving = spec.serving
-    memory = gpu_bytes(spec.workloads.serving, serving.device_class_name)
+    memory, engines = gpu_bytes(spec.workloads.serving, serving.device_class_name), serving.engines_per_server
     halves = serving.dtype not in ("float", "float32")
     if memory is None or serving.args or not serving.runs_vllm:
         return
+    weight = _SERVED if halves else 2 * _SERVED
+    alone = [Remedy(words="serving.enginesPerServer: 1", bytes_per_parameter=weight)]
     yield MemoryLimit(
         field="spec.serving",
-        use=f"{_SERVED if halves else 2 * _SERVED} bytes a served weight",
-        bytes_per_parameter=_SERVED if halves else 2 * _SERVED,
+        use=f"{weight} bytes a served weight{f' in each of {engines} engines' if engines > 1 else ''}",
+        bytes_per_parameter=weight * engines,
+        remedies=alone if engines > 1 else [],
         gpu_bytes=memory,
         processes=serving.tensor_parallel,
         more="serving.tensorParallel",

@@ -197,6 +197,12 @@ SPEC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.serving",
+        "self.enginesPerServer == 1 || self.engine != 'transformers'",
+        "needs the vllm engine",
+        "enginesPerServer",
+    ),
+    Rule(
+        "spec.serving",
         "!has(self.deviceClassName) || self.keep != 'awake'",
         "shares devices with training, and keep: awake needs its own; remove one of the two",
         "deviceClassName",

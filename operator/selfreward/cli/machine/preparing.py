@@ -70,7 +70,8 @@ def _serving(serving: Serving) -> Serving:
     if not has_gpu():
         return on_processors(serving, psutil.virtual_memory().total // _PART_OF_MEMORY)
     # Here replicas are engines of one server: it has one address, and hands requests to the idler one.
-    copies = [f"--data-parallel-size={serving.replicas}"] if serving.replicas > 1 else []
+    engines = serving.replicas * serving.engines_per_server
+    copies = [f"--data-parallel-size={engines}"] if serving.replicas > 1 else []
     return serving.model_copy(update={"args": [*copies, *serving.args]})
 
 
