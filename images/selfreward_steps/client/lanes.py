@@ -16,8 +16,13 @@ from selfreward_steps.client.traffic import Traffic
 
 FIRST_LANES: Final = 64
 MOST_LANES: Final = 1024
-LOOK_SECONDS: Final = 1.0
-"""Between two looks at the server's queue: by then it has begun with what the new lanes have sent."""
+LOOK_SECONDS: Final = 0.25
+"""Between two looks at the server's queue: a step of the engine and the way there are shorter."""
+_FULL_LOOKS: Final = 4
+"""Looks in a row that find the queue long until no more lanes are opened: prompts wait a moment to be read, whatever
+room there is for their answers."""
+_LONG_QUEUE: Final = 1 / 8
+"""Of the requests in flight, those that wait where the engine has no room for more."""
 _QUEUE: Final = "vllm:num_requests_waiting"
 
 
@@ -36,11 +41,12 @@ class Lanes:
             await asyncio.wait(busy)
 
     async def widen(self, queued: Callable[[], Awaitable[float | None]]) -> None:
-        """Double the lanes as long as each has a request in flight and `queued` says that none waits.
+        """Double the lanes as long as each has a request in flight and `queued` says that few wait.
 
-        Ends with the first that waits, since from there on more in flight would wait too; with a lane that has ended,
-        since nothing is left to send; at MOST_LANES; and where nobody says.
+        Ends when many have waited for a second, since from there on more in flight would wait too; with a lane that has
+        ended, since nothing is left to send; at MOST_LANES; and where nobody says.
         """
+        full = 0
         while (count := len(self._running)) < MOST_LANES:
             await asyncio.sleep(LOOK_SECONDS)
             if any(lane.done() for lane in self._running):
@@ -48,8 +54,13 @@ class Lanes:
             if self._traffic.meter.in_flight < count:
                 continue
             waiting = await queued()
-            if waiting is None or waiting > 0:
+            if waiting is None:
                 return
+            full = full + 1 if waiting > count * _LONG_QUEUE else 0
+            if full == _FULL_LOOKS:
+                return
+            if full:
+                continue
             self._running += [self._open_lane() for _ in range(min(count, MOST_LANES - count))]
             self._traffic.configured = len(self._running)
 

@@ -17,9 +17,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "LOOK_SECONDS", 0.01)
 
 
-async def widened(room: float | None, first: int = 8, ends: int | None = None) -> int:
-    """Lanes in the end before an engine that runs `room` requests; lane number `ends` finds nothing left to send."""
-    traffic, done, opened = Traffic(first), asyncio.Event(), 0
+async def widened(room: float | None, first: int = 8, ends: int | None = None, reads: int = 0) -> int:
+    """Lanes in the end before an engine that runs `room` requests; lane number `ends` finds nothing left to send. All
+    wait at the first `reads` looks, since their prompts are being read."""
+    traffic, done, opened, looks = Traffic(first), asyncio.Event(), 0, 0
 
     async def lane(number: int) -> None:
         traffic.meter.sent()
@@ -32,6 +33,10 @@ async def widened(room: float | None, first: int = 8, ends: int | None = None) -
         return asyncio.create_task(lane(opened))
 
     async def queued() -> float | None:
+        nonlocal looks
+        looks += 1
+        if looks <= reads:
+            return traffic.meter.in_flight
         return None if room is None else max(0.0, traffic.meter.in_flight - room)
 
     made = Lanes(open_lane, traffic)
@@ -45,7 +50,8 @@ async def widened(room: float | None, first: int = 8, ends: int | None = None) -
 @pytest.mark.parametrize(
     ("room", "ends", "count"),
     [
-        pytest.param(40, None, 64, id="doubled until one waits"),
+        pytest.param(40, None, 64, id="doubled until many wait"),
+        pytest.param(60, None, 128, id="few that wait are no queue"),
         pytest.param(4, None, 8, id="never fewer than at first"),
         pytest.param(None, None, 8, id="an engine that does not say"),
         pytest.param(1e9, None, 1024, id="not without end"),
@@ -54,6 +60,11 @@ async def widened(room: float | None, first: int = 8, ends: int | None = None) -
 )
 async def test_lanes_are_opened_until_the_engine_queues(room: float | None, ends: int | None, count: int) -> None:
     assert await widened(room, ends=ends) == count
+
+
+@pytest.mark.parametrize(("reads", "count"), [(3, 64), (4, 8)])
+async def test_prompts_that_are_being_read_are_no_queue(reads: int, count: int) -> None:
+    assert await widened(40, reads=reads) == count
 
 
 @pytest.mark.parametrize(("room", "concurrency", "peak"), [(0, None, 8), (None, None, 8), (1000, 16, 16)])
