@@ -82,8 +82,8 @@ class Serving(ContractModel):
     """GPUs that share one server's model."""
     engines_per_server: Annotated[int, Field(ge=1, le=8)] = 1
     """vLLM engines of each server, which share its GPUs: a small model's engine is limited by its processor, and leaves
-    the GPU idle for most of the time. Each takes a processor core and has its own copy of the weights. For dense models
-    on GPUs."""
+    the GPU idle for most of the time (two of a model of 135 million parameters wrote twice as much on an H200, of 1.8
+    billion no more). Each takes a processor core and has weights and cache of its own. For dense models on GPUs."""
     max_model_length: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt plus completion, in tokens; the model's own otherwise."""
     dtype: Literal["auto", "half", "float16", "bfloat16", "float", "float32"] = "auto"
@@ -91,8 +91,8 @@ class Serving(ContractModel):
     api_key_secret_ref: SecretKeyRef | None = None
     """Secret with a key that the server asks its clients for. Without one, vLLM's is made for the run."""
     concurrency: Annotated[int, Field(ge=1)] | None = None
-    """Requests that each client pod keeps in flight. Without it, 64, and more as long as the engine says that none of
-    them waits; an outside judge gets 64."""
+    """Requests that each client pod keeps in flight. Without it, 64, and more as long as the engine says that few of
+    them wait; an outside judge gets 64."""
     request_timeout_seconds: Seconds = 600
     """A request that takes longer is tried again."""
     generation_shards: Annotated[int, Field(ge=1, le=1000)] = 4
