@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 from report.made_run import MadeRun
 from selfreward.api import SelfRewardRun
+from selfreward.api.annotations import GPUS
 from selfreward.cli import main
 from selfreward.cluster.local.record import RunFolder
 
@@ -47,6 +48,16 @@ def test_cost(workdir: Path) -> None:
     table = asked(workdir, "cost", "made")
     assert f"{told['gpuHours']:.2f}" in table
     assert all(step["step"] in table for step in told["steps"])
+
+
+def test_a_machine_without_gpus_has_spent_no_gpu_hours(workdir: Path) -> None:
+    folder = RunFolder(workdir, "made")
+    run = folder.load()
+    assert run is not None
+    folder.save(run.model_copy(update={"metadata": run.metadata.model_copy(update={"annotations": {GPUS: "0"}})}))
+    told = json.loads(asked(workdir, "cost", "made", "-o", "json"))
+    assert told["gpuHours"] == 0
+    assert all(step["seconds"] > 0 and step["gpuHours"] == 0 for step in told["steps"])
 
 
 def test_logs_of_each_shard_after_its_name(workdir: Path) -> None:

@@ -10,6 +10,8 @@ from selfreward.api import SelfRewardRun, ServingEngine, Storage, TrainingBacken
 from selfreward.cli.errors import CommandError
 from selfreward.cli.machine import preparing
 from selfreward.cli.machine.preparing import prepared
+from selfreward.plan import CreateServing
+from selfreward.render import Images, serving_manifests
 
 
 @pytest.fixture
@@ -24,7 +26,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run_of(**spec: Any) -> SelfRewardRun:
-    return SelfRewardRun.model_validate({"metadata": {"name": "demo"}, "spec": {"model": {"uri": "hf://a/b"}, **spec}})
+    return SelfRewardRun.model_validate(
+        {"metadata": {"name": "demo", "uid": "1"}, "spec": {"model": {"uri": "hf://a/b"}, **spec}}
+    )
 
 
 def test_storage_is_a_folder_of_the_work_directory(machine: Any, tmp_path: Path) -> None:
@@ -46,6 +50,27 @@ def test_storage_is_a_folder_of_the_work_directory(machine: Any, tmp_path: Path)
 def test_auto_takes_what_is_installed(machine: Any, tmp_path: Path, packages: list[str], engine: ServingEngine) -> None:
     machine(*packages)
     assert prepared(run_of(), tmp_path).spec.serving.engine is engine
+
+
+@pytest.mark.parametrize(("gpu", "count"), [(True, "2"), (False, "0")])
+def test_the_run_says_how_many_gpus_the_machine_has(
+    machine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, count: str
+) -> None:
+    machine("vllm", gpu=gpu)
+    monkeypatch.setattr(preparing, "visible_gpus", lambda: ["0", "1"])
+    assert prepared(run_of(), tmp_path).metadata.annotations == {"selfreward.dev/gpus": count}
+
+
+@pytest.mark.parametrize(("replicas", "engines", "told"), [(1, 1, []), (2, 1, ["2"]), (2, 3, ["6"]), (1, 2, ["2"])])
+def test_engines_of_all_replicas_are_of_one_server_on_a_machine(
+    machine: Any, tmp_path: Path, replicas: int, engines: int, told: list[str]
+) -> None:
+    machine("vllm", gpu=True)
+    made = prepared(run_of(serving={"replicas": replicas, "enginesPerServer": engines}), tmp_path)
+    deployment, _ = serving_manifests(made, CreateServing("demo-m1", "m1", 1, None), Images())
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    words = [word.partition("=")[2] for word in server["command"] if word.startswith("--data-parallel-size=")]
+    assert words[-1:] == told
 
 
 def test_no_engine_is_one_line(machine: Any, tmp_path: Path) -> None:

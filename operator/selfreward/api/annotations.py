@@ -1,4 +1,5 @@
-"""Annotations by which users ask for something that is no state of the run, so no field of its spec."""
+"""Annotations by which users ask for something that is no state of the run, so no field of its spec; and one by which
+one machine says what it is."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ RETRY: Final = "selfreward.dev/retry"
 APPROVED: Final = "selfreward.dev/approved-iteration"
 """Number of the last iteration that may start, where `spec.schedule.approval` asks for one. The operator never
 changes it, so that it may come from a repository as the rest of the resource does."""
+GPUS: Final = "selfreward.dev/gpus"
+"""Number of the GPUs of the machine that walks the run. Not written on a cluster, whose pods ask for theirs."""
 
 _MOST_DIGITS: Final = 9
 

@@ -120,7 +120,10 @@ def _tiles(report: RunReport) -> tuple[Tile, ...]:
     gpu = sum(step.gpu_seconds or 0 for step in report.steps)
     tokens = sum(step.tokens or 0 for step in report.steps)
     if any(step.seconds is not None for step in report.steps):
-        tiles.append(Tile("GPU-seconds", _count(gpu), f"{_count(tokens)} tokens written"))
+        written = f"{_count(tokens)} tokens written"
+        tiles.append(
+            Tile("GPU-seconds", _count(gpu), written) if gpu else Tile("GPU-seconds", "0", f"no GPU; {written}")
+        )
     return tuple(tiles)
 
 

@@ -20,6 +20,7 @@ from selfreward.api import (
     StepState,
     StepStatus,
 )
+from selfreward.api.annotations import GPUS
 from selfreward.plan import build_graph, model_artifact, step_key
 from selfreward.report import cost, evidence
 from selfreward.report.artifacts import Artifacts
@@ -78,7 +79,8 @@ def step_reports(run: SelfRewardRun, now: datetime) -> tuple[StepReport, ...]:
     graph = build_graph(run.spec)
     rows = {row.key: row for row in _rows(run)}
     spans = {key: found for key, row in rows.items() if (found := cost.span(row, now)) is not None}
-    gpus = cost.gpu_seconds(run.spec, graph, spans)
+    # On a machine without GPUs nothing of what a cluster's pods would ask for was used.
+    gpus = {} if run.metadata.annotations.get(GPUS) == "0" else cost.gpu_seconds(run.spec, graph, spans)
     return tuple(
         StepReport(
             key=node.key,

@@ -15,6 +15,7 @@ from typing import Any, Final
 import psutil
 
 from selfreward.api import Keeping, SelfRewardRun, SelfRewardRunSpec, Serving, ServingEngine, Storage, TrainingBackend
+from selfreward.api.annotations import GPUS
 from selfreward.cli.errors import CommandError
 from selfreward.cli.machine.gpus import gpu_memory, has_gpu, on_these_gpus, visible_gpus
 from selfreward.cluster.local.devices import IN_TURNS, Sharing, share
@@ -48,8 +49,12 @@ def prepared(run: SelfRewardRun, workdir: Path) -> SelfRewardRun:
         environment = [{"name": name, "value": value} for name, value in _engine_environment().items()]
         serving = serving.model_copy(update={"env": [*environment, *serving.env]})
         changes["workloads"] = spec.workloads.model_copy(update={"serving": serving})
+    annotations = {**run.metadata.annotations, GPUS: str(len(visible_gpus()) if has_gpu() else 0)}
     # The import knows how large the model is, and this how large the GPUs are.
-    return run.model_copy(update={"spec": on_these_gpus(spec.model_copy(update=changes), gpu_memory())})
+    spec = on_these_gpus(spec.model_copy(update=changes), gpu_memory())
+    return run.model_copy(
+        update={"spec": spec, "metadata": run.metadata.model_copy(update={"annotations": annotations})}
+    )
 
 
 def sharing(spec: SelfRewardRunSpec) -> Sharing:
