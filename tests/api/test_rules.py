@@ -135,6 +135,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.training.sft.batchSize", {"training": {"processesPerNode": 2, "sft": {"batchSize": 3}}}),
     ("spec.training.dpo.batchSize", {"training": {"nodes": 2, "dpo": {"batchSize": 5}}}),
     ("spec.serving.tensorParallel", {"serving": {"engine": "transformers", "tensorParallel": 2}}),
+    ("spec.serving.enginesPerServer", {"serving": {"engine": "transformers", "enginesPerServer": 2}}),
     ("spec.serving.deviceClassName", {"serving": {"deviceClassName": "gpu.example.com", "keep": "awake"}}),
     ("spec.serving.replicas", {"serving": {"deviceClassName": "gpu.example.com", "replicas": 2}}),
     ("spec.training.nodes", {"serving": {"deviceClassName": "gpu.example.com"}, "training": {"nodes": 2}}),

@@ -16,6 +16,7 @@ from selfreward.cluster.local.ports import free_port
 from selfreward.plan import ModelSize
 from selfreward.render import Images, key_secret, network_policy, serving_key, serving_manifests
 from selfreward.render.memory import GPU_MEMORY_LABEL
+from selfreward.render.revision import serving_revision
 
 
 def server_of(run: SelfRewardRun) -> dict[str, Any]:
@@ -180,6 +181,8 @@ def test_engines_of_one_server_share_its_gpus() -> None:
     assert {"name": "SELFREWARD_ENGINES_PER_SERVER", "value": "2"} in server["env"]
     alone = server_of(run_of())
     assert not [word for word in alone["command"] if word.startswith(("--data-parallel", "--worker-cls"))]
+    one, two = (run_of(serving={"enginesPerServer": engines}) for engines in (1, 2))
+    assert serving_revision(one, Images()) == serving_revision(run_of(), Images()) != serving_revision(two, Images())
 
 
 @pytest.mark.parametrize(("part", "share"), [("mig-1g.10gb", "0.92"), ("mig-7g.141gb", "0.97"), ("mig-1c.1g.10gb", "")])

@@ -41,14 +41,17 @@ def serving_revision(run: SelfRewardRun, images: Images) -> str:
             "parallelism",
             "keep",
             "device_class_name",
+            "engines_per_server",
         }
     )
     parts = (workload.image or images.generator, images.judge, workload.model_dump_json(), serving)
-    return _digest(*parts, *_devices(run))
+    engines = run.spec.serving.engines_per_server
+    return _digest(*parts, *_devices(run), *((f"engines {engines}",) if engines > 1 else ()))
 
 
 def _devices(run: SelfRewardRun) -> tuple[str, ...]:
-    """Nothing where it is not given, so that what an older operator created keeps its revision."""
+    """Nothing where it is not given, so that what an older operator created keeps its revision: so it is with each field
+    that came later."""
     name = run.spec.serving.device_class_name
     return () if name is None else (name,)
 
