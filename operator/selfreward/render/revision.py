@@ -50,8 +50,8 @@ def serving_revision(run: SelfRewardRun, images: Images) -> str:
 
 
 def _devices(run: SelfRewardRun) -> tuple[str, ...]:
-    """Nothing where it is not given, so that what an older operator created keeps its revision: so it is with each field
-    that came later."""
+    """Nothing where it is not given, so that what an older operator created keeps its revision, as with each field that
+    came later."""
     name = run.spec.serving.device_class_name
     return () if name is None else (name,)
 
