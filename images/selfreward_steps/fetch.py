@@ -17,7 +17,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from selfreward_steps.contract import FETCH_VARIABLE, MODEL_DIR_VARIABLE, VERIFIED, FetchConfig
+from selfreward_steps.contract import FETCH_VARIABLE, LENT, MODEL_DIR_VARIABLE, VERIFIED, FetchConfig
+from selfreward_steps.engine.lend import lend
 from selfreward_steps.engine.likeness import file_stamps
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
 from selfreward_steps.store import Store, open_store
@@ -63,6 +64,8 @@ def bring(store: Store, config: FetchConfig, place: Path) -> None:
             "the store was changed from outside; use another run name or storage prefix",
         )
     _lay_out(store.local_folder(config.artifact, place.parent / FETCHED), place)
+    if config.lends:
+        lend(place.parent / LENT)
 
 
 def _lay_out(folder: Path, place: Path) -> None:

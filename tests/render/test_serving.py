@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,9 @@ from selfreward.plan import ModelSize
 from selfreward.render import Images, key_secret, network_policy, serving_key, serving_manifests
 from selfreward.render.memory import GPU_MEMORY_LABEL
 from selfreward.render.revision import serving_revision
+from selfreward_steps.contract import FETCH_VARIABLE, MODEL_DIR_VARIABLE, FetchConfig, StoreConfig
+from selfreward_steps.fetch import main as fetch
+from selfreward_steps.store import open_store
 
 
 def server_of(run: SelfRewardRun) -> dict[str, Any]:
@@ -179,10 +186,35 @@ def test_engines_of_one_server_share_its_gpus() -> None:
         *server["command"]
     }
     assert {"name": "SELFREWARD_ENGINES_PER_SERVER", "value": "2"} in server["env"]
+    assert server["command"][:2] == ["sh", "-c"]
     alone = server_of(run_of())
     assert not [word for word in alone["command"] if word.startswith(("--data-parallel", "--worker-cls"))]
     one, two = (run_of(serving={"enginesPerServer": engines}) for engines in (1, 2))
     assert serving_revision(one, Images()) == serving_revision(run_of(), Images()) != serving_revision(two, Images())
+
+
+def test_a_server_imports_what_its_init_container_lends_it(tmp_path: Path) -> None:
+    """Its own image has nothing of ours; the command that is rendered finds what the real init container leaves."""
+    store = open_store((tmp_path / "store").as_uri())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    store.commit("m1", tmp_path / "model", inputs_digest="sha256:" + "0" * 64, step="sft")
+    run = run_of(serving={"enginesPerServer": 2}, storage={"uri": store.uri})
+    deployment, _ = serving_manifests(run, create_serving(run, "m1"), Images())
+    pod = deployment["spec"]["template"]["spec"]
+    (asked,) = (entry["value"] for entry in pod["initContainers"][0]["env"] if entry["name"] == FETCH_VARIABLE)
+    config = FetchConfig.model_validate_json(asked)
+    place = tmp_path / "models" / "m1"
+    config = config.model_copy(update={"store": StoreConfig(uri=store.uri), "digest": None})
+    text = config.model_dump_json(by_alias=True, exclude_none=True)
+    assert fetch({FETCH_VARIABLE: text, MODEL_DIR_VARIABLE: str(place)}) == 0
+    shell = pod["containers"][0]["command"][:4]
+    program = "import selfreward_steps.engine.weights as found; print(found.__file__)"
+    environment = {"PATH": os.environ["PATH"], MODEL_DIR_VARIABLE: str(place), "PYTHONPATH": "/theirs"}
+    told = subprocess.run(
+        [*shell, sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == str(tmp_path / "models" / ".lent" / "selfreward_steps" / "engine" / "weights.py")
 
 
 @pytest.mark.parametrize(("part", "share"), [("mig-1g.10gb", "0.92"), ("mig-7g.141gb", "0.97"), ("mig-1c.1g.10gb", "")])

@@ -17,6 +17,8 @@ PORT_VARIABLE = "SELFREWARD_PORT"
 """Environment variable with the port the server listens on."""
 SERVING_KEY = "VLLM_API_KEY"
 """Environment variable with the key of a run's servers: vLLM asks for it, the clients give it."""
+LENT = ".lent"
+"""Folder beside a model's own with what the server's processes import of ours, for an image that has nothing of it."""
 ENGINES_VARIABLE = "SELFREWARD_ENGINES_PER_SERVER"
 """Environment variable with the number of a server's engines that share its GPUs."""
 EXCHANGE_PATH = "/selfreward/model"
@@ -35,6 +37,8 @@ class FetchConfig(ContractModel):
     """Its name in the store, such as `m1`."""
     digest: str | None = None
     """The committed digest it must have."""
+    lends: bool | None = None
+    """Whether the server's processes import something of ours, which is then laid beside it."""
 
 
 class ModelExchange(ContractModel):

@@ -7,6 +7,7 @@ from typing import Final
 from selfreward_steps.contract import (
     FETCH_VARIABLE,
     HOST_VARIABLE,
+    LENT,
     MODEL_DIR_VARIABLE,
     MODEL_NAME_VARIABLE,
     PORT_VARIABLE,
@@ -64,6 +65,8 @@ _KEPT: Final = {
 _PROBE_SECONDS: Final = 5
 _MOST: Final = 2**31 - 1
 """Of what Kubernetes keeps in 32 bits."""
+_WITH_LENT: Final = f'PYTHONPATH="${{{MODEL_DIR_VARIABLE}%/*}}/{LENT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "$@"'
+"""Shell that starts a server which imports what the init container has lent it."""
 _QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1"))
 """The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
 
@@ -127,7 +130,9 @@ def _template(
     memory, memory_mount = shared_memory()
     models_mount = {"name": "models", "mountPath": MODELS}
     places = [*home(), value(MODEL_DIR_VARIABLE, f"{MODELS}/{create.model}")]
-    fetch = FetchConfig(store=store_config(run), artifact=create.model, digest=create.digest)
+    fetch = FetchConfig(
+        store=store_config(run), artifact=create.model, digest=create.digest, lends=_imports_lent(run, create) or None
+    )
     init = Container(
         name="fetch-model",
         image=images.judge,
@@ -175,16 +180,24 @@ def server_container(
     else:
         engine = gpu_variables(serving, named)
         serving = serving.model_copy(update={"args": [*gpu_arguments(run.spec, serving, create.size), *serving.args]})
+    command = serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping)
     return Container(
         name="server",
         image=workload.image or images.generator,
-        command=serving_command(_exact(serving, run.spec.training), run.spec.random_seed, create.keeping),
+        command=["sh", "-c", _WITH_LENT, "sh", *command] if _imports_lent(run, create) else command,
         environment=[*places, *_QUIET, *engine, *name, *_address(serving), *key_variable(run)],
         mounts=mounts,
         resources=container_resources(run.spec, workload, serving.tensor_parallel, shares=shares),
         probes=_probes(run),
         ports=[{"name": "http", "containerPort": SERVICE_PORT}],
     )
+
+
+def _imports_lent(run: SelfRewardRun, create: CreateServing) -> bool:
+    """Whether the server's processes import something of ours that nothing else brings to them: a kept pod's start
+    does."""
+    serving = run.spec.serving
+    return serving.runs_vllm and serving.engines_per_server > 1 and create.keeping is Keeping.NEVER
 
 
 def _address(serving: Serving) -> list[Manifest]:
