@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from selfreward_steps.contract import ENGINES_VARIABLE, cache_tokens, served_share
+from selfreward_steps.contract import ENGINES_VARIABLE, LENT, MODEL_DIR_VARIABLE, cache_tokens, served_share
 
-from selfreward.api import SelfRewardRunSpec, Serving
+from selfreward.api import Keeping, SelfRewardRunSpec, Serving
 from selfreward.plan import ModelSize
 from selfreward.render.memory import gpu_bytes
 from selfreward.render.metadata import Manifest
@@ -46,6 +46,13 @@ _OWN_CAPACITY: Final = (
     # A file of arguments gives way to the command line.
     "--config",
 )
+WITH_LENT: Final = (
+    "sh",
+    "-c",
+    f'PYTHONPATH="${{{MODEL_DIR_VARIABLE}%/*}}/{LENT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "$@"',
+    "sh",
+)
+"""Start of a server's command that lets it import what the init container has lent it."""
 _SHARED: Final = "selfreward_steps.engine.shared_gpu.SharedGpuWorker"
 _UNKNOWN_SHARE: Final = 0.9
 """Of a GPU whose memory nobody names, what several engines take together."""
@@ -101,6 +108,12 @@ def _capacity(spec: SelfRewardRunSpec, serving: Serving, size: ModelSize | None)
     yield f"--max-num-seqs={requests}"
     # Prompts are read in parts, beside the answers that are being written, a token each.
     yield f"--max-num-batched-tokens={max(_LEAST_BATCHED, _BATCHED_TOKENS * requests)}"
+
+
+def imports_lent(serving: Serving, keeping: Keeping) -> bool:
+    """Whether the server's processes import something of ours that nothing else brings to them, as a kept pod's start
+    does."""
+    return serving.runs_vllm and serving.engines_per_server > 1 and keeping is Keeping.NEVER
 
 
 def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:

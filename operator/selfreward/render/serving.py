@@ -7,7 +7,6 @@ from typing import Final
 from selfreward_steps.contract import (
     FETCH_VARIABLE,
     HOST_VARIABLE,
-    LENT,
     MODEL_DIR_VARIABLE,
     MODEL_NAME_VARIABLE,
     PORT_VARIABLE,
@@ -21,7 +20,7 @@ from selfreward.plan import CreateServing
 from selfreward.render.access import serving_key
 from selfreward.render.connection import connected
 from selfreward.render.devices import container_resources, pod_claims
-from selfreward.render.gpu_engine import gpu_arguments, gpu_variables
+from selfreward.render.gpu_engine import WITH_LENT, gpu_arguments, gpu_variables, imports_lent
 from selfreward.render.images import Images
 from selfreward.render.metadata import (
     ATTEMPT,
@@ -65,8 +64,6 @@ _KEPT: Final = {
 _PROBE_SECONDS: Final = 5
 _MOST: Final = 2**31 - 1
 """Of what Kubernetes keeps in 32 bits."""
-_WITH_LENT: Final = f'PYTHONPATH="${{{MODEL_DIR_VARIABLE}%/*}}/{LENT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "$@"'
-"""Shell that starts a server which imports what the init container has lent it."""
 _QUIET: Final = (value("HF_HUB_OFFLINE", "1"), value("VLLM_NO_USAGE_STATS", "1"))
 """The model is in its folder: a server that asks a hub for it, or reports to anybody, waits where neither is."""
 
@@ -131,7 +128,10 @@ def _template(
     models_mount = {"name": "models", "mountPath": MODELS}
     places = [*home(), value(MODEL_DIR_VARIABLE, f"{MODELS}/{create.model}")]
     fetch = FetchConfig(
-        store=store_config(run), artifact=create.model, digest=create.digest, lends=_imports_lent(run, create) or None
+        store=store_config(run),
+        artifact=create.model,
+        digest=create.digest,
+        lends=imports_lent(run.spec.serving, create.keeping) or None,
     )
     init = Container(
         name="fetch-model",
@@ -184,20 +184,13 @@ def server_container(
     return Container(
         name="server",
         image=workload.image or images.generator,
-        command=["sh", "-c", _WITH_LENT, "sh", *command] if _imports_lent(run, create) else command,
+        command=[*WITH_LENT, *command] if imports_lent(serving, create.keeping) else command,
         environment=[*places, *_QUIET, *engine, *name, *_address(serving), *key_variable(run)],
         mounts=mounts,
         resources=container_resources(run.spec, workload, serving.tensor_parallel, shares=shares),
         probes=_probes(run),
         ports=[{"name": "http", "containerPort": SERVICE_PORT}],
     )
-
-
-def _imports_lent(run: SelfRewardRun, create: CreateServing) -> bool:
-    """Whether the server's processes import something of ours that nothing else brings to them: a kept pod's start
-    does."""
-    serving = run.spec.serving
-    return serving.runs_vllm and serving.engines_per_server > 1 and create.keeping is Keeping.NEVER
 
 
 def _address(serving: Serving) -> list[Manifest]:
