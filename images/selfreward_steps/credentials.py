@@ -12,7 +12,7 @@ from typing import Final
 
 from selfreward_steps.errors import PermanentError
 
-_SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
+_SENDABLE: Final = re.compile(r"[\x20-\x7e]+")
 _HOLDS_ONE: Final = re.compile(r"SELFREWARD_TOKEN_\w+|\w*API_KEY|AWS_(SECRET_ACCESS_KEY|SESSION_TOKEN)|HF_TOKEN")
 _SHORTEST: Final = 8
 """A key of fewer signs would take ordinary words out of a message."""
@@ -27,8 +27,8 @@ def credential(environment: Mapping[str, str], variable: str, field: str) -> str
     if key and _SENDABLE.fullmatch(key) is None:
         raise PermanentError(
             "BadCredential",
-            f"{field}: environment variable {variable} holds a blank, a line break or a letter outside ASCII, which no "
-            "HTTP header can carry: correct the secret",
+            f"{field}: environment variable {variable} holds a line break or a letter outside ASCII, which no HTTP "
+            "header can carry: correct the secret",
         )
     return key
 

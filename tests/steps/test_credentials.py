@@ -20,7 +20,11 @@ def test_what_stands_around_a_key_is_not_the_key(text: str) -> None:
     assert credential({"KEY": text}, "KEY", "judge") == "sk-1234"
 
 
-@pytest.mark.parametrize("text", ["sk-1234\nsk-5678", "sk 1234", "sk-1234é", "sk-1234\x7f", "\u202esk-1234"])
+def test_a_header_carries_a_blank_within_a_key() -> None:
+    assert credential({"KEY": "the run's own key\n"}, "KEY", "judge") == "the run's own key"
+
+
+@pytest.mark.parametrize("text", ["sk-1234\nsk-5678", "sk-1234é", "sk-1234\x7f", "\u202esk-1234"])
 def test_a_key_that_no_header_can_carry_is_told_and_not_shown(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", text)
     endpoint = ServingEndpoint(url="http://judge/v1", model="m", api_key_variable="KEY", field="judge.endpoint")
