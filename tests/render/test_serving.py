@@ -187,6 +187,8 @@ def test_engines_of_one_server_share_its_gpus() -> None:
     }
     assert {"name": "SELFREWARD_ENGINES_PER_SERVER", "value": "2"} in server["env"]
     assert server["command"][:2] == ["sh", "-c"]
+    eager = server_of(run_of(serving={"enginesPerServer": 2, "args": ["--enforce-eager"]}))
+    assert {"name": "SELFREWARD_ENGINES_PER_SERVER", "value": "2"} in eager["env"], "its worker reads it"
     alone = server_of(run_of())
     assert not [word for word in alone["command"] if word.startswith(("--data-parallel", "--worker-cls"))]
     one, two = (run_of(serving={"enginesPerServer": engines}) for engines in (1, 2))

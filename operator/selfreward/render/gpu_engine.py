@@ -122,9 +122,9 @@ def gpu_variables(serving: Serving, named: Iterable[str]) -> list[Manifest]:
     The engine's process is forked from the server's, which has imported everything, where a new one imports it again
     (10 s). vLLM itself starts a new one after all where CUDA is in use already.
     """
-    if not serving.runs_vllm or "--enforce-eager" in serving.args:
+    if not serving.runs_vllm:
         return []
-    own = {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}
+    own = {} if "--enforce-eager" in serving.args else {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}
     if serving.engines_per_server > 1:
         own[ENGINES_VARIABLE] = str(serving.engines_per_server)
     return [value(name, text) for name, text in own.items() if name not in set(named)]
