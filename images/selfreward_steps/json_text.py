@@ -1,4 +1,5 @@
-"""JSON that somebody else wrote: whatever is wrong with it is a ValueError, how deep it is nested included."""
+"""JSON that somebody else wrote: whatever is wrong with it, deep nesting included, is a ValueError, and its text can be
+written."""
 
 from __future__ import annotations
 
@@ -12,3 +13,8 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def writable(text: str) -> str:
+    """`text` with lone surrogates as escapes: JSON can carry half a pair, and UTF-8 has none."""
+    return text.encode(errors="backslashreplace").decode()

@@ -43,6 +43,7 @@ from selfreward_steps.contract import (
 )
 from selfreward_steps.credentials import without_credentials
 from selfreward_steps.errors import InfrastructureError, PermanentError, StepError
+from selfreward_steps.json_text import writable
 from selfreward_steps.store import Manifest, Store, open_store
 from selfreward_steps.store.digests import digest_of
 
@@ -98,7 +99,7 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             shard=shard,
             succeeded=False,
             reason=reason,
-            message=_fit(without_credentials(in_users_words(message, _scratch_root()), os.environ)),
+            message=writable(without_credentials(in_users_words(message, _scratch_root()), os.environ)),
             failure_class=kind,
             metrics=dict(metrics or {}),
         )
@@ -118,11 +119,6 @@ def _attempt(config: StepConfig, shard: int | None) -> tuple[StepResult, int]:
             message = f"{words}: a package of this environment is missing or broken: make setup here, or mend the image"
             return failure("PackageMissing", message, FailureClass.PERMANENT), ExitCode.CONFIGURATION
         return failure("Unexpected", _unexpected(error), FailureClass.APPLICATION), ExitCode.FAILED
-
-
-def _fit(message: str) -> str:
-    """Without lone surrogates, which quoted data may hold: they have no UTF-8, and a result with one is none."""
-    return message.encode(errors="backslashreplace").decode()
 
 
 def _full_disk(error: BaseException | None) -> str | None:

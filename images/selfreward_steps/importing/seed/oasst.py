@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from selfreward_steps.importing.seed.columns import checked_text, number_in
-from selfreward_steps.importing.seed.rankings import Group, told
+from selfreward_steps.importing.seed.rankings import Group
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.json_text import writable
 from selfreward_steps.rows import Message
 
 
@@ -87,7 +88,7 @@ class _Forest:
             return None
         if message.get("role") not in ("prompter", "user") or message.get("deleted"):
             return None
-        return Group(told(identifier), [Message(role="user", content=self._text(message, row))], row)
+        return Group(writable(identifier), [Message(role="user", content=self._text(message, row))], row)
 
     def _text(self, message: Mapping[str, Any], row: Row) -> str:
         return checked_text(message.get("text"), "text", row, self._name)

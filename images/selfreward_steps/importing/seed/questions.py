@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from selfreward_steps.importing.seed.columns import checked_text
-from selfreward_steps.importing.seed.rankings import told
 from selfreward_steps.importing.seed.reading import Row, bad_data
+from selfreward_steps.json_text import writable
 from selfreward_steps.rows import QuestionRow
 
 
@@ -18,4 +18,4 @@ def questions(rows: Iterator[Row], field: str, tally: Counter[str]) -> Iterator[
         if not isinstance(turns, list) or not turns:
             raise bad_data(field, row.where, f"turns is {turns!r:.60}, expected a list of the user's messages")
         texts = [checked_text(turn, f"turns[{index}]", row, field) for index, turn in enumerate(turns)]
-        yield {"id": told(row.values.get("question_id")), "prompt": texts[0], "turns": texts}
+        yield {"id": writable(str(row.values.get("question_id"))), "prompt": texts[0], "turns": texts}

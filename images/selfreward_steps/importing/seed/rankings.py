@@ -30,6 +30,7 @@ from selfreward_steps.importing.seed.columns import (
 )
 from selfreward_steps.importing.seed.reading import Row, bad_data
 from selfreward_steps.importing.seed.transcripts import has_silent_turn
+from selfreward_steps.json_text import writable
 from selfreward_steps.rows import Message, RankedAnswer, RankingRow
 
 
@@ -197,7 +198,7 @@ def _add_flat(groups: dict[str, Group], row: Row, name: str, tally: Counter[str]
     asked = asked_in(row, name, tally)
     identifier = row.values.get("prompt_id")
     key = str(identifier or conversation_text(asked))
-    group = groups.setdefault(key, Group(told(identifier or ""), asked, row))
+    group = groups.setdefault(key, Group(writable(str(identifier or "")), asked, row))
     if group.asked != asked:
         raise bad_data(name, row.where, f"prompt_id {identifier!r} has another prompt than in {group.row.where}")
     content = text_in(row, first_of(row.values, ANSWER), name)
@@ -219,9 +220,4 @@ def _goodness(found: Mapping[str, Any], prefix: str, row: Row, name: str) -> flo
 def given_id(row: Row) -> str:
     """The id that the row brings with it, empty when it has none."""
     value = row.values.get("id", row.values.get("prompt_id"))
-    return told(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-
-
-def told(identifier: object) -> str:
-    """An identifier as text that can be written: half a surrogate pair in it has no UTF-8."""
-    return str(identifier).encode(errors="backslashreplace").decode()
+    return writable(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
